@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# xegress. `make help` lists the targets.
+
+VERSION := 0.1.0
+BUILD   ?= build
+SAN     ?=
+DEBUG   ?=
+DESTDIR ?=
+PREFIX  ?= /usr
+CC      ?= gcc
+CLANG   ?= clang
+
+# Sanitizer builds stand beside the plain one: SAN=address,undefined -> build-address-undefined.
+comma := ,
+ifneq ($(SAN),)
+BUILD := build-$(subst $(comma),-,$(SAN))
+SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+DEBUG := 1
+endif
+
+CPPFLAGS += -D_GNU_SOURCE -DXE_VERSION='"$(VERSION)"' -Ifastpath -Iinclude -I$(BUILD)/gen
+ifneq ($(DEBUG),)
+CPPFLAGS += -DXE_DEBUG
+endif
+CFLAGS   += -std=gnu11 -O2 -g -Wall -Wextra -Werror -pthread -MMD -MP $(SANFLAGS)
+LDFLAGS  += -pthread $(SANFLAGS)
+LIBS_D   := -lxdp -lbpf -lelf -lz -lnuma -lmnl -lnftables -ljansson -lyaml -lsystemd -lcap-ng
+LIBS_CTL := -ljansson
+BPFFLAGS := -target bpf -O2 -g -mcpu=v3 -Wall -Werror -Iinclude -Ibpf \
+	    -I/usr/include/$(shell uname -m)-linux-gnu
+
+DAEMON_SRC := $(wildcard fastpath/*.c fastpath/*/*.c)
+CTL_SRC    := $(wildcard ctl/*.c)
+DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/obj/%.o)
+CTL_OBJ    := $(CTL_SRC:%.c=$(BUILD)/obj/%.o)
+# what the tests link: all of the service but its main()
+LIB_OBJ    := $(filter-out $(BUILD)/obj/fastpath/main.o,$(DAEMON_OBJ))
+SKEL       := $(BUILD)/gen/steer.skel.h
+
+UNIT_SRC   := $(wildcard tests/unit/test_*.c)
+UNIT_BIN   := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
+UNIT_FIX   := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*fixture*.c))
+BPFTEST    := $(if $(wildcard tests/bpf/*.c),$(BUILD)/tests/bpf/test_steer)
+TOOL_SRC   := $(wildcard tests/tools/*.c)
+TOOL_BIN   := $(TOOL_SRC:tests/tools/%.c=$(BUILD)/tests/tools/%)
+DRIVER_SRC := $(wildcard tests/netns/*_driver.c)
+DRIVER_BIN := $(DRIVER_SRC:tests/netns/%.c=$(BUILD)/tests/%)
+BENCH_SRC  := $(wildcard tests/bench/bench_*.c)
+BENCH_BIN  := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/tests/bench/%)
+
+.PHONY: all help deps demo check check-san check-long tests bench-build fuzz lint format install \
+	clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(BUILD)/xegressd $(BUILD)/xegressctl
+
+help:
+	@echo "make              build/xegressd, build/xegressctl"
+	@echo "make demo         install what is missing, build, show the main job on real traffic (root)"
+	@echo "make check        install what is missing, build, all tests (root)"
+	@echo "make check-san    the same tests with AddressSanitizer and UBSan (root)"
+	@echo "make check-long   TSan, fuzzers, and the dispatcher under other kernels (root)"
+	@echo "make fuzz         libFuzzer targets, FUZZ_SECONDS=60 each"
+	@echo "make install      DESTDIR= PREFIX=/usr"
+	@echo "make lint format  clang-format (check, apply), cppcheck, shell syntax"
+	@echo "make deps clean"
+	@echo "SAN=address,undefined, DEBUG=1, BUILD=folder, V=1"
+
+ifeq ($(V),)
+Q := @
+say = @echo "  $(1)	$(2)"
+endif
+
+deps:
+	$(Q)tools/deps.sh build
+
+# ---- the programs ----
+
+$(BUILD)/gen/steer.bpf.o: bpf/steer.bpf.c $(wildcard bpf/*.h include/xegress/*.h)
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)
+	$(Q)$(CLANG) $(BPFFLAGS) -c $< -o $@
+
+$(SKEL): $(BUILD)/gen/steer.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)bpftool gen skeleton $< name steer_bpf > $@
+
+$(BUILD)/obj/%.o: %.c | $(SKEL)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/xegressd: $(DAEMON_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_D) -o $@
+
+$(BUILD)/xegressctl: $(CTL_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_CTL) -o $@
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---- tests ----
+
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_FIX) $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_D) -lcmocka -o $@
+
+$(BUILD)/tests/bpf/test_steer: $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bpf/*.c)) $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_D) -lcmocka -o $@
+
+$(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@
+
+$(BUILD)/tests/%_driver: $(BUILD)/obj/tests/netns/%_driver.o $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_D) -o $@
+
+$(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_D) -o $@
+
+tests: all $(UNIT_BIN) $(BPFTEST) $(TOOL_BIN) $(DRIVER_BIN)
+
+bench-build: all $(BENCH_BIN)
+
+demo: deps
+	$(Q)tools/deps.sh demo
+	$(Q)$(MAKE) --no-print-directory all $(TOOL_BIN)
+	$(Q)BUILD=$(BUILD) tools/demo.sh
+
+check: deps
+	$(Q)tools/deps.sh check
+	$(Q)$(MAKE) --no-print-directory -j2 tests
+	$(Q)BUILD=$(BUILD) tests/run.sh
+
+check-san: deps
+	$(Q)tools/deps.sh check
+	$(Q)$(MAKE) --no-print-directory SAN=address,undefined -j2 tests
+	$(Q)XE_SLOW=3 BUILD=build-address-undefined tests/run.sh
+
+check-long: deps
+	$(Q)tools/deps.sh check
+	$(Q)tools/deps.sh long
+	$(Q)$(MAKE) --no-print-directory -j2 tests
+	$(Q)BUILD=$(BUILD) tests/run_long.sh
+
+FUZZ_SECONDS ?= 60
+fuzz: deps
+	$(Q)BUILD=$(BUILD) tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+# ---- care ----
+
+FORMATTED := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+lint:
+	$(Q)clang-format --dry-run -Werror $(FORMATTED)
+	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --suppress=missingIncludeSystem \
+		--enable=warning,portability -D__x86_64__ -Ifastpath -Iinclude fastpath ctl
+	$(Q)for f in $$(git ls-files '*.sh'); do bash -n $$f || exit 1; done
+
+format:
+	$(Q)clang-format -i $(FORMATTED)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 \
+		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/doc/xegress \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)/etc/xegress
+	install -m 755 $(BUILD)/xegressd $(BUILD)/xegressctl $(DESTDIR)$(PREFIX)/sbin/
+	install -m 644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
+	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/xegress/
+	install -m 644 ctl/completion/bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/xegressctl
+
+clean:
+	rm -rf build build-*

@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# deps.sh GROUP - install by the distribution's packages what is missing of a group.
+#
+#   build   what compiles the programs           demo   what the demo shows
+#   check   what the tests use                   long   what make check-long uses (QEMU)
+#
+# Debian 12 and 13, Ubuntu 24.04. Does nothing, and needs neither root nor network, when all is there.
+set -eu
+
+build="gcc clang llvm make pkg-config libc6-dev linux-libc-dev libbpf-dev libxdp-dev libelf-dev
+	zlib1g-dev libnuma-dev libmnl-dev libnftables-dev libjansson-dev libyaml-dev libsystemd-dev
+	libcap-ng-dev"
+demo="iproute2 iputils-ping curl iperf3 nftables python3-minimal procps util-linux nginx-light"
+check="$demo ethtool tcpdump python3 python3-scapy libcmocka-dev conntrack iptables kmod"
+long="$check qemu-system-x86 busybox-static xdp-tools libclang-rt-14-dev"
+
+# Names that differ between the distributions: the first that exists is taken.
+bpftool_package() {
+	if apt-cache show bpftool 2>/dev/null | grep -q '^Version'; then
+		echo bpftool
+	else
+		echo "linux-tools-generic linux-tools-common"
+	fi
+}
+
+is_installed() {
+	dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+}
+
+case "${1:-}" in
+build) wanted=$build ;;
+demo) wanted=$demo ;;
+check) wanted=$check ;;
+long) wanted=$long ;;
+*)
+	echo "usage: deps.sh build|demo|check|long" >&2
+	exit 2
+	;;
+esac
+
+missing=""
+for package in $wanted; do
+	is_installed "$package" || missing="$missing $package"
+done
+need_bpftool=""
+[ "$1" = build ] && ! command -v bpftool >/dev/null && need_bpftool=yes
+[ -n "$missing$need_bpftool" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+	echo "deps.sh: no apt-get here; needed:$missing ${need_bpftool:+bpftool}" >&2
+	exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+	echo "deps.sh: run as root (sudo) to install:$missing ${need_bpftool:+bpftool}" >&2
+	exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+# Lists may be missing or old; a failing mirror shows at the install.
+apt-get update -qq || true
+if [ -n "$need_bpftool" ]; then
+	missing="$missing $(bpftool_package)"
+fi
+# libclang-rt's version follows the distribution's clang
+if ! apt-cache show libclang-rt-14-dev >/dev/null 2>&1; then
+	missing=${missing/libclang-rt-14-dev/libclang-rt-dev}
+fi
+echo "installing:$missing"
+# shellcheck disable=SC2086
+apt-get install -y -qq --no-install-recommends $missing >/dev/null
