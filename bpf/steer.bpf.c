@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * steer.bpf.c - the XDP hook: which packets go to a worker's AF_XDP socket.
+ *
+ * One program is loaded per port, with the port's id and attach mode as constants; all share the
+ * maps of steer_maps.h. The program parses (steer_parse.h), decides (steer_decide.h), puts what
+ * the worker cannot see otherwise into the metadata in front of the packet, and redirects. Every
+ * packet is counted once, under one reason. Whatever goes wrong ends in XDP_PASS: the kernel.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#include "steer_decide.h"
+#include "steer_gso.h"
+
+const volatile __u32 port_id;
+const volatile __u32 gso_source; /* enum steer_gso_source */
+
+static __always_inline int beat_is_old(__u32 worker)
+{
+	__u64 *beat = bpf_map_lookup_elem(&beats, &worker);
+
+	return !beat || bpf_ktime_get_coarse_ns() > *beat + XE_BEAT_MAX_AGE_NS;
+}
+
+/* Headers of the packet at the moment; metadata moves do not change them. */
+static __always_inline int decide(struct xdp_md *ctx, const struct xe_port_conf *pc, __u64 *hash)
+{
+	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
+	struct steer_pkt p = {};
+	struct xe_steer_conf *conf;
+	__u32 zero = 0;
+	int reason;
+
+	reason = parse_packet(&p, data, data_end, bpf_xdp_get_buff_len(ctx), pc->l2_addr);
+	if (reason == XE_R_MALFORMED && pc->role == XE_ROLE_UPLINK)
+		return XE_R_NOT_OWNED; /* not ours to judge */
+	if (reason != XE_R_TAKEN)
+		return reason;
+	conf = bpf_map_lookup_elem(&steer_conf, &zero);
+	if (!conf)
+		return XE_R_NO_RULE;
+	if (pc->role == XE_ROLE_UPLINK)
+		return decide_uplink(&p, pc, conf, hash);
+	return decide_inside(ctx, &p, port_id, pc, conf, hash);
+}
+
+/* Write the metadata and find the socket. XE_R_TAKEN: redirect to *key. */
+static __always_inline int hand_over(struct xdp_md *ctx, const struct xe_port_conf *pc, __u64 hash,
+				     __u32 *key)
+{
+	struct gso_facts gso = {};
+	struct xe_meta *meta;
+	__u32 worker = pc->worker;
+
+	*key = xe_xsk_key(port_id, ctx->rx_queue_index);
+	if (ctx->rx_queue_index >= XE_MAX_QUEUES || !bpf_map_lookup_elem(&xsks, key))
+		return XE_R_NO_SOCKET;
+	if (beat_is_old(worker))
+		return XE_R_STALLED;
+	if (!read_gso(ctx, gso_source, &gso))
+		return XE_R_GSO_UNKNOWN;
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
+		return XE_R_NO_METADATA;
+	meta = (void *)(long)ctx->data_meta;
+	if ((void *)(meta + 1) > (void *)(long)ctx->data)
+		return XE_R_NO_METADATA;
+	meta->flow_hash = hash;
+	meta->gso_type = gso.type;
+	meta->gso_size = gso.size;
+	meta->gso_segs = gso.segs;
+	meta->port = port_id;
+	meta->magic = XE_META_MAGIC ^ port_id;
+	meta->reserved = 0;
+	return XE_R_TAKEN;
+}
+
+SEC("xdp.frags")
+int xe_steer(struct xdp_md *ctx)
+{
+	__u32 id = port_id, key = 0;
+	struct xe_port_counters *cnt = bpf_map_lookup_elem(&counters, &id);
+	struct xe_port_conf *pc = bpf_map_lookup_elem(&ports, &id);
+	__u64 hash = 0;
+	int reason;
+
+	/* Without its port entry (being removed) nothing is counted: the port is not there. */
+	if (!pc || !cnt || !(pc->flags & XE_PF_LIVE))
+		return XDP_PASS;
+	reason = decide(ctx, pc, &hash);
+	if (reason == XE_R_TAKEN)
+		reason = hand_over(ctx, pc, hash, &key);
+	if (reason < 0 || reason >= XE_R_STEER_CNT)
+		return XDP_PASS;
+	cnt->reason[reason]++;
+	if (reason == XE_R_TAKEN)
+		return bpf_redirect_map(&xsks, key, XDP_PASS);
+	if (reason >= XE_R_SPOOFED)
+		return XDP_DROP;
+	return XDP_PASS;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * steer_decide.h - take it or leave it: the decision about a parsed packet, from the tables.
+ *
+ * What is taken cannot be given back cheaply, so everything a worker would have to refuse is left
+ * to the kernel here. Order: destination (in the parser), source, live session, route, rule.
+ */
+#ifndef XE_STEER_DECIDE_H
+#define XE_STEER_DECIDE_H
+
+#include "steer_maps.h"
+#include "steer_parse.h"
+
+#ifndef AF_INET
+#define AF_INET 2
+#endif
+
+/* Set by the service before load. */
+const volatile __u64 hash_k0, hash_k1;
+const volatile __u32 live_mask;	/* buckets of one worker's region - 1 */
+const volatile __u32 worker_cnt;
+
+static __always_inline int tag_in_bucket(__u32 idx, __u16 tag)
+{
+	struct xe_live_bucket *b = bpf_map_lookup_elem(&live, &idx);
+
+	if (!b)
+		return 0;
+	return b->tag[0] == tag || b->tag[1] == tag || b->tag[2] == tag || b->tag[3] == tag ||
+	       b->tag[4] == tag || b->tag[5] == tag || b->tag[6] == tag || b->tag[7] == tag;
+}
+
+static __always_inline int is_live_at(__u32 worker, __u64 hash)
+{
+	__u32 base = worker * (live_mask + 1);
+	__u16 tag = xe_live_tag(hash);
+
+	return tag_in_bucket(base + xe_live_first(hash, live_mask), tag) ||
+	       tag_in_bucket(base + xe_live_second(hash, live_mask), tag);
+}
+
+/* The reply of an `accept` flow may come in on a port whose owner is not the session's. */
+static __always_inline int is_live(__u32 worker, __u64 hash, const struct xe_steer_conf *conf)
+{
+	if (is_live_at(worker, hash))
+		return 1;
+	if (!conf->any_accept)
+		return 0;
+	for (__u32 w = 0; w < XE_MAX_WORKERS; w++) {
+		if (w >= worker_cnt)
+			break;
+		if (w != worker && is_live_at(w, hash))
+			return 1;
+	}
+	return 0;
+}
+
+static __always_inline int source_allowed(const struct steer_pkt *p, __u32 port)
+{
+	struct xe_allow_key key = {.prefixlen = 32 + 128, .port = port, .src = p->src};
+
+	return bpf_map_lookup_elem(&allow, &key) != NULL;
+}
+
+/* Which port would the kernel forward it to? XE_R_TAKEN and *out, or why not. */
+static __always_inline int egress_port(struct xdp_md *ctx, const struct steer_pkt *p,
+				       const struct xe_port_conf *pc, __u16 *out)
+{
+	struct bpf_fib_lookup fib = {
+		.family = AF_INET,
+		.l4_protocol = p->proto,
+		.sport = p->sport_be,
+		.dport = p->dport_be,
+		.ifindex = pc->route_ifindex,
+		.tos = p->tos & 0x1c, /* IPTOS_RT_MASK less ECN: as ip_route_input() looks it up */
+		.ipv4_src = p->src.w_be[3],
+		.ipv4_dst = p->dst.w_be[3],
+	};
+	struct xe_port_conf *oc;
+	__u32 ifindex, *id;
+	int ret = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+
+	if (ret == BPF_FIB_LKUP_RET_NOT_FWDED)
+		return XE_R_DST_LOCAL;
+	/* The neighbour is the worker's matter: it asks, and holds the packet meanwhile. */
+	if (ret != BPF_FIB_LKUP_RET_SUCCESS && ret != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return XE_R_NO_ROUTE;
+	ifindex = fib.ifindex;
+	id = bpf_map_lookup_elem(&port_ids, &ifindex);
+	if (!id)
+		return XE_R_EGRESS_NOT_PORT;
+	oc = bpf_map_lookup_elem(&ports, id);
+	if (!oc || !(oc->flags & XE_PF_LIVE))
+		return XE_R_EGRESS_NOT_PORT;
+	*out = *id | (oc->role == XE_ROLE_INSIDE ? XE_OUT_INSIDE : 0);
+	return XE_R_TAKEN;
+}
+
+struct rule_walk {
+	const struct steer_pkt *p;
+	__u32 base, gen;
+	__u16 in_port, out_port;
+	__u32 best_rule;
+	__u8 verb;
+	__u8 found;
+};
+
+/* One tuple of the rule set: mask the packet, ask the hash table, keep the earliest rule. */
+static long match_tuple(__u32 n, void *arg)
+{
+	struct rule_walk *w = arg;
+	const struct steer_pkt *p = w->p;
+	struct xe_rule_key key = {};
+	struct xe_rule_value *v;
+	struct xe_tuple *t;
+	__u32 idx = w->base + n;
+
+	t = bpf_map_lookup_elem(&tuples, &idx);
+	if (!t || (w->found && t->best_rule > w->best_rule))
+		return 1;
+	key.gen = w->gen;
+	key.tuple = n;
+	key.dport_be = p->dport_be & t->dport_mask_be;
+	key.src.q[0] = p->src.q[0] & t->src_mask.q[0];
+	key.src.q[1] = p->src.q[1] & t->src_mask.q[1];
+	key.dst.q[0] = p->dst.q[0] & t->dst_mask.q[0];
+	key.dst.q[1] = p->dst.q[1] & t->dst_mask.q[1];
+	key.in_port = w->in_port & t->in_mask;
+	key.out_port = w->out_port & t->out_mask;
+	key.proto = p->proto & t->proto_mask;
+	v = bpf_map_lookup_elem(&rules, &key);
+	if (v && (!w->found || v->rule_idx < w->best_rule)) {
+		w->best_rule = v->rule_idx;
+		w->verb = v->verb;
+		w->found = 1;
+	}
+	return 0;
+}
+
+static __always_inline int match_rules(const struct steer_pkt *p, __u16 in_port, __u16 out_port,
+				       const struct xe_steer_conf *conf)
+{
+	__u32 gen = conf->rules_gen;
+	struct rule_walk w = {
+		.p = p,
+		.base = (gen & 1) * XE_MAX_TUPLES,
+		.gen = gen,
+		.in_port = in_port,
+		.out_port = out_port,
+	};
+
+	bpf_loop(conf->tuple_cnt[gen & 1], match_tuple, &w, 0);
+	if (!w.found)
+		return XE_R_NO_RULE;
+	if (w.verb == XE_VERB_KERNEL)
+		return XE_R_KERNEL_RULE;
+	if (w.verb == XE_VERB_DROP)
+		return XE_R_DROP_RULE;
+	return XE_R_TAKEN;
+}
+
+static __always_inline __u64 hash_packet(const struct steer_pkt *p, __u16 port)
+{
+	struct xe_tuple4 t = {
+		.src_be = p->src.w_be[3],
+		.dst_be = p->dst.w_be[3],
+		.sport_be = p->sport_be,
+		.dport_be = p->dport_be,
+		.port = port,
+		.proto = p->proto,
+	};
+
+	return xe_flow_hash(&t, hash_k0, hash_k1);
+}
+
+static __always_inline int decide_inside(struct xdp_md *ctx, const struct steer_pkt *p, __u32 port,
+					 const struct xe_port_conf *pc,
+					 const struct xe_steer_conf *conf, __u64 *hash)
+{
+	__u16 out = 0;
+	int reason;
+
+	if (!(pc->flags & (p->is_v6 ? XE_PF_ALLOW6 : XE_PF_ALLOW4)))
+		return p->is_v6 ? XE_R_IPV6 : XE_R_NO_RULE;
+	if (p->is_v6)
+		return source_allowed(p, port) ? XE_R_IPV6 : XE_R_SPOOFED;
+	*hash = hash_packet(p, port);
+	if (is_live(pc->worker, *hash, conf))
+		return XE_R_TAKEN;
+	if (p->src.w_be[3] == p->dst.w_be[3] || v4_is_special(p->src.w_be[3]))
+		return XE_R_MARTIAN;
+	if (!source_allowed(p, port))
+		return XE_R_SPOOFED;
+	reason = egress_port(ctx, p, pc, &out);
+	if (reason != XE_R_TAKEN)
+		return reason;
+	if (out == (__u16)(port | XE_OUT_INSIDE))
+		return XE_R_EGRESS_NOT_PORT; /* back out where it came in: the kernel redirects */
+	reason = match_rules(p, port, out, conf);
+	/* After the rules, so that `drop` and `kernel` are counted as what they are. */
+	if (reason == XE_R_TAKEN && p->proto == IPPROTO_TCP && !p->syn_only)
+		return XE_R_MIDFLOW;
+	return reason;
+}
+
+static __always_inline int decide_uplink(const struct steer_pkt *p, const struct xe_port_conf *pc,
+					 const struct xe_steer_conf *conf, __u64 *hash)
+{
+	__u32 *ext, idx;
+	__u16 dport;
+	__u64 *word;
+
+	if (p->is_v6)
+		return XE_R_IPV6;
+	*hash = hash_packet(p, XE_PORT_ANYUPLINK);
+	ext = bpf_map_lookup_elem(&ext_addrs, &p->dst.w_be[3]);
+	if (ext) {
+		dport = bpf_ntohs(p->dport_be);
+		idx = xe_owned_idx(*ext, p->proto == IPPROTO_UDP, dport);
+		word = bpf_map_lookup_elem(&owned, &idx);
+		if (word && (*word >> (dport & 63) & 1))
+			return XE_R_TAKEN;
+	}
+	if (conf->any_accept && is_live(pc->worker, *hash, conf))
+		return XE_R_TAKEN;
+	return XE_R_NOT_OWNED;
+}
+
+#endif
