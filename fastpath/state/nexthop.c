@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "state/nexthop.h"
+
+#include <stdlib.h>
+
+struct nexthop_key {
+	__be32 dst_be, src_be;
+	uint16_t in_port;
+};
+
+int xe_nexthops_open(struct xe_nexthops *t, uint32_t capacity, uint64_t k0, uint64_t k1)
+{
+	void *m = mmap(NULL, (size_t)capacity * sizeof(*t->slots), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	memset(t, 0, sizeof(*t));
+	if (m == MAP_FAILED)
+		return -ENOMEM;
+	t->slots = m;
+	t->capacity = capacity;
+	t->free_head = t->free_tail = XE_NIL;
+	t->k0 = k0;
+	t->k1 = k1;
+	t->ring = calloc(XE_NH_REQUESTS, sizeof(*t->ring));
+	if (!t->ring || xe_index_open(&t->index, capacity)) {
+		xe_nexthops_close(t);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void xe_nexthops_close(struct xe_nexthops *t)
+{
+	if (t->slots)
+		munmap(t->slots, (size_t)t->capacity * sizeof(*t->slots));
+	xe_index_close(&t->index);
+	free(t->ring);
+	t->slots = NULL;
+	t->ring = NULL;
+}
+
+static bool key_equal(const void *table, uint32_t entry, const void *key)
+{
+	const struct xe_nexthop *nh = &((const struct xe_nexthops *)table)->slots[entry];
+	const struct nexthop_key *k = key;
+
+	return nh->dst_be == k->dst_be && nh->src_be == k->src_be && nh->in_port == k->in_port;
+}
+
+static bool request(struct xe_nexthops *t, uint32_t idx, enum xe_nh_op op)
+{
+	uint32_t head = atomic_load_explicit(&t->head, memory_order_relaxed);
+
+	if (head - atomic_load_explicit(&t->tail, memory_order_acquire) == XE_NH_REQUESTS)
+		return false;
+	t->ring[head % XE_NH_REQUESTS] = (struct xe_nh_request){.idx = idx, .op = op};
+	atomic_store_explicit(&t->head, head + 1, memory_order_release);
+	return true;
+}
+
+/* A released entry is reused only when the control thread has confirmed; else a fresh one. */
+static uint32_t slot_take(struct xe_nexthops *t)
+{
+	uint32_t idx = t->free_head;
+
+	if (idx != XE_NIL && xe_nexthop_read(&t->slots[idx]).state == XE_NH_UNUSED) {
+		t->free_head = t->slots[idx].next_free;
+		if (t->free_head == XE_NIL)
+			t->free_tail = XE_NIL;
+		return idx;
+	}
+	return t->high < t->capacity ? t->high++ : XE_NIL;
+}
+
+static void slot_give(struct xe_nexthops *t, uint32_t idx)
+{
+	t->slots[idx].next_free = XE_NIL;
+	if (t->free_tail != XE_NIL)
+		t->slots[t->free_tail].next_free = idx;
+	else
+		t->free_head = idx;
+	t->free_tail = idx;
+}
+
+uint32_t xe_nexthop_get(struct xe_nexthops *t, __be32 dst_be, __be32 src_be, uint16_t in_port)
+{
+	struct nexthop_key key = {.dst_be = dst_be, .src_be = src_be, .in_port = in_port};
+	struct xe_tuple4 hashed = {.src_be = src_be, .dst_be = dst_be, .port = in_port};
+	uint32_t hash = (uint32_t)xe_flow_hash(&hashed, t->k0, t->k1);
+	uint32_t idx = xe_index_find(&t->index, hash, t, &key, key_equal);
+	struct xe_nexthop *nh;
+
+	if (idx != XE_NIL || t->cnt == t->capacity)
+		return idx;
+	idx = slot_take(t);
+	if (idx == XE_NIL)
+		return idx;
+	nh = &t->slots[idx];
+	nh->dst_be = dst_be;
+	nh->src_be = src_be;
+	nh->in_port = in_port;
+	nh->hash = hash;
+	nh->refs = 0;
+	/* The control thread does not know this entry until the request is visible. */
+	nh->answer = (struct xe_nexthop_answer){.state = XE_NH_ASKED, .port = XE_PORT_NONE};
+	if (!request(t, idx, XE_NH_OP_RESOLVE)) {
+		nh->answer.state = XE_NH_UNUSED;
+		slot_give(t, idx);
+		return XE_NIL;
+	}
+	xe_index_put(&t->index, hash, idx);
+	t->cnt++;
+	return idx;
+}
+
+void xe_nexthop_ref(struct xe_nexthops *t, uint32_t idx)
+{
+	t->slots[idx].refs++;
+}
+
+void xe_nexthop_unref(struct xe_nexthops *t, uint32_t idx)
+{
+	struct xe_nexthop *nh = &t->slots[idx];
+
+	if (--nh->refs)
+		return;
+	/* With the ring full it stays, unreferenced, and is found again by the next flow that
+	 * needs it: nothing is lost but a slot for a while. */
+	if (!request(t, idx, XE_NH_OP_RELEASE))
+		return;
+	xe_index_del(&t->index, nh->hash, idx);
+	slot_give(t, idx);
+	t->cnt--;
+}
+
+bool xe_nexthop_retry(struct xe_nexthops *t, uint32_t idx)
+{
+	return request(t, idx, XE_NH_OP_RETRY);
+}
+
+bool xe_nexthops_next_request(struct xe_nexthops *t, struct xe_nh_request *req)
+{
+	uint32_t tail = atomic_load_explicit(&t->tail, memory_order_relaxed);
+
+	if (tail == atomic_load_explicit(&t->head, memory_order_acquire))
+		return false;
+	*req = t->ring[tail % XE_NH_REQUESTS];
+	atomic_store_explicit(&t->tail, tail + 1, memory_order_release);
+	return true;
+}
+
+void xe_nexthop_write(struct xe_nexthops *t, uint32_t idx, const struct xe_nexthop_answer *a)
+{
+	struct xe_nexthop *nh = &t->slots[idx];
+	uint32_t word[XE_NH_ANSWER_WORDS];
+	uint32_t seq = atomic_load_explicit(&nh->seq, memory_order_relaxed);
+
+	memcpy(word, a, sizeof(word));
+	atomic_store_explicit(&nh->seq, seq + 1, memory_order_relaxed);
+	for (int i = 0; i < XE_NH_ANSWER_WORDS; i++)
+		__atomic_store_n(&nh->answer_word[i], word[i], __ATOMIC_RELEASE);
+	atomic_store_explicit(&nh->seq, seq + 2, memory_order_release);
+	atomic_fetch_add_explicit(&t->epoch, 1, memory_order_release);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "state/session.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+static void *region(size_t size)
+{
+	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (m == MAP_FAILED)
+		return NULL;
+	madvise(m, size, MADV_HUGEPAGE);
+	return m;
+}
+
+/* One bucket of 8 for every 2 keys (a key, not a session: there are two): then a key is in its
+ * first bucket but for 2 in 10^4, and a hit costs one cache line. */
+static uint32_t bucket_cnt(uint32_t capacity)
+{
+	uint32_t n = 64;
+
+	while (n < capacity)
+		n *= 2;
+	return n;
+}
+
+int xe_sessions_open(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint64_t k1)
+{
+	uint32_t buckets = bucket_cnt(capacity);
+
+	memset(t, 0, sizeof(*t));
+	t->slots = region((size_t)capacity * sizeof(*t->slots));
+	t->buckets = region((size_t)buckets * sizeof(*t->buckets));
+	if (!t->slots || !t->buckets) {
+		xe_sessions_close(t);
+		return -ENOMEM;
+	}
+	t->capacity = capacity;
+	t->bucket_mask = buckets - 1;
+	t->free_head = XE_NIL;
+	t->k0 = k0;
+	t->k1 = k1;
+	return 0;
+}
+
+void xe_sessions_close(struct xe_sessions *t)
+{
+	if (t->slots)
+		munmap(t->slots, (size_t)t->capacity * sizeof(*t->slots));
+	if (t->buckets)
+		munmap(t->buckets, ((size_t)t->bucket_mask + 1) * sizeof(*t->buckets));
+	memset(t, 0, sizeof(*t));
+}
+
+static int bucket_find(const struct xe_sessions *t, const struct xe_session_bucket *b,
+		       uint16_t tag, const struct xe_tuple4 *key)
+{
+	for (int i = 0; i < XE_BUCKET_SLOTS; i++) {
+		if (b->tag[i] != tag)
+			continue;
+		if (xe_tuple4_equal(&t->slots[b->ref[i] >> 1].key[b->ref[i] & 1], key))
+			return i;
+	}
+	return -1;
+}
+
+struct xe_session *xe_session_find(const struct xe_sessions *t, const struct xe_tuple4 *key,
+				   uint64_t hash, enum xe_dir *dir)
+{
+	const struct xe_session_bucket *b = &t->buckets[xe_live_first(hash, t->bucket_mask)];
+	uint16_t tag = xe_live_tag(hash);
+	int i = bucket_find(t, b, tag, key);
+
+	if (i < 0) {
+		b = &t->buckets[xe_live_second(hash, t->bucket_mask)];
+		i = bucket_find(t, b, tag, key);
+		if (i < 0)
+			return NULL;
+	}
+	*dir = b->ref[i] & 1;
+	return &t->slots[b->ref[i] >> 1];
+}
+
+static bool bucket_put(struct xe_session_bucket *b, uint16_t tag, uint32_t ref)
+{
+	for (int i = 0; i < XE_BUCKET_SLOTS; i++) {
+		if (b->tag[i])
+			continue;
+		b->tag[i] = tag;
+		b->ref[i] = ref;
+		return true;
+	}
+	return false;
+}
+
+static bool index_put(struct xe_sessions *t, uint64_t hash, uint32_t ref)
+{
+	uint16_t tag = xe_live_tag(hash);
+
+	return bucket_put(&t->buckets[xe_live_first(hash, t->bucket_mask)], tag, ref) ||
+	       bucket_put(&t->buckets[xe_live_second(hash, t->bucket_mask)], tag, ref);
+}
+
+static bool bucket_drop(struct xe_session_bucket *b, uint32_t ref)
+{
+	for (int i = 0; i < XE_BUCKET_SLOTS; i++) {
+		if (!b->tag[i] || b->ref[i] != ref)
+			continue;
+		b->tag[i] = 0;
+		return true;
+	}
+	return false;
+}
+
+static void index_drop(struct xe_sessions *t, const struct xe_tuple4 *key, uint32_t ref)
+{
+	uint64_t hash = xe_session_hash(t, key);
+
+	if (!bucket_drop(&t->buckets[xe_live_first(hash, t->bucket_mask)], ref))
+		bucket_drop(&t->buckets[xe_live_second(hash, t->bucket_mask)], ref);
+}
+
+static uint32_t slot_take(struct xe_sessions *t)
+{
+	uint32_t idx = t->free_head;
+
+	if (idx != XE_NIL) {
+		t->free_head = t->slots[idx].timer_next;
+		return idx;
+	}
+	return t->high < t->capacity ? t->high++ : XE_NIL;
+}
+
+static void slot_give(struct xe_sessions *t, uint32_t idx)
+{
+	memset(&t->slots[idx], 0, sizeof(t->slots[idx]));
+	t->slots[idx].timer_next = t->free_head;
+	t->free_head = idx;
+}
+
+struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 *out,
+				  const struct xe_tuple4 *back)
+{
+	uint32_t idx = slot_take(t);
+	struct xe_session *s;
+
+	if (idx == XE_NIL)
+		return NULL;
+	s = &t->slots[idx];
+	memset(s, 0, sizeof(*s));
+	s->key[XE_DIR_OUT] = *out;
+	s->key[XE_DIR_BACK] = *back;
+	if (!index_put(t, xe_session_hash(t, out), idx * 2)) {
+		slot_give(t, idx);
+		return NULL;
+	}
+	if (!index_put(t, xe_session_hash(t, back), idx * 2 + 1)) {
+		index_drop(t, out, idx * 2);
+		slot_give(t, idx);
+		return NULL;
+	}
+	t->cnt++;
+	return s;
+}
+
+void xe_session_free(struct xe_sessions *t, struct xe_session *s)
+{
+	uint32_t idx = xe_session_idx(t, s);
+
+	index_drop(t, &s->key[XE_DIR_OUT], idx * 2);
+	index_drop(t, &s->key[XE_DIR_BACK], idx * 2 + 1);
+	slot_give(t, idx);
+	t->cnt--;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * session.h - the NAT state of flows: one table a worker, found from either direction.
+ *
+ * A session has two keys, each the tuple as it is on the wire where that direction comes in:
+ *
+ *   key[XE_DIR_OUT]  inside host -> peer, on the inside port
+ *   key[XE_DIR_BACK] peer -> Ext address and L4 port, on any uplink (or on the other inside port)
+ *
+ * The translation of a packet is the other key read backwards, so nothing else is stored for it.
+ * The index is a table of buckets of one cache line, 8 entries of 16-bit tag and session number
+ * each; a key is in one of two buckets. Lookup touches one bucket (rarely two) and one session line;
+ * both can be prefetched for a burst. Nothing chains, so no input makes it slow.
+ *
+ * Single writer and only reader: the owning worker (and the control thread in a worker call).
+ */
+#ifndef XE_SESSION_H
+#define XE_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "xegress/steer_abi.h"
+
+enum xe_dir { XE_DIR_OUT = 0, XE_DIR_BACK = 1 };
+
+enum xe_tcp_state {
+	XE_TCP_NONE = 0, /* not TCP */
+	XE_TCP_SYN_SENT, /* SYN seen, from inside */
+	XE_TCP_SYN_BACK, /* SYN+ACK (or SYN: simultaneous open) seen from the peer */
+	XE_TCP_ESTABLISHED,
+	XE_TCP_CLOSING, /* FIN or RST seen: transitory timeout, the session stays */
+};
+
+#define XE_SF_FIN_OUT  0x01
+#define XE_SF_FIN_BACK 0x02
+#define XE_SF_REPLIED  0x04 /* something came back */
+#define XE_SF_DNS      0x08 /* UDP to port 53: short timer, RFC 4787 REQ-5 */
+/* Per direction: its live tag is in the second of the two buckets (state/live.h). */
+#define XE_SF_TAG_SECOND(dir) (0x10 << (dir))
+
+/* No session, no mapping, end of list. */
+#define XE_NIL 0xffffffffu
+
+struct xe_session {
+	/* First line: what a packet needs. */
+	struct xe_tuple4 key[2];
+	uint16_t l4_delta[2]; /* checksum change of the L4 header, per direction (base/insum.h) */
+	uint16_t ip_delta[2]; /* the same for the IPv4 header, TTL not included */
+	uint32_t nexthop;     /* index, for XE_DIR_OUT */
+	uint32_t last_used_s; /* worker's clock, seconds */
+	uint8_t l2_back[12];  /* Ethernet destination and source for XE_DIR_BACK: those of the last
+				 packet out, swapped */
+	uint8_t tcp_state;
+	uint8_t flags; /* XE_SF_* */
+	uint8_t verb;  /* enum xe_verb */
+	uint8_t reserved;
+
+	/* Second line: counters and links. */
+	uint64_t packets[2];
+	uint64_t bytes[2];
+	uint32_t timer_next, timer_prev; /* wheel slot list; timer_next also links free ones */
+	uint32_t timer_slot; /* XE_NIL: not in the wheel any more */
+	uint32_t created_s;
+	uint32_t rule; /* index in the rule set it was made under */
+	uint32_t ext;  /* Ext address index, XE_NIL: untranslated */
+	uint32_t mapping; /* shared Ext L4 port (endpoint-independent), XE_NIL: none */
+	uint32_t source;  /* per-source counter */
+} __attribute__((aligned(64)));
+
+_Static_assert(offsetof(struct xe_session, packets) == 64, "hot half is one cache line");
+_Static_assert(sizeof(struct xe_session) == 128, "two cache lines a session");
+
+#define XE_BUCKET_SLOTS 8
+struct xe_session_bucket {
+	uint16_t tag[XE_BUCKET_SLOTS]; /* 0: free */
+	uint32_t ref[XE_BUCKET_SLOTS]; /* session * 2 + direction */
+	uint32_t pad[4];
+} __attribute__((aligned(64)));
+
+struct xe_sessions {
+	struct xe_session *slots;
+	struct xe_session_bucket *buckets;
+	uint32_t bucket_mask;
+	uint32_t capacity; /* sessions */
+	uint32_t cnt;
+	uint32_t high; /* slots below this have been used at some time */
+	uint32_t free_head;
+	uint64_t k0, k1; /* hash key, the one that steer has */
+};
+
+/* Memory for `capacity` sessions; touched (paid for) only as sessions come. -ENOMEM. */
+int xe_sessions_open(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint64_t k1);
+void xe_sessions_close(struct xe_sessions *t);
+
+/* A zeroed session with both keys in the index, or NULL: full (of sessions, or both buckets of a
+ * key are). That neither key is there yet, the caller has seen to. */
+struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 *out,
+				  const struct xe_tuple4 *back);
+void xe_session_free(struct xe_sessions *t, struct xe_session *s);
+
+static inline uint64_t xe_session_hash(const struct xe_sessions *t, const struct xe_tuple4 *key)
+{
+	return xe_flow_hash(key, t->k0, t->k1);
+}
+
+static inline uint32_t xe_session_idx(const struct xe_sessions *t, const struct xe_session *s)
+{
+	return (uint32_t)(s - t->slots);
+}
+
+static inline bool xe_tuple4_equal(const struct xe_tuple4 *a, const struct xe_tuple4 *b)
+{
+	uint64_t x[2], y[2];
+
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]));
+}
+
+static inline void xe_sessions_prefetch(const struct xe_sessions *t, uint64_t hash)
+{
+	__builtin_prefetch(&t->buckets[xe_live_first(hash, t->bucket_mask)]);
+}
+
+/* The session slot that most likely has this hash, for prefetching once its bucket is here. */
+static inline const struct xe_session *xe_session_guess(const struct xe_sessions *t, uint64_t hash)
+{
+	const struct xe_session_bucket *b = &t->buckets[xe_live_first(hash, t->bucket_mask)];
+	uint16_t tag = xe_live_tag(hash);
+
+	for (int i = 0; i < XE_BUCKET_SLOTS; i++)
+		if (b->tag[i] == tag)
+			return &t->slots[b->ref[i] >> 1];
+	return NULL;
+}
+
+/* Find by key and its hash; *dir says which direction's key it was. */
+struct xe_session *xe_session_find(const struct xe_sessions *t, const struct xe_tuple4 *key,
+				   uint64_t hash, enum xe_dir *dir);
+
+/* The tuple that answers `t` as the peer sees it (no port id). */
+static inline struct xe_tuple4 xe_tuple4_reverse(const struct xe_tuple4 *t, uint16_t port)
+{
+	return (struct xe_tuple4){
+		.src_be = t->dst_be,
+		.dst_be = t->src_be,
+		.sport_be = t->dport_be,
+		.dport_be = t->sport_be,
+		.port = port,
+		.proto = t->proto,
+	};
+}
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "state/source.h"
+
+int xe_sources_open(struct xe_sources *t, uint32_t capacity, uint64_t k0, uint64_t k1)
+{
+	void *m = mmap(NULL, (size_t)capacity * sizeof(*t->slots), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	memset(t, 0, sizeof(*t));
+	if (m == MAP_FAILED)
+		return -ENOMEM;
+	t->slots = m;
+	t->capacity = capacity;
+	t->free_head = XE_NIL;
+	t->k0 = k0;
+	t->k1 = k1;
+	if (!xe_index_open(&t->index, capacity))
+		return 0;
+	xe_sources_close(t);
+	return -ENOMEM;
+}
+
+void xe_sources_close(struct xe_sources *t)
+{
+	if (t->slots)
+		munmap(t->slots, (size_t)t->capacity * sizeof(*t->slots));
+	t->slots = NULL;
+	xe_index_close(&t->index);
+}
+
+static bool source_equal(const void *table, uint32_t entry, const void *key)
+{
+	const struct xe_source *s = &((const struct xe_sources *)table)->slots[entry], *k = key;
+
+	return s->addr_be == k->addr_be && s->in_port == k->in_port;
+}
+
+static uint32_t slot_take(struct xe_sources *t)
+{
+	uint32_t idx = t->free_head;
+
+	if (idx == XE_NIL)
+		return t->high < t->capacity ? t->high++ : XE_NIL;
+	t->free_head = t->slots[idx].next_free;
+	return idx;
+}
+
+uint32_t xe_source_take(struct xe_sources *t, __be32 addr_be, uint16_t in_port, uint32_t limit)
+{
+	struct xe_tuple4 hashed = {.src_be = addr_be, .port = in_port};
+	struct xe_source key = {
+		.addr_be = addr_be,
+		.in_port = in_port,
+		.sessions = 1,
+		.hash = (uint32_t)xe_flow_hash(&hashed, t->k0, t->k1),
+	};
+	uint32_t idx = xe_index_find(&t->index, key.hash, t, &key, source_equal);
+
+	if (idx != XE_NIL) {
+		if (t->slots[idx].sessions >= limit)
+			return XE_NIL;
+		t->slots[idx].sessions++;
+		return idx;
+	}
+	idx = slot_take(t);
+	if (idx == XE_NIL)
+		return idx;
+	t->slots[idx] = key;
+	xe_index_put(&t->index, key.hash, idx);
+	return idx;
+}
+
+void xe_source_give(struct xe_sources *t, uint32_t source)
+{
+	struct xe_source *s = &t->slots[source];
+
+	if (--s->sessions)
+		return;
+	xe_index_del(&t->index, s->hash, source);
+	s->next_free = t->free_head;
+	t->free_head = source;
+}

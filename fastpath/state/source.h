@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * source.h - sessions counted per inside source, so that none takes a whole L4 port range
+ * (`limits: sessions-per-source`, RFC 6888 REQ-2). Owned by one worker.
+ */
+#ifndef XE_SOURCE_H
+#define XE_SOURCE_H
+
+#include "state/index.h"
+
+struct xe_source {
+	__be32 addr_be;
+	uint16_t in_port;
+	uint16_t reserved;
+	uint32_t sessions;
+	uint32_t hash;
+	uint32_t next_free;
+};
+
+struct xe_sources {
+	struct xe_source *slots;
+	uint32_t capacity, high, free_head;
+	struct xe_index index;
+	uint64_t k0, k1;
+};
+
+int xe_sources_open(struct xe_sources *t, uint32_t capacity, uint64_t k0, uint64_t k1);
+void xe_sources_close(struct xe_sources *t);
+/* Count one more session of this source; XE_NIL when it has `limit` already (or the table is full,
+ * which it cannot be with a slot per session). */
+uint32_t xe_source_take(struct xe_sources *t, __be32 addr_be, uint16_t in_port, uint32_t limit);
+void xe_source_give(struct xe_sources *t, uint32_t source);
+
+#endif
