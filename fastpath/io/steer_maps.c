@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* steer_maps.c - the maps of the steering program, from the service's side (attach.h). */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "io/attach.h"
+#include "state/ruleset.h"
+#include "steer.skel.h"
+
+static void *map_memory(const struct bpf_map *map, size_t size)
+{
+	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+
+	return m == MAP_FAILED ? NULL : m;
+}
+
+static size_t whole_pages(size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (size + page - 1) / page * page;
+}
+
+static int maps_memory(struct xe_steer *st)
+{
+	uint32_t buckets = st->settings.worker_cnt * (st->settings.live_mask + 1);
+
+	st->owned_size = whole_pages(XE_OWNED_ENTRIES * sizeof(uint64_t));
+	st->live_size = whole_pages(buckets * sizeof(struct xe_live_bucket));
+	st->owned = map_memory(st->skel->maps.owned, st->owned_size);
+	st->live = map_memory(st->skel->maps.live, st->live_size);
+	st->beats = map_memory(st->skel->maps.beats, whole_pages(1));
+	st->conf = map_memory(st->skel->maps.steer_conf, whole_pages(1));
+	return st->owned && st->live && st->beats && st->conf ? 0 : -ENOMEM;
+}
+
+static struct steer_bpf *open_skel(const struct xe_steer_settings *s, uint32_t gso_source)
+{
+	struct steer_bpf *skel = steer_bpf__open();
+
+	if (!skel)
+		return NULL;
+	skel->rodata->hash_k0 = s->k0;
+	skel->rodata->hash_k1 = s->k1;
+	skel->rodata->live_mask = s->live_mask;
+	skel->rodata->worker_cnt = s->worker_cnt;
+	skel->rodata->gso_source = gso_source;
+	return skel;
+}
+
+/* Load with the kfuncs first: whether the kernel has them, and lets this process use them (they
+ * want CAP_PERFMON), is best asked by doing it. */
+static int load_owner(struct xe_steer *st)
+{
+	int err = -ENOMEM;
+
+	for (uint32_t source = 1; source <= 2; source++) {
+		st->skel = open_skel(&st->settings, source);
+		if (!st->skel)
+			return -ENOMEM;
+		bpf_map__set_max_entries(st->skel->maps.live,
+					 st->settings.worker_cnt * (st->settings.live_mask + 1));
+		err = steer_bpf__load(st->skel);
+		st->can_read_gso = source == 1;
+		if (!err)
+			return 0;
+		steer_bpf__destroy(st->skel);
+		st->skel = NULL;
+	}
+	return err;
+}
+
+int xe_steer_open(struct xe_steer *st, const struct xe_steer_settings *settings)
+{
+	int err;
+
+	memset(st, 0, sizeof(*st));
+	st->settings = *settings;
+	err = load_owner(st);
+	if (err) {
+		xe_log_err("steering program does not load: %s (needs CAP_BPF, CAP_NET_ADMIN, "
+			   "kernel 5.18 or later)",
+			   strerror(-err));
+		return err;
+	}
+	err = maps_memory(st);
+	if (err)
+		xe_steer_close(st);
+	return err;
+}
+
+void xe_steer_close(struct xe_steer *st)
+{
+	if (st->owned)
+		munmap(st->owned, st->owned_size);
+	if (st->live)
+		munmap(st->live, st->live_size);
+	if (st->beats)
+		munmap(st->beats, whole_pages(1));
+	if (st->conf)
+		munmap(st->conf, whole_pages(1));
+	steer_bpf__destroy(st->skel);
+	memset(st, 0, sizeof(*st));
+}
+
+static int set(const struct bpf_map *map, const void *key, const void *value)
+{
+	return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY);
+}
+
+static void del(const struct bpf_map *map, const void *key)
+{
+	bpf_map_delete_elem(bpf_map__fd(map), key);
+}
+
+int xe_steer_set_port(struct xe_steer *st, uint32_t port, const struct xe_port_conf *conf)
+{
+	return set(st->skel->maps.ports, &port, conf);
+}
+
+int xe_steer_set_ifindex(struct xe_steer *st, int ifindex, uint32_t port)
+{
+	return set(st->skel->maps.port_ids, &ifindex, &port);
+}
+
+void xe_steer_del_ifindex(struct xe_steer *st, int ifindex)
+{
+	del(st->skel->maps.port_ids, &ifindex);
+}
+
+static struct xe_allow_key allow_key(uint32_t port, const struct xe_addr *src, uint8_t len)
+{
+	return (struct xe_allow_key){.prefixlen = 32u + len, .port = port, .src = *src};
+}
+
+int xe_steer_set_allow(struct xe_steer *st, uint32_t port, const struct xe_addr *src, uint8_t len)
+{
+	struct xe_allow_key key = allow_key(port, src, len);
+	uint8_t one = 1;
+
+	return set(st->skel->maps.allow, &key, &one);
+}
+
+void xe_steer_del_allow(struct xe_steer *st, uint32_t port, const struct xe_addr *src, uint8_t len)
+{
+	struct xe_allow_key key = allow_key(port, src, len);
+
+	del(st->skel->maps.allow, &key);
+}
+
+int xe_steer_set_socket(struct xe_steer *st, uint32_t port, uint32_t queue, int xsk_fd)
+{
+	uint32_t key = xe_xsk_key(port, queue);
+
+	return set(st->skel->maps.xsks, &key, &xsk_fd);
+}
+
+void xe_steer_del_socket(struct xe_steer *st, uint32_t port, uint32_t queue)
+{
+	uint32_t key = xe_xsk_key(port, queue);
+
+	del(st->skel->maps.xsks, &key);
+}
+
+int xe_steer_set_ext(struct xe_steer *st, __be32 addr_be, uint32_t ext)
+{
+	return set(st->skel->maps.ext_addrs, &addr_be, &ext);
+}
+
+void xe_steer_del_ext(struct xe_steer *st, __be32 addr_be)
+{
+	del(st->skel->maps.ext_addrs, &addr_be);
+}
+
+int xe_steer_set_rules(struct xe_steer *st, const struct xe_ruleset *rs,
+		       const struct xe_ruleset *before)
+{
+	uint32_t half = rs->gen & 1, done = 0, idx;
+	int err = 0;
+
+	for (uint32_t i = 0; i < rs->tuple_cnt && !err; i++) {
+		idx = half * XE_MAX_TUPLES + i;
+		err = set(st->skel->maps.tuples, &idx, &rs->tuples[i]);
+	}
+	for (; done < rs->entry_cnt && !err; done++)
+		err = set(st->skel->maps.rules, &rs->entries[done].key, &rs->entries[done].value);
+	if (err) {
+		while (done--)
+			del(st->skel->maps.rules, &rs->entries[done].key);
+		return err;
+	}
+	__atomic_store_n(&st->conf->tuple_cnt[half], rs->tuple_cnt, __ATOMIC_RELEASE);
+	__atomic_store_n(&st->conf->rules_gen, rs->gen, __ATOMIC_RELEASE);
+	for (uint32_t i = 0; before && i < before->entry_cnt; i++)
+		del(st->skel->maps.rules, &before->entries[i].key);
+	return 0;
+}
+
+int xe_steer_counters(const struct xe_steer *st, uint32_t port, struct xe_port_counters *out)
+{
+	int cpus = libbpf_num_possible_cpus(), err;
+	struct xe_port_counters *all;
+
+	memset(out, 0, sizeof(*out));
+	if (cpus < 0)
+		return cpus;
+	all = calloc((size_t)cpus, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	err = bpf_map_lookup_elem(bpf_map__fd(st->skel->maps.counters), &port, all);
+	for (int c = 0; !err && c < cpus; c++)
+		for (int r = 0; r < XE_R_STEER_CNT; r++)
+			out->reason[r] += all[c].reason[r];
+	free(all);
+	return err;
+}
+
+int xe_steer_reset_counters(struct xe_steer *st, uint32_t port)
+{
+	int cpus = libbpf_num_possible_cpus(), err;
+	struct xe_port_counters *all;
+
+	if (cpus < 0)
+		return cpus;
+	all = calloc((size_t)cpus, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	err = set(st->skel->maps.counters, &port, all);
+	free(all);
+	return err;
+}

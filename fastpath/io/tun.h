@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* tun.h - the punt device: a tun interface with virtio-net headers by which packets go back to the
+ * kernel's path. It exists while its descriptor is open, so nothing is left after a crash. */
+#ifndef XE_TUN_H
+#define XE_TUN_H
+
+#include <net/if.h>
+
+/* Make it, bring it up, let the kernel forward what comes in on it. Returns the descriptor or
+ * -errno; name holds what it is called (xepunt0, ...). */
+int xe_tun_open(char name[IFNAMSIZ]);
+
+#endif

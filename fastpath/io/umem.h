@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * umem.h - the frames of one worker, and who holds each of them.
+ *
+ *            take                 give to a fill ring          kernel fills it
+ *    FREE  ------->  IN HAND  ----------------------->  FILL  ----------------> rx: IN HAND
+ *      ^                |  ^                                                       |
+ *      |     put back   |  '-------------------------------------------------------'
+ *      '----------------+
+ *      ^                |  put on a tx ring
+ *      |                '---------------------->  TX  --- completion ring --->  FREE
+ *
+ * All sockets of a worker register the same memory, each as a UMEM of its own, so a frame received
+ * on one can be sent on any other, and a copy-mode veth can share with a zero-copy NIC (a shared
+ * UMEM would force the first socket's mode on all). At every moment
+ * free + fill + tx + in hand = all; `holder` says it frame by frame, which is also how the frames of a
+ * closed socket are found again.
+ *
+ * Single writer: the owning worker; the control thread while the worker does not run or waits for
+ * it in a call.
+ */
+#ifndef XE_UMEM_H
+#define XE_UMEM_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A page: chunks larger than a page are refused by the kernel, smaller ones would split an MTU
+ * frame once the kernel's 256 bytes of headroom are taken. */
+#define XE_FRAME_SHIFT 12
+#define XE_FRAME_SIZE  (1u << XE_FRAME_SHIFT)
+/* Headroom that the kernel keeps before a received packet (XDP_PACKET_HEADROOM). */
+#define XE_FRAME_HEADROOM 256u
+/* What one frame holds of a packet. */
+#define XE_FRAME_ROOM (XE_FRAME_SIZE - XE_FRAME_HEADROOM)
+
+/* Holders other than a socket. A socket's slot n holds as 2n (fill) and 2n+1 (tx). */
+#define XE_HOLDER_FREE 0xffffu
+#define XE_HOLDER_HAND 0xfffeu
+
+struct xe_umem {
+	uint8_t *base;
+	size_t size; /* bytes */
+	uint32_t frame_cnt;
+	uint32_t free_cnt;
+	uint32_t hand_cnt;
+	uint32_t *free;	  /* stack: the frame last freed is the one still in cache */
+	uint16_t *holder; /* per frame */
+};
+
+/* Memory for frame_cnt frames on the NUMA node (-1: any). -ENOMEM. */
+int xe_umem_open(struct xe_umem *umem, uint32_t frame_cnt, int node);
+void xe_umem_close(struct xe_umem *umem);
+
+/* Frames of a closed socket (both its holder values) become free. Returns how many. */
+uint32_t xe_umem_reclaim(struct xe_umem *umem, uint16_t slot);
+
+/* Recount everything from `holder` against the counters: 0, or -EIO and a log line. O(frames):
+ * debug builds call it often, tests at the end, never the fast path. fill and tx: what the sockets
+ * say they hold. */
+int xe_umem_audit(const struct xe_umem *umem, uint32_t fill_cnt, uint32_t tx_cnt);
+
+static inline uint8_t *xe_umem_ptr(const struct xe_umem *umem, uint64_t addr)
+{
+	return umem->base + addr;
+}
+
+static inline uint32_t xe_frame_of(uint64_t addr)
+{
+	return (uint32_t)(addr >> XE_FRAME_SHIFT);
+}
+
+/* Change of holder; debug builds check that the frame was where it is said to come from. */
+static inline void xe_umem_move(struct xe_umem *umem, uint32_t frame, uint16_t from, uint16_t to)
+{
+#ifdef XE_DEBUG
+	assert(frame < umem->frame_cnt && umem->holder[frame] == from);
+#else
+	(void)from;
+#endif
+	umem->holder[frame] = to;
+}
+
+/* Take up to n free frames in hand; returns how many. */
+static inline uint32_t xe_umem_take(struct xe_umem *umem, uint32_t *frames, uint32_t n)
+{
+	if (n > umem->free_cnt)
+		n = umem->free_cnt;
+	for (uint32_t i = 0; i < n; i++) {
+		frames[i] = umem->free[--umem->free_cnt];
+		xe_umem_move(umem, frames[i], XE_HOLDER_FREE, XE_HOLDER_HAND);
+	}
+	umem->hand_cnt += n;
+	return n;
+}
+
+static inline void xe_umem_put(struct xe_umem *umem, uint32_t frame)
+{
+	xe_umem_move(umem, frame, XE_HOLDER_HAND, XE_HOLDER_FREE);
+	umem->free[umem->free_cnt++] = frame;
+	umem->hand_cnt--;
+}
+
+#endif

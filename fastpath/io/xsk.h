@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * xsk.h - one AF_XDP socket: (interface, queue), its four rings, and the frames it holds.
+ *
+ *   fill ring        worker  -->  kernel   frames to receive into
+ *   rx ring          kernel  -->  worker   received
+ *   tx ring          worker  -->  kernel   to send; needs a kick (sendto) in copy mode
+ *   completion ring  kernel  -->  worker   sent, the frame is ours again
+ *
+ * Sockets are opened, bound and closed by the control thread; between xe_xsk_open() and
+ * xe_xsk_close() the rings belong to one worker. The ring accessors (with their barriers) are
+ * libxdp's, the sockets are made here because libxdp 1.3 cannot register the UMEM variants we
+ * need.
+ */
+#ifndef XE_XSK_H
+#define XE_XSK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <xdp/xsk.h>
+
+#include "io/umem.h"
+
+/* Debian 12's headers are older than the kernels we run on. */
+#ifndef XDP_USE_SG
+#define XDP_USE_SG (1 << 4) /* multi-buffer packets, kernel 6.6 */
+#endif
+#ifndef XDP_PKT_CONTD
+#define XDP_PKT_CONTD (1 << 0) /* descriptor: the packet goes on in the next one */
+#endif
+
+/* Ring sizes in descriptors. 2048 holds 30 superpackets of 17 frames each, which is the window of
+ * a few TCP flows; smaller rings made TCP back off, larger ones only add cache misses. */
+#define XE_RING_SIZE 2048u
+
+struct xe_xsk {
+	int fd;
+	int ifindex;
+	uint16_t queue;
+	uint16_t port;	/* port id */
+	uint16_t slot;	/* names its frames in xe_umem.holder */
+	bool zerocopy;
+	bool multi_buffer;
+	bool kick;	   /* tx ring holds what the kernel was not told of */
+	uint32_t fill_cnt; /* frames at the kernel for receiving, rx ring included */
+	uint32_t tx_cnt;   /* frames at the kernel for sending, completion ring included */
+	uint64_t rx_packets; /* written by the worker */
+	struct xsk_ring_prod fill, tx;
+	struct xsk_ring_cons rx, comp;
+	void *map[4];
+	size_t map_size[4];
+};
+
+struct xe_xsk_lost {
+	uint64_t rx_dropped;   /* no frame on the fill ring, or too long */
+	uint64_t rx_ring_full; /* the worker was too slow */
+	uint64_t tx_invalid;
+};
+
+/* Open and bind. zerocopy_wanted: try it, fall back to copy. Retries EBUSY (an earlier socket's
+ * close is asynchronous) for a bounded time. Errors: -errno of the step, which is logged by name. */
+int xe_xsk_open(struct xe_xsk *xsk, const struct xe_umem *umem, int ifindex, uint16_t queue,
+		bool zerocopy_wanted);
+/* The kernel lets go of all frames; they are found by xe_umem_reclaim(slot). */
+void xe_xsk_close(struct xe_xsk *xsk);
+/* XDP_STATISTICS. */
+int xe_xsk_lost(const struct xe_xsk *xsk, struct xe_xsk_lost *lost);
+
+/* Give free frames to the fill ring until the socket holds `target`. */
+void xe_xsk_refill(struct xe_xsk *xsk, struct xe_umem *umem, uint32_t target);
+/* Take back what was sent. */
+void xe_xsk_complete(struct xe_xsk *xsk, struct xe_umem *umem);
+/* Kick until the kernel has taken everything, or says that it cannot now. Returns 0 or -errno. */
+int xe_xsk_flush(struct xe_xsk *xsk, struct xe_umem *umem);
+
+/* Put one packet of n frames (addr, len each; frames in hand) on the tx ring. False when it has no
+ * room: the frames stay in hand. */
+static inline bool xe_xsk_send(struct xe_xsk *xsk, struct xe_umem *umem, const struct xdp_desc *descs,
+			       uint32_t n)
+{
+	uint32_t idx;
+
+	if (xsk_ring_prod__reserve(&xsk->tx, n, &idx) != n)
+		return false;
+	for (uint32_t i = 0; i < n; i++) {
+		struct xdp_desc *d = xsk_ring_prod__tx_desc(&xsk->tx, idx + i);
+
+		d->addr = descs[i].addr;
+		d->len = descs[i].len;
+		d->options = i + 1 < n ? XDP_PKT_CONTD : 0;
+		xe_umem_move(umem, xe_frame_of(descs[i].addr), XE_HOLDER_HAND, xsk->slot * 2 + 1);
+	}
+	xsk_ring_prod__submit(&xsk->tx, n);
+	umem->hand_cnt -= n;
+	xsk->tx_cnt += n;
+	xsk->kick = true;
+	return true;
+}
+
+#endif
