@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * burst.h - the packets that go through the pipeline together.
+ *
+ * A burst is filled by rx (or by hold, which brings back packets that waited), and every stage
+ * walks it once. A packet ends in exactly one way: sent, held, punted or dropped; then `ended` is
+ * set, its frames have left the burst, and the later stages pass it by.
+ */
+#ifndef XE_BURST_H
+#define XE_BURST_H
+
+#include <linux/if_xdp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "state/nexthop.h"
+#include "state/session.h"
+#include "xegress/reason.h"
+
+/* 32 packets amortise a ring access to nothing, and their headers and sessions (about 10 KiB) stay
+ * in L1. */
+#define XE_BURST_SIZE 32
+/* Frames of one packet: a 64 KiB superpacket is 65549 bytes in frames of 3840: 18. */
+#define XE_PACKET_FRAMES 18
+
+struct xe_packet {
+	uint8_t *l2;	  /* Ethernet header, in the first frame */
+	uint32_t len;	  /* bytes from l2 to the end of the IP packet, padding cut off */
+	uint32_t l4_len;  /* L4 header and payload */
+	uint16_t l4_off;  /* from l2; everything up to the end of the L4 header is in the first frame */
+	uint16_t in_port; /* port ids */
+	uint16_t out_port;
+	uint16_t gso_size; /* payload bytes a segment, 0: no superpacket */
+	uint32_t gso_type; /* SKB_GSO_* bits */
+	uint8_t frame_cnt;
+	uint8_t l4_hdr_len;
+	uint8_t proto;
+	uint8_t tcp_flags; /* the 13th byte of the TCP header */
+	uint8_t dir;	   /* enum xe_dir */
+	uint8_t role;	   /* of in_port */
+	bool partial;	   /* L4 checksum field holds the pseudo-header sum only */
+	bool ended;
+	struct xe_tuple4 key; /* as it came in */
+	uint64_t hash;
+	struct xe_session *session;
+	struct xe_nexthop_answer nexthop; /* for XE_DIR_OUT */
+	struct xdp_desc frames[XE_PACKET_FRAMES];
+};
+
+struct xe_burst {
+	uint32_t cnt;
+	struct xe_packet packets[XE_BURST_SIZE];
+};
+
+#define XE_L3_OFF 14 /* Ethernet header; VLAN-tagged frames are not taken */
+
+/* Offsets in the IPv4, TCP and UDP headers. Fields are read and written through memcpy: an IP header
+ * behind an Ethernet header is never aligned to 4 bytes in a frame. */
+#define XE_IP_TOT_LEN  2
+#define XE_IP_FRAG     6
+#define XE_IP_TTL      8
+#define XE_IP_PROTO    9
+#define XE_IP_CSUM     10
+#define XE_IP_SRC      12
+#define XE_IP_DST      16
+#define XE_IP_HDR_MIN  20
+#define XE_TCP_FLAGS   13
+#define XE_TCP_CSUM    16
+#define XE_TCP_HDR_MIN 20
+#define XE_UDP_LEN     4
+#define XE_UDP_CSUM    6
+#define XE_UDP_HDR_LEN 8
+
+#define XE_TH_FIN 0x01
+#define XE_TH_SYN 0x02
+#define XE_TH_RST 0x04
+#define XE_TH_ACK 0x10
+
+static inline uint16_t xe_get16(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline uint32_t xe_get32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline void xe_put16(uint8_t *p, uint16_t v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void xe_put32(uint8_t *p, uint32_t v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+#endif

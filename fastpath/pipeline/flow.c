@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * flow.c - from the tuple to the session, and what a packet means for it: TCP state, idleness, where
+ * it goes. Leaves only packets that can be sent.
+ */
+#include <netinet/in.h>
+
+#include "pipeline/pipeline.h"
+
+/*
+ * TCP enough for the two timeouts of RFC 5382 REQ-5: established once both sides have spoken and the
+ * inside acknowledged, transitory before that and after FIN or RST. Nothing here frees a session.
+ */
+static void tcp_track(struct xe_session *s, enum xe_dir dir, uint8_t flags)
+{
+	if (flags & XE_TH_RST) {
+		s->tcp_state = XE_TCP_CLOSING;
+		return;
+	}
+	if (flags & XE_TH_SYN) {
+		/* A new connection on a closed tuple starts over. */
+		if (dir == XE_DIR_OUT && !(flags & XE_TH_ACK) && s->tcp_state == XE_TCP_CLOSING) {
+			s->tcp_state = XE_TCP_SYN_SENT;
+			s->flags &= (uint8_t)~(XE_SF_FIN_OUT | XE_SF_FIN_BACK | XE_SF_REPLIED);
+		} else if (dir == XE_DIR_BACK && s->tcp_state == XE_TCP_SYN_SENT) {
+			s->tcp_state = XE_TCP_SYN_BACK;
+		}
+		return;
+	}
+	if (flags & XE_TH_FIN) {
+		s->flags |= dir == XE_DIR_OUT ? XE_SF_FIN_OUT : XE_SF_FIN_BACK;
+		s->tcp_state = XE_TCP_CLOSING;
+		return;
+	}
+	if (s->tcp_state == XE_TCP_SYN_BACK && dir == XE_DIR_OUT && (flags & XE_TH_ACK))
+		s->tcp_state = XE_TCP_ESTABLISHED;
+}
+
+/*
+ * Idle time counts from the last packet out, and for TCP from any packet: inbound alone need not
+ * refresh a UDP mapping (RFC 4787 REQ-6), and must not be able to hold it open for ever.
+ */
+static void touch(struct xe_lane *lane, struct xe_session *s, const struct xe_packet *p)
+{
+	uint8_t before = s->tcp_state;
+
+	if (p->dir == XE_DIR_OUT || p->proto == IPPROTO_TCP)
+		s->last_used_s = lane->now_s;
+	if (p->dir == XE_DIR_BACK)
+		s->flags |= XE_SF_REPLIED;
+	if (p->proto == IPPROTO_TCP) {
+		tcp_track(s, p->dir, p->tcp_flags);
+		/* The wheel only ever finds that a session has longer: a shorter time must be set. */
+		if (before == XE_TCP_ESTABLISHED && s->tcp_state != before) {
+			xe_wheel_del(&lane->wheel, &lane->sessions, s);
+			xe_wheel_add(&lane->wheel, &lane->sessions, s,
+				     lane->timeouts.tcp_transitory_s);
+		}
+	}
+	xe_count(&s->packets[p->dir], 1);
+	xe_count(&s->bytes[p->dir], p->len - XE_L3_OFF);
+}
+
+uint32_t xe_flow_left(const struct xe_lane *lane, const struct xe_session *s, uint32_t now_s)
+{
+	const struct xe_timeouts *t = &lane->timeouts;
+	uint32_t timeout_s, idle_s = now_s - s->last_used_s;
+
+	if (s->key[0].proto == IPPROTO_TCP)
+		timeout_s = s->tcp_state == XE_TCP_ESTABLISHED ? t->tcp_established_s
+							       : t->tcp_transitory_s;
+	else
+		timeout_s = s->flags & XE_SF_DNS ? t->dns_s : t->udp_s;
+	return idle_s >= timeout_s ? 0 : timeout_s - idle_s;
+}
+
+/* IP bytes of the largest packet that will be on the wire for this one. */
+static uint32_t wire_len(const struct xe_packet *p)
+{
+	if (p->gso_size)
+		return p->l4_off - XE_L3_OFF + p->l4_hdr_len + p->gso_size;
+	return p->len - XE_L3_OFF;
+}
+
+/* Outward: by the next hop. False: the packet has ended. */
+static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
+{
+	struct xe_session *s = p->session;
+
+	p->nexthop = xe_nexthop_read(&lane->nexthops.slots[s->nexthop]);
+	switch (p->nexthop.state) {
+	case XE_NH_READY:
+		break;
+	case XE_NH_NO_NEIGHBOUR:
+		xe_nexthop_retry(&lane->nexthops, s->nexthop);
+		xe_punt(lane, p, XE_R_P_NO_NEIGHBOUR);
+		return false;
+	case XE_NH_NO_ROUTE:
+		xe_punt(lane, p, XE_R_P_NO_ROUTE);
+		return false;
+	case XE_NH_NOT_PORT:
+		xe_punt(lane, p, XE_R_P_NOT_PORT);
+		return false;
+	default:
+		xe_hold_add(lane, p, s->nexthop);
+		return false;
+	}
+	p->out_port = p->nexthop.port;
+	if (p->l2[XE_L3_OFF + XE_IP_TTL] <= 1) {
+		xe_punt(lane, p, XE_R_P_TTL);
+		return false;
+	}
+	if (wire_len(p) > p->nexthop.mtu) {
+		xe_punt(lane, p, XE_R_P_TOO_BIG);
+		return false;
+	}
+	/* Where replies go: to where the flow's last packet came from. */
+	if (memcmp(s->l2_back, p->l2 + 6, 6) || memcmp(s->l2_back + 6, p->l2, 6)) {
+		memcpy(s->l2_back, p->l2 + 6, 6);
+		memcpy(s->l2_back + 6, p->l2, 6);
+	}
+	return true;
+}
+
+static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
+{
+	p->out_port = p->session->key[XE_DIR_OUT].port;
+	if (!lane->ports[p->out_port].live) {
+		xe_packet_drop(lane, p, XE_R_PORT_GONE);
+		return false;
+	}
+	if (p->l2[XE_L3_OFF + XE_IP_TTL] <= 1) {
+		xe_packet_drop(lane, p, XE_R_W_TTL);
+		return false;
+	}
+	if (wire_len(p) > lane->ports[p->out_port].mtu) {
+		xe_packet_drop(lane, p, XE_R_TOO_BIG);
+		return false;
+	}
+	return true;
+}
+
+static void flow_one(struct xe_lane *lane, struct xe_packet *p)
+{
+	enum xe_dir dir = XE_DIR_OUT;
+
+	p->session = xe_session_find(&lane->sessions, &p->key, p->hash, &dir);
+	p->dir = dir;
+	if (!p->session) {
+		if (p->role == XE_ROLE_UPLINK) {
+			xe_packet_drop(lane, p, XE_R_NO_SESSION);
+			return;
+		}
+		xe_flow_new(lane, p);
+		if (p->ended)
+			return;
+	}
+	if (p->dir == XE_DIR_OUT ? !egress_out(lane, p) : !egress_back(lane, p))
+		return;
+	touch(lane, p->session, p);
+}
+
+void xe_flow(struct xe_lane *lane, struct xe_burst *burst)
+{
+	for (uint32_t i = 0; i < burst->cnt; i++)
+		if (!burst->packets[i].ended)
+			flow_one(lane, &burst->packets[i]);
+}

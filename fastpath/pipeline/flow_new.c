@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * flow_new.c - the first packet of a flow: source -> route -> rule -> limits -> L4 port -> session.
+ *
+ * The only slow step of the pipeline, and still without a system call: routes are asked by the
+ * control thread, the packet is held meanwhile and comes back here.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "base/insum.h"
+#include "pipeline/pipeline.h"
+
+static bool source_allowed(const struct xe_lane_port *port, __be32 src_be)
+{
+	for (uint32_t i = 0; i < port->allow_cnt; i++)
+		if ((src_be & port->allow[i].mask_be) == port->allow[i].net_be)
+			return true;
+	return false;
+}
+
+/* The tuple of the replies and the Ext side of the flow. 0 or a reason. */
+static enum xe_worker_reason translate(struct xe_lane *lane, const struct xe_packet *p,
+				       const struct xe_nexthop_answer *nh, int rule,
+				       struct xe_tuple4 *back, uint32_t *ext, uint32_t *mapping)
+{
+	const struct xe_nat_range *range = lane->rules->attach;
+
+	*ext = *mapping = XE_NIL;
+	if (lane->rules->rules[rule].verb == XE_VERB_ACCEPT) {
+		bool uplink = lane->ports[nh->port].role == XE_ROLE_UPLINK;
+
+		*back = xe_tuple4_reverse(&p->key, uplink ? XE_PORT_ANYUPLINK : nh->port);
+		return XE_R_NONE;
+	}
+	range += rule;
+	*ext = range->ext_cnt ? xe_nat_range_ext(&lane->pool, range, p->key.src_be) : nh->masq_ext;
+	if (*ext == XE_NIL ||
+	    xe_natpool_take(&lane->pool, &p->key, *ext, range->port_min, range->port_max, back,
+			    mapping))
+		return XE_R_L4_PORTS_EXHAUSTED;
+	return XE_R_NONE;
+}
+
+static void set_deltas(struct xe_session *s)
+{
+	const struct xe_tuple4 *in = &s->key[XE_DIR_OUT], *back = &s->key[XE_DIR_BACK];
+	uint16_t addr = xe_csum_delta_add(xe_csum_delta32(in->src_be, back->dst_be),
+					  xe_csum_delta32(in->dst_be, back->src_be));
+	uint16_t l4 = xe_csum_delta_add(xe_csum_delta16(in->sport_be, back->dport_be),
+					xe_csum_delta16(in->dport_be, back->sport_be));
+
+	s->ip_delta[XE_DIR_OUT] = addr;
+	s->ip_delta[XE_DIR_BACK] = xe_csum_delta_neg(addr);
+	s->l4_delta[XE_DIR_OUT] = xe_csum_delta_add(addr, l4);
+	s->l4_delta[XE_DIR_BACK] = xe_csum_delta_neg(s->l4_delta[XE_DIR_OUT]);
+}
+
+static bool tag_add(struct xe_lane *lane, struct xe_session *s, enum xe_dir dir)
+{
+	bool second;
+
+	if (!xe_live_add(&lane->live, xe_session_hash(&lane->sessions, &s->key[dir]), &second))
+		return false;
+	if (second)
+		s->flags |= XE_SF_TAG_SECOND(dir);
+	return true;
+}
+
+static void tag_del(struct xe_lane *lane, const struct xe_session *s, enum xe_dir dir)
+{
+	xe_live_del(&lane->live, xe_session_hash(&lane->sessions, &s->key[dir]),
+		    s->flags & XE_SF_TAG_SECOND(dir));
+}
+
+/* Tags by which steer knows the session: its packets out, and for untranslated flows the replies,
+ * which no owned L4 port announces. */
+static bool tags_add(struct xe_lane *lane, struct xe_session *s)
+{
+	if (!tag_add(lane, s, XE_DIR_OUT))
+		return false;
+	if (s->ext != XE_NIL || tag_add(lane, s, XE_DIR_BACK))
+		return true;
+	tag_del(lane, s, XE_DIR_OUT);
+	return false;
+}
+
+static void tags_del(struct xe_lane *lane, const struct xe_session *s)
+{
+	tag_del(lane, s, XE_DIR_OUT);
+	if (s->ext == XE_NIL)
+		tag_del(lane, s, XE_DIR_BACK);
+}
+
+/* All resources are there: make it. NULL: table or tag set full (the caller gives them back). */
+static struct xe_session *session_make(struct xe_lane *lane, const struct xe_packet *p,
+				       const struct xe_tuple4 *back, uint32_t ext, int rule)
+{
+	struct xe_session *s = xe_session_new(&lane->sessions, &p->key, back);
+
+	if (!s)
+		return NULL;
+	s->ext = ext;
+	if (!tags_add(lane, s)) {
+		xe_session_free(&lane->sessions, s);
+		return NULL;
+	}
+	s->rule = (uint32_t)rule;
+	s->verb = lane->rules->rules[rule].verb;
+	s->created_s = s->last_used_s = lane->now_s;
+	s->tcp_state = p->proto == IPPROTO_TCP ? XE_TCP_SYN_SENT : XE_TCP_NONE;
+	if (p->proto == IPPROTO_UDP && p->key.dport_be == htons(53))
+		s->flags |= XE_SF_DNS;
+	set_deltas(s);
+	xe_wheel_add(&lane->wheel, &lane->sessions, s, xe_flow_left(lane, s, lane->now_s));
+	xe_count(&lane->cnt.sessions_made, 1);
+	return s;
+}
+
+/* With a route and a rule: what the flow takes, in this order, given back in reverse. */
+static enum xe_worker_reason flow_open(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop,
+				       const struct xe_nexthop_answer *nh, int rule)
+{
+	enum xe_worker_reason reason;
+	struct xe_tuple4 back;
+	uint32_t source, ext, mapping;
+	enum xe_dir dir;
+
+	if (lane->sessions.cnt == lane->sessions.capacity)
+		return XE_R_SESSIONS_FULL;
+	source = xe_source_take(&lane->sources, p->key.src_be, p->in_port,
+				lane->sessions_per_source);
+	if (source == XE_NIL)
+		return XE_R_SOURCE_LIMIT;
+	reason = translate(lane, p, nh, rule, &back, &ext, &mapping);
+	if (reason)
+		goto source;
+	reason = XE_R_SESSIONS_FULL;
+	/* An untranslated flow's reply tuple may be taken by its mirror image. */
+	if (ext == XE_NIL && xe_session_find(&lane->sessions, &back,
+					     xe_session_hash(&lane->sessions, &back), &dir))
+		goto l4_port;
+	p->session = session_make(lane, p, &back, ext, rule);
+	if (!p->session)
+		goto l4_port;
+	p->session->mapping = mapping;
+	p->session->source = source;
+	p->session->nexthop = nexthop;
+	xe_nexthop_ref(&lane->nexthops, nexthop);
+	return XE_R_NONE;
+l4_port:
+	if (ext != XE_NIL)
+		xe_natpool_give(&lane->pool, &back, ext, mapping);
+source:
+	xe_source_give(&lane->sources, source);
+	return reason;
+}
+
+void xe_flow_end(struct xe_lane *lane, struct xe_session *s)
+{
+	xe_wheel_del(&lane->wheel, &lane->sessions, s);
+	tags_del(lane, s);
+	if (s->ext != XE_NIL)
+		xe_natpool_give(&lane->pool, &s->key[XE_DIR_BACK], s->ext, s->mapping);
+	xe_source_give(&lane->sources, s->source);
+	xe_nexthop_unref(&lane->nexthops, s->nexthop);
+	xe_session_free(&lane->sessions, s);
+}
+
+/* The rule for a flow that leaves by this port; what is not translated here ends the packet. */
+static int find_rule(struct xe_lane *lane, struct xe_packet *p, uint16_t out_port)
+{
+	struct xe_addr src = xe_addr_v4(p->key.src_be), dst = xe_addr_v4(p->key.dst_be);
+	uint16_t out = out_port;
+	int rule = -1;
+
+	if (lane->ports[out_port].role == XE_ROLE_INSIDE)
+		out |= XE_OUT_INSIDE;
+	if (lane->rules)
+		rule = xe_ruleset_lookup(lane->rules, &src, &dst, p->key.dport_be, p->proto,
+					 p->in_port, out);
+	if (rule < 0 || lane->rules->rules[rule].verb == XE_VERB_KERNEL) {
+		xe_punt(lane, p, XE_R_P_RULE);
+		return -1;
+	}
+	if (lane->rules->rules[rule].verb == XE_VERB_DROP) {
+		xe_packet_drop(lane, p, XE_R_W_DROP_RULE);
+		return -1;
+	}
+	return rule;
+}
+
+static void with_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
+{
+	struct xe_nexthop_answer nh = xe_nexthop_read(&lane->nexthops.slots[nexthop]);
+	enum xe_worker_reason reason;
+	int rule;
+
+	switch (nh.state) {
+	case XE_NH_READY:
+		break;
+	case XE_NH_NO_ROUTE:
+		xe_punt(lane, p, XE_R_P_NO_ROUTE);
+		return;
+	case XE_NH_NOT_PORT:
+		xe_punt(lane, p, XE_R_P_NOT_PORT);
+		return;
+	case XE_NH_NO_NEIGHBOUR:
+		xe_nexthop_retry(&lane->nexthops, nexthop);
+		xe_punt(lane, p, XE_R_P_NO_NEIGHBOUR);
+		return;
+	default:
+		xe_hold_add(lane, p, nexthop);
+		return;
+	}
+	if (!lane->ports[nh.port].live || nh.port == p->in_port) {
+		xe_packet_drop(lane, p, XE_R_NOT_ALLOWED);
+		return;
+	}
+	rule = find_rule(lane, p, nh.port);
+	if (rule < 0)
+		return;
+	reason = flow_open(lane, p, nexthop, &nh, rule);
+	if (reason)
+		xe_packet_drop(lane, p, reason);
+}
+
+void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
+{
+	uint32_t nexthop;
+
+	if (!source_allowed(&lane->ports[p->in_port], p->key.src_be)) {
+		xe_packet_drop(lane, p, XE_R_W_SPOOFED);
+		return;
+	}
+	if (p->proto == IPPROTO_TCP &&
+	    (p->tcp_flags & (XE_TH_SYN | XE_TH_ACK | XE_TH_RST | XE_TH_FIN)) != XE_TH_SYN) {
+		xe_packet_drop(lane, p, XE_R_NOT_SYN);
+		return;
+	}
+	nexthop = xe_nexthop_get(&lane->nexthops, p->key.dst_be, p->key.src_be, p->in_port);
+	if (nexthop == XE_NIL) {
+		xe_packet_drop(lane, p, XE_R_NEXTHOPS_FULL);
+		return;
+	}
+	/* Keep the entry while we look; without a session or a held packet it goes again. */
+	xe_nexthop_ref(&lane->nexthops, nexthop);
+	with_route(lane, p, nexthop);
+	xe_nexthop_unref(&lane->nexthops, nexthop);
+}

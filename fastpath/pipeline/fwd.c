@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* fwd.c - what a router does to a packet on its way: TTL (RFC 1812 section 5.3.1) and the Ethernet
+ * header for the next hop. flow ended what has a TTL of 1 or less, so the result is never 0. */
+#include "base/insum.h"
+#include "pipeline/pipeline.h"
+
+static void fwd_one(struct xe_lane *lane, struct xe_packet *p)
+{
+	uint8_t *ip = p->l2 + XE_L3_OFF;
+
+	ip[XE_IP_TTL]--;
+	xe_put16(ip + XE_IP_CSUM,
+		 xe_csum_apply(xe_get16(ip + XE_IP_CSUM), XE_CSUM_DELTA_TTL_DEC));
+	if (p->dir == XE_DIR_BACK) {
+		memcpy(p->l2, p->session->l2_back, 12);
+		return;
+	}
+	memcpy(p->l2, p->nexthop.mac, 6);
+	memcpy(p->l2 + 6, lane->ports[p->out_port].l2_addr, 6);
+}
+
+void xe_fwd(struct xe_lane *lane, struct xe_burst *burst)
+{
+	for (uint32_t i = 0; i < burst->cnt; i++) {
+		struct xe_packet *p = &burst->packets[i];
+
+		if (p->ended)
+			continue;
+		if (!lane->ports[p->out_port].live)
+			xe_packet_drop(lane, p, XE_R_PORT_GONE);
+		else
+			fwd_one(lane, p);
+	}
+}

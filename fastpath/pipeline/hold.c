@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* hold.c - packets that wait for a route or a neighbour: a few each, and not for long. They are looked
+ * at when the control thread has answered something, and once a second for those it never will. */
+#include "pipeline/pipeline.h"
+
+void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
+{
+	struct xe_hold *hold = &lane->hold;
+	uint32_t same = 0;
+
+	for (uint32_t i = 0; i < hold->cnt; i++)
+		same += hold->held[i].nexthop == nexthop;
+	if (hold->cnt == XE_HOLD_SIZE || same >= XE_HOLD_PER_HOP) {
+		xe_packet_drop(lane, p, XE_R_HOLD_FULL);
+		return;
+	}
+	hold->held[hold->cnt++] = (struct xe_held){
+		.packet = *p,
+		.nexthop = nexthop,
+		.since_s = lane->now_s,
+	};
+	xe_nexthop_ref(&lane->nexthops, nexthop);
+	p->ended = true; /* its frames are now the held copy's */
+	p->frame_cnt = 0;
+}
+
+static bool still_waits(const struct xe_lane *lane, const struct xe_held *h)
+{
+	uint8_t state = xe_nexthop_read(&lane->nexthops.slots[h->nexthop]).state;
+
+	return state == XE_NH_ASKED || state == XE_NH_RESOLVING;
+}
+
+/* Move what need not wait any longer into the burst, in the order it came; the references that it
+ * held are let go after the burst, so that no entry goes and comes again in between. */
+static uint32_t collect(struct xe_lane *lane, uint32_t *nexthops)
+{
+	struct xe_hold *hold = &lane->hold;
+	struct xe_burst *burst = &lane->burst;
+	uint32_t kept = 0;
+
+	burst->cnt = 0;
+	for (uint32_t i = 0; i < hold->cnt; i++) {
+		struct xe_held *h = &hold->held[i];
+		bool late = lane->now_s - h->since_s >= XE_HOLD_MAX_S;
+
+		if (burst->cnt == XE_BURST_SIZE || (still_waits(lane, h) && !late)) {
+			if (kept != i)
+				hold->held[kept] = *h;
+			kept++;
+			continue;
+		}
+		nexthops[burst->cnt] = h->nexthop;
+		burst->packets[burst->cnt] = h->packet;
+		burst->packets[burst->cnt].session = NULL;
+		if (late && still_waits(lane, h))
+			xe_punt(lane, &burst->packets[burst->cnt], XE_R_P_NO_NEIGHBOUR);
+		burst->cnt++;
+	}
+	hold->cnt = kept;
+	return burst->cnt;
+}
+
+void xe_hold_poll(struct xe_lane *lane)
+{
+	uint32_t nexthops[XE_BURST_SIZE];
+	uint32_t epoch = atomic_load_explicit(&lane->nexthops.epoch, memory_order_acquire);
+
+	lane->hold.epoch = epoch;
+	while (lane->hold.cnt && collect(lane, nexthops)) {
+		uint32_t cnt = lane->burst.cnt;
+
+		xe_flow(lane, &lane->burst);
+		xe_nat(lane, &lane->burst);
+		xe_csum(lane, &lane->burst);
+		xe_fwd(lane, &lane->burst);
+		xe_tx(lane, &lane->burst);
+		for (uint32_t i = 0; i < cnt; i++)
+			xe_nexthop_unref(&lane->nexthops, nexthops[i]);
+		if (cnt < XE_BURST_SIZE)
+			break;
+	}
+}
+
+void xe_hold_flush(struct xe_lane *lane, uint16_t port)
+{
+	struct xe_hold *hold = &lane->hold;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < hold->cnt; i++) {
+		struct xe_held *h = &hold->held[i];
+
+		if (port != XE_PORT_NONE && h->packet.in_port != port) {
+			if (kept != i)
+				hold->held[kept] = *h;
+			kept++;
+			continue;
+		}
+		xe_packet_drop(lane, &h->packet, XE_R_PORT_GONE);
+		xe_nexthop_unref(&lane->nexthops, h->nexthop);
+	}
+	hold->cnt = kept;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * lane.h - everything the packets of one worker need: sockets, frames, tables, counters.
+ *
+ * A lane belongs to its worker thread. The control thread touches it only before the worker runs, or
+ * inside a worker call (worker.h), when the worker stands still; counters it may read at any time
+ * (single writer, aligned 64-bit words).
+ */
+#ifndef XE_LANE_H
+#define XE_LANE_H
+
+#include "io/gso_tx.h"
+#include "io/umem.h"
+#include "io/xsk.h"
+#include "pipeline/burst.h"
+#include "state/live.h"
+#include "state/natpool.h"
+#include "state/nexthop.h"
+#include "state/ruleset.h"
+#include "state/session.h"
+#include "state/source.h"
+#include "state/wheel.h"
+
+/* Sockets of one worker: a queue of each of its ports. */
+#define XE_LANE_SOCKETS 2048
+
+struct xe_prefix4 {
+	__be32 net_be, mask_be;
+};
+
+/* A port as this worker sees it. */
+struct xe_lane_port {
+	bool live;
+	uint8_t role; /* enum xe_port_role */
+	uint8_t l2_addr[6]; /* source of what leaves here */
+	int ifindex;
+	uint32_t mtu;
+	struct xe_xsk *tx; /* the socket this worker sends by, NULL: by AF_PACKET only */
+	struct xe_prefix4 *allow; /* inside: IPv4 sources */
+	uint32_t allow_cnt;
+	uint32_t gso_queued; /* superpackets of this port not sent yet: order! */
+	bool gso_by_qdisc;   /* the device refused a whole superpacket once */
+};
+
+struct xe_lane_counters {
+	uint64_t rx_packets, rx_bytes;
+	uint64_t tx_packets, tx_bytes;
+	uint64_t handed_in, handed_out;
+	uint64_t made, merged;
+	uint64_t to_kernel;
+	uint64_t superpackets; /* of tx_packets */
+	uint64_t sessions_made;
+	uint64_t reason[XE_R_WORKER_CNT]; /* drops and punts */
+};
+
+struct xe_timeouts {
+	uint32_t tcp_established_s, tcp_transitory_s, udp_s, dns_s;
+};
+
+/* Packets that wait for a next hop. The kernel holds 101 packets of 64 KiB by default for one
+ * neighbour (unres_qlen_bytes); 8 are what TCP and DNS need to lose nothing at start, and 256 in
+ * all bound the frames that dead destinations can tie up. */
+#define XE_HOLD_SIZE	 256
+#define XE_HOLD_PER_HOP	 8
+/* The kernel gives a neighbour 3 probes of 1 s (mcast_solicit, retrans_time). */
+#define XE_HOLD_MAX_S	 4
+
+struct xe_hold {
+	uint32_t cnt;
+	uint32_t epoch; /* of the next-hop table when last looked at */
+	struct xe_held {
+		struct xe_packet packet;
+		uint32_t nexthop;
+		uint32_t since_s;
+	} held[XE_HOLD_SIZE];
+};
+
+struct xe_lane {
+	struct xe_umem umem;
+	struct xe_xsk *xsks[XE_LANE_SOCKETS];
+	uint32_t xsk_cnt;
+	uint32_t fill_target; /* frames each socket holds for receiving */
+	struct xe_lane_port *ports; /* by port id, XE_MAX_PORTS */
+	struct xe_sessions sessions;
+	struct xe_wheel wheel;
+	struct xe_live live;
+	struct xe_natpool pool;
+	struct xe_nexthops nexthops;
+	struct xe_sources sources;
+	const struct xe_ruleset *rules; /* this round's, NULL: none */
+	struct xe_timeouts timeouts;
+	uint32_t sessions_per_source;
+	uint32_t now_s; /* CLOCK_MONOTONIC seconds, refreshed every round */
+	struct xe_gso_tx gso;
+	int punt_fd; /* tun device with virtio-net headers, -1: none */
+	struct xe_hold hold;
+	struct xe_burst burst;
+	struct xe_lane_counters cnt;
+};
+
+static inline void xe_count(uint64_t *counter, uint64_t n)
+{
+	/* Single writer; atomic so that the control thread reads whole words. */
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+static inline uint32_t xe_packet_frame(const struct xe_packet *p, uint32_t i)
+{
+	return xe_frame_of(p->frames[i].addr);
+}
+
+/* The frames of a packet that has left by another way than a tx ring are free again. */
+static inline void xe_packet_release(struct xe_lane *lane, struct xe_packet *p)
+{
+	for (uint32_t i = 0; i < p->frame_cnt; i++)
+		xe_umem_put(&lane->umem, xe_packet_frame(p, i));
+	p->frame_cnt = 0;
+	p->ended = true;
+}
+
+/* Drop: the reason is counted and the frames are freed, in one call. */
+static inline void xe_packet_drop(struct xe_lane *lane, struct xe_packet *p,
+				  enum xe_worker_reason reason)
+{
+	xe_count(&lane->cnt.reason[reason], 1);
+	xe_packet_release(lane, p);
+}
+
+static inline void xe_count_tx(struct xe_lane *lane, const struct xe_packet *p)
+{
+	xe_count(&lane->cnt.tx_packets, 1);
+	xe_count(&lane->cnt.tx_bytes, p->len);
+}
+
+#endif

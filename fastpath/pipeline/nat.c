@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * nat.c - rewrite addresses and L4 ports, and the checksum fields that cover them.
+ *
+ * The new tuple is the session's other key read backwards. Checksum fields are updated, never
+ * recomputed (RFC 1624): a packet that came in broken goes out broken. A field that holds only the
+ * pseudo-header sum (the sender left it to an offload) is kept as such and completed later.
+ */
+#include <netinet/in.h>
+
+#include "base/insum.h"
+#include "pipeline/pipeline.h"
+
+static void nat_csum(struct xe_packet *p, const struct xe_session *s, uint8_t *l4)
+{
+	bool udp = p->proto == IPPROTO_UDP;
+	uint8_t *field = l4 + (udp ? XE_UDP_CSUM : XE_TCP_CSUM);
+	uint16_t old = xe_get16(field);
+	uint64_t pseudo = xe_insum_pseudo4(p->key.src_be, p->key.dst_be, p->proto, p->l4_len);
+
+	p->partial = xe_csum_is_partial(old, pseudo);
+	if (p->partial)
+		xe_put16(field, xe_csum_apply_partial(old, s->ip_delta[p->dir]));
+	else if (udp)
+		xe_put16(field, xe_csum_apply_udp(old, s->l4_delta[p->dir]));
+	else
+		xe_put16(field, xe_csum_apply(old, s->l4_delta[p->dir]));
+}
+
+static void nat_one(struct xe_packet *p)
+{
+	const struct xe_session *s = p->session;
+	const struct xe_tuple4 *reply = &s->key[!p->dir];
+	uint8_t *ip = p->l2 + XE_L3_OFF, *l4 = p->l2 + p->l4_off;
+
+	nat_csum(p, s, l4);
+	xe_put32(ip + XE_IP_SRC, reply->dst_be);
+	xe_put32(ip + XE_IP_DST, reply->src_be);
+	xe_put16(l4, reply->dport_be);
+	xe_put16(l4 + 2, reply->sport_be);
+	xe_put16(ip + XE_IP_CSUM, xe_csum_apply(xe_get16(ip + XE_IP_CSUM), s->ip_delta[p->dir]));
+}
+
+void xe_nat(struct xe_lane *lane, struct xe_burst *burst)
+{
+	(void)lane;
+	for (uint32_t i = 0; i < burst->cnt; i++)
+		if (!burst->packets[i].ended)
+			nat_one(&burst->packets[i]);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * parse.c - headers and lengths of IPv4 TCP and UDP packets.
+ *
+ * steer has checked most of this. It is checked again: a worker writes at the offsets found here, and
+ * what runs in the kernel may be an older program of ours, or see another packet than we got.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "pipeline/pipeline.h"
+
+/* Cut padding behind the IP packet off the frames (RFC 894 frames are padded to 60 bytes). */
+static void trim(struct xe_lane *lane, struct xe_packet *p, uint32_t len)
+{
+	uint32_t excess = p->len - len;
+
+	while (excess) {
+		struct xdp_desc *last = &p->frames[p->frame_cnt - 1];
+
+		if (last->len > excess) {
+			last->len -= excess;
+			break;
+		}
+		excess -= last->len;
+		xe_umem_put(&lane->umem, xe_frame_of(last->addr));
+		p->frame_cnt--;
+	}
+	p->len = len;
+}
+
+static bool parse_tcp(struct xe_packet *p, const uint8_t *l4)
+{
+	p->l4_hdr_len = (l4[12] >> 4) * 4;
+	p->tcp_flags = l4[XE_TCP_FLAGS];
+	return p->l4_hdr_len >= XE_TCP_HDR_MIN && p->l4_hdr_len <= p->l4_len;
+}
+
+/* The UDP length must be the IP payload's, but for superpackets, where it may name one segment. */
+static bool parse_udp(struct xe_packet *p, const uint8_t *l4)
+{
+	uint32_t udp_len = ntohs(xe_get16(l4 + XE_UDP_LEN));
+
+	p->l4_hdr_len = XE_UDP_HDR_LEN;
+	p->tcp_flags = 0;
+	if (p->gso_size)
+		return true;
+	return udp_len >= XE_UDP_HDR_LEN && udp_len <= p->l4_len;
+}
+
+static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
+{
+	const uint8_t *ip = p->l2 + XE_L3_OFF, *l4;
+	uint32_t head_len = p->frames[0].len, hdr_len, tot_len;
+
+	if (head_len < XE_L3_OFF + XE_IP_HDR_MIN + XE_UDP_HDR_LEN || xe_get16(p->l2 + 12) != htons(0x0800))
+		return false;
+	hdr_len = (ip[0] & 15) * 4;
+	tot_len = ntohs(xe_get16(ip + XE_IP_TOT_LEN));
+	if (ip[0] >> 4 != 4 || hdr_len < XE_IP_HDR_MIN || tot_len < hdr_len ||
+	    XE_L3_OFF + tot_len > p->len)
+		return false;
+	if (xe_get16(ip + XE_IP_FRAG) & htons(0x3fff)) /* MF or an offset: steer leaves these */
+		return false;
+	p->proto = ip[XE_IP_PROTO];
+	p->l4_off = (uint16_t)(XE_L3_OFF + hdr_len);
+	p->l4_len = tot_len - hdr_len;
+	l4 = p->l2 + p->l4_off;
+	if (p->proto == IPPROTO_TCP) {
+		if (p->l4_len < XE_TCP_HDR_MIN || head_len < p->l4_off + (uint32_t)XE_TCP_HDR_MIN ||
+		    !parse_tcp(p, l4))
+			return false;
+	} else if (p->proto != IPPROTO_UDP || p->l4_len < XE_UDP_HDR_LEN ||
+		   head_len < p->l4_off + (uint32_t)XE_UDP_HDR_LEN || !parse_udp(p, l4)) {
+		return false;
+	}
+	if (head_len < (uint32_t)p->l4_off + p->l4_hdr_len)
+		return false;
+	p->key = (struct xe_tuple4){
+		.src_be = xe_get32(ip + XE_IP_SRC),
+		.dst_be = xe_get32(ip + XE_IP_DST),
+		.sport_be = xe_get16(l4),
+		.dport_be = xe_get16(l4 + 2),
+		.port = p->role == XE_ROLE_UPLINK ? XE_PORT_ANYUPLINK : p->in_port,
+		.proto = p->proto,
+	};
+	trim(lane, p, XE_L3_OFF + tot_len);
+	return true;
+}
+
+void xe_parse(struct xe_lane *lane, struct xe_burst *burst)
+{
+	for (uint32_t i = 0; i < burst->cnt; i++) {
+		struct xe_packet *p = &burst->packets[i];
+		const struct xe_session *s;
+
+		if (p->ended)
+			continue;
+		if (!parse_one(lane, p)) {
+			xe_packet_drop(lane, p, XE_R_W_MALFORMED);
+			continue;
+		}
+		s = xe_session_guess(&lane->sessions, p->hash);
+		if (s)
+			__builtin_prefetch(s);
+	}
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * pipeline.h - the stages, in the order a packet meets them. All run on the worker that owns the
+ * lane; none allocates, locks, logs or waits.
+ *
+ *   xe_rx        take a burst from one socket, group frames into packets
+ *   xe_parse     headers, lengths, the tuple; never trusts what steer has checked
+ *   xe_flow      tuple -> session; a first packet goes to flow_new; next hop; TCP state
+ *   xe_nat       rewrite addresses and L4 ports, update checksum fields
+ *   xe_csum      complete checksums that the sender left partial
+ *   xe_fwd       TTL, Ethernet header, egress port
+ *   xe_tx        to the egress port's tx ring, or as a superpacket by AF_PACKET
+ */
+#ifndef XE_PIPELINE_H
+#define XE_PIPELINE_H
+
+#include "pipeline/lane.h"
+
+/* Take up to a burst from a socket into lane->burst; returns the packets in it. */
+uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk);
+void xe_parse(struct xe_lane *lane, struct xe_burst *burst);
+void xe_flow(struct xe_lane *lane, struct xe_burst *burst);
+void xe_nat(struct xe_lane *lane, struct xe_burst *burst);
+void xe_csum(struct xe_lane *lane, struct xe_burst *burst);
+void xe_fwd(struct xe_lane *lane, struct xe_burst *burst);
+void xe_tx(struct xe_lane *lane, struct xe_burst *burst);
+/* Kick what xe_tx has queued: superpackets and the tx rings of all ports. */
+void xe_tx_flush(struct xe_lane *lane);
+
+/* A received burst through all stages. */
+void xe_pipeline_run(struct xe_lane *lane, struct xe_burst *burst);
+/* Sockets once: refill, receive, run. Returns packets received. */
+uint32_t xe_pipeline_poll(struct xe_lane *lane);
+
+/* flow_new.c: the first packet of a flow. On success p->session is set; else the packet has ended
+ * (held, punted or dropped). */
+void xe_flow_new(struct xe_lane *lane, struct xe_packet *p);
+/* End a session: next hop, L4 port, tags, source count, timer. */
+void xe_flow_end(struct xe_lane *lane, struct xe_session *s);
+/* Seconds of idleness a session has left (0: it is over); for the wheel. */
+uint32_t xe_flow_left(const struct xe_lane *lane, const struct xe_session *s, uint32_t now_s);
+
+/* hold.c: packets that wait for a next hop. */
+void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop);
+/* Bring back into the pipeline what can go on, end what has waited too long. */
+void xe_hold_poll(struct xe_lane *lane);
+/* Drop held packets of a port that goes away (XE_PORT_NONE: all). */
+void xe_hold_flush(struct xe_lane *lane, uint16_t port);
+
+/* punt.c: give an untranslated packet to the kernel's path. */
+void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason);
+
+/* Timers and completions, between bursts. */
+void xe_pipeline_housekeeping(struct xe_lane *lane);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* rx.c - a burst from one socket: frames become packets, the metadata in front of them is read, and
+ * the session bucket that each will need is on its way into the cache. */
+#include "pipeline/pipeline.h"
+
+/* The metadata lies directly in front of the packet, in the frame's headroom. */
+static bool read_meta(struct xe_lane *lane, const struct xe_xsk *xsk, struct xe_packet *p)
+{
+	struct xe_meta meta;
+
+	memcpy(&meta, p->l2 - sizeof(meta), sizeof(meta));
+	if (meta.magic != (XE_META_MAGIC ^ meta.port) || meta.port != xsk->port)
+		return false;
+	p->in_port = meta.port;
+	p->hash = meta.flow_hash;
+	p->gso_size = meta.gso_size;
+	p->gso_type = meta.gso_type;
+	p->role = lane->ports[meta.port].role;
+	return true;
+}
+
+/* Frames of one packet, from descriptor `first` of `avail`; 0: it is not whole here. */
+static uint32_t packet_frames(struct xsk_ring_cons *rx, uint32_t idx, uint32_t first,
+			      uint32_t avail)
+{
+	for (uint32_t n = 1; first + n <= avail; n++)
+		if (!(xsk_ring_cons__rx_desc(rx, idx + first + n - 1)->options & XDP_PKT_CONTD))
+			return n;
+	return 0;
+}
+
+static void take_frames(struct xe_lane *lane, struct xe_xsk *xsk, struct xe_packet *p,
+			uint32_t idx, uint32_t n)
+{
+	p->len = 0;
+	p->frame_cnt = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct xdp_desc d = *xsk_ring_cons__rx_desc(&xsk->rx, idx + i);
+		uint32_t frame = xe_frame_of(d.addr);
+
+		xe_umem_move(&lane->umem, frame, xsk->slot * 2, XE_HOLDER_HAND);
+		if (p->frame_cnt == XE_PACKET_FRAMES) {
+			/* longer than any IP packet: cut, and found malformed by its length */
+			lane->umem.hand_cnt++;
+			xe_umem_put(&lane->umem, frame);
+			continue;
+		}
+		lane->umem.hand_cnt++;
+		p->frames[p->frame_cnt++] = d;
+		p->len += d.len;
+	}
+	xsk->fill_cnt -= n;
+}
+
+uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk)
+{
+	struct xe_burst *burst = &lane->burst;
+	uint32_t idx, avail, used = 0, bytes = 0;
+
+	burst->cnt = 0;
+	avail = xsk_ring_cons__peek(&xsk->rx, XE_BURST_SIZE * XE_PACKET_FRAMES, &idx);
+	while (burst->cnt < XE_BURST_SIZE && used < avail) {
+		struct xe_packet *p = &burst->packets[burst->cnt];
+		uint32_t n = packet_frames(&xsk->rx, idx, used, avail);
+
+		if (!n)
+			break;
+		take_frames(lane, xsk, p, idx + used, n);
+		used += n;
+		bytes += p->len;
+		p->l2 = xe_umem_ptr(&lane->umem, p->frames[0].addr);
+		p->session = NULL;
+		p->ended = false;
+		burst->cnt++;
+		if (!read_meta(lane, xsk, p)) {
+			xe_packet_drop(lane, p, XE_R_W_MALFORMED);
+			continue;
+		}
+		xe_sessions_prefetch(&lane->sessions, p->hash);
+		__builtin_prefetch(p->l2);
+	}
+	if (used < avail)
+		xsk_ring_cons__cancel(&xsk->rx, avail - used);
+	if (!used)
+		return 0;
+	xsk_ring_cons__release(&xsk->rx, used);
+	xe_count(&lane->cnt.rx_packets, burst->cnt);
+	xe_count(&lane->cnt.rx_bytes, bytes);
+	xe_count(&xsk->rx_packets, burst->cnt);
+	return burst->cnt;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * tx.c - out: a packet by the tx ring of its egress port, a superpacket whole by AF_PACKET.
+ *
+ * Two ways out of one port must not reorder a flow: before the one is used, what waits in the other
+ * is flushed. Tx rings are kicked once a round (xe_tx_flush), superpackets at the end of a burst.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "pipeline/pipeline.h"
+
+/* include/linux/skbuff.h, see steer_gso.h */
+#define SKB_GSO_TCP_ECN (1u << 2)
+
+static void fill_vnet(struct virtio_net_hdr *vnet, const struct xe_packet *p)
+{
+	if (p->partial) {
+		vnet->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		vnet->csum_start = p->l4_off;
+		vnet->csum_offset = p->proto == IPPROTO_UDP ? XE_UDP_CSUM : XE_TCP_CSUM;
+	}
+	if (!p->gso_size)
+		return;
+	vnet->hdr_len = p->l4_off + p->l4_hdr_len;
+	vnet->gso_size = p->gso_size;
+	vnet->gso_type = p->proto == IPPROTO_UDP ? 5 /* VIRTIO_NET_HDR_GSO_UDP_L4 */
+						 : VIRTIO_NET_HDR_GSO_TCPV4;
+	if (p->gso_type & SKB_GSO_TCP_ECN)
+		vnet->gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+}
+
+static void sent_whole(struct xe_lane *lane, uint32_t first, uint32_t n)
+{
+	for (uint32_t i = first; i < first + n; i++) {
+		struct xe_packet *p = lane->gso.items[i].cookie;
+
+		xe_count_tx(lane, p);
+		if (p->gso_size)
+			xe_count(&lane->cnt.superpackets, 1);
+		xe_packet_release(lane, p);
+	}
+}
+
+/* Send messages [first, cnt), all of one port, in order. What the device refuses whole goes by the
+ * qdisc's way, where the kernel cuts it; what that refuses, too, is dropped. */
+static void gso_send_run(struct xe_lane *lane, struct xe_lane_port *port, uint32_t first,
+			 uint32_t cnt)
+{
+	int err;
+
+	while (first < cnt) {
+		uint32_t n = xe_gso_tx_send(&lane->gso, first, cnt, port->gso_by_qdisc, &err);
+
+		sent_whole(lane, first, n);
+		first += n;
+		if (!err)
+			continue;
+		if (err == -ENOBUFS && !port->gso_by_qdisc) {
+			port->gso_by_qdisc = true;
+			continue;
+		}
+		xe_packet_drop(lane, lane->gso.items[first].cookie, XE_R_TX_REFUSED);
+		first++;
+	}
+}
+
+static void gso_flush(struct xe_lane *lane)
+{
+	uint32_t first = 0, next;
+
+	while (first < lane->gso.cnt) {
+		struct xe_packet *p = lane->gso.items[first].cookie;
+		struct xe_lane_port *port = &lane->ports[p->out_port];
+
+		for (next = first + 1; next < lane->gso.cnt; next++)
+			if (lane->gso.items[next].to.sll_ifindex !=
+			    lane->gso.items[first].to.sll_ifindex)
+				break;
+		port->gso_queued = 0;
+		gso_send_run(lane, port, first, next);
+		first = next;
+	}
+	lane->gso.cnt = 0;
+}
+
+static void send_whole(struct xe_lane *lane, struct xe_packet *p, struct xe_lane_port *port)
+{
+	struct xe_gso_item *item;
+
+	if (port->tx && port->tx->kick)
+		xe_xsk_flush(port->tx, &lane->umem);
+	item = xe_gso_tx_next(&lane->gso, p->frame_cnt);
+	if (!item) {
+		gso_flush(lane);
+		item = xe_gso_tx_next(&lane->gso, p->frame_cnt);
+	}
+	fill_vnet(&item->vnet, p);
+	item->to.sll_ifindex = port->ifindex;
+	item->to.sll_protocol = htons(0x0800);
+	memcpy(item->to.sll_addr, p->l2, 6);
+	for (uint32_t i = 0; i < p->frame_cnt; i++)
+		item->iov[i + 1] = (struct iovec){
+			.iov_base = xe_umem_ptr(&lane->umem, p->frames[i].addr),
+			.iov_len = p->frames[i].len,
+		};
+	item->cookie = p;
+	port->gso_queued++;
+}
+
+static void send_small(struct xe_lane *lane, struct xe_packet *p, struct xe_lane_port *port)
+{
+	if (port->gso_queued)
+		gso_flush(lane);
+	xe_xsk_complete(port->tx, &lane->umem);
+	if (!xe_xsk_send(port->tx, &lane->umem, p->frames, p->frame_cnt)) {
+		xe_xsk_flush(port->tx, &lane->umem);
+		if (!xe_xsk_send(port->tx, &lane->umem, p->frames, p->frame_cnt)) {
+			xe_packet_drop(lane, p, XE_R_TX_FULL);
+			return;
+		}
+	}
+	xe_count_tx(lane, p);
+	p->ended = true;
+	p->frame_cnt = 0;
+}
+
+void xe_tx(struct xe_lane *lane, struct xe_burst *burst)
+{
+	for (uint32_t i = 0; i < burst->cnt; i++) {
+		struct xe_packet *p = &burst->packets[i];
+		struct xe_lane_port *port;
+
+		if (p->ended)
+			continue;
+		port = &lane->ports[p->out_port];
+		if (p->gso_size || !port->tx || (p->frame_cnt > 1 && !port->tx->multi_buffer))
+			send_whole(lane, p, port);
+		else
+			send_small(lane, p, port);
+	}
+	gso_flush(lane); /* its items point into this burst */
+}
+
+void xe_tx_flush(struct xe_lane *lane)
+{
+	for (uint32_t i = 0; i < lane->xsk_cnt; i++)
+		if (lane->xsks[i]->kick)
+			xe_xsk_flush(lane->xsks[i], &lane->umem);
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "worker.h"
+
+#include <errno.h>
+#include <numa.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "pipeline/pipeline.h"
+
+/* Empty rounds before an adaptive worker sleeps. A round over a few sockets is some 100 ns, so this
+ * bridges the gaps within a burst and no more: waking costs about 5 us. */
+#define SPIN_ROUNDS 64
+/* Longest sleep: a tenth of what steer takes for a stall (XE_BEAT_MAX_AGE_NS). */
+#define SLEEP_MS 100
+/* Frames a socket holds for receiving: the ring's whole size would spread the working set over 8 MiB
+ * of memory, far beyond L2; 1024 take 60 superpackets in one go. */
+#define FILL_TARGET 1024
+/* Housekeeping is worth a look once a millisecond, not once a round. */
+#define HOUSEKEEPING_NS XE_NS_PER_MS
+
+static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
+{
+	int node = numa_available() >= 0 ? numa_node_of_cpu(c->cpu) : -1, err;
+
+	lane->punt_fd = c->punt_fd;
+	lane->fill_target = FILL_TARGET;
+	lane->timeouts = c->timeouts;
+	lane->sessions_per_source = c->sessions_per_source;
+	lane->now_s = (uint32_t)(xe_now_ns() / XE_NS_PER_SEC);
+	lane->live = (struct xe_live){.buckets = c->live, .mask = c->live_mask};
+	lane->gso.bypass_fd = lane->gso.qdisc_fd = -1;
+	lane->ports = calloc(XE_MAX_PORTS, sizeof(*lane->ports));
+	if (!lane->ports)
+		return -ENOMEM;
+	xe_wheel_init(&lane->wheel, lane->now_s);
+	err = xe_umem_open(&lane->umem, c->frame_cnt, node);
+	if (!err)
+		err = xe_sessions_open(&lane->sessions, c->sessions, c->k0, c->k1);
+	if (!err)
+		err = xe_nexthops_open(&lane->nexthops, c->sessions, c->k0, c->k1);
+	if (!err)
+		err = xe_sources_open(&lane->sources, c->sessions, c->k0, c->k1);
+	if (!err)
+		err = xe_natpool_open(&lane->pool, &lane->sessions, c->owned, c->taken, c->idx,
+				      c->worker_cnt, c->rng_k0, c->rng_k1);
+	if (!err)
+		err = xe_gso_tx_open(&lane->gso);
+	return err;
+}
+
+static void lane_close(struct xe_lane *lane)
+{
+	xe_gso_tx_close(&lane->gso);
+	xe_natpool_close(&lane->pool);
+	xe_sources_close(&lane->sources);
+	xe_nexthops_close(&lane->nexthops);
+	xe_sessions_close(&lane->sessions);
+	xe_umem_close(&lane->umem);
+	for (uint32_t i = 0; lane->ports && i < XE_MAX_PORTS; i++)
+		free(lane->ports[i].allow);
+	free(lane->ports);
+}
+
+int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	int err = -ENOMEM;
+
+	memset(w, 0, sizeof(*w));
+	w->idx = conf->idx;
+	w->cpu = conf->cpu;
+	w->wait = conf->wait;
+	w->control_fd = conf->control_fd;
+	w->beat = conf->beat;
+	w->wake_fd = w->epoll_fd = -1;
+	pthread_mutex_init(&w->call_lock, NULL);
+	pthread_cond_init(&w->call_done, NULL);
+	w->lane = calloc(1, sizeof(*w->lane));
+	if (!w->lane)
+		goto out;
+	err = lane_open(w->lane, conf);
+	if (err)
+		goto out;
+	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->wake_fd < 0 || w->epoll_fd < 0 ||
+	    epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->wake_fd, &ev))
+		err = -errno;
+out:
+	if (err)
+		xe_worker_close(w);
+	return err;
+}
+
+void xe_worker_close(struct xe_worker *w)
+{
+	if (!w->lane)
+		return;
+	lane_close(w->lane);
+	free(w->lane);
+	w->lane = NULL;
+	if (w->wake_fd >= 0)
+		close(w->wake_fd);
+	if (w->epoll_fd >= 0)
+		close(w->epoll_fd);
+	pthread_mutex_destroy(&w->call_lock);
+	pthread_cond_destroy(&w->call_done);
+}
+
+static void beat(struct xe_worker *w, uint64_t now_ns)
+{
+	__atomic_store_n(w->beat, now_ns, __ATOMIC_RELAXED);
+	w->lane->now_s = (uint32_t)(now_ns / XE_NS_PER_SEC);
+}
+
+static void wake_control(struct xe_worker *w)
+{
+	uint32_t head = atomic_load_explicit(&w->lane->nexthops.head, memory_order_relaxed);
+	uint64_t one = 1;
+
+	if (head == w->notified)
+		return;
+	w->notified = head;
+	if (write(w->control_fd, &one, sizeof(one)) < 0)
+		return; /* full counter: it is awake anyway */
+}
+
+static void sleep_a_while(struct xe_worker *w)
+{
+	struct epoll_event ev[4];
+	uint64_t n;
+	int ms = SLEEP_MS;
+
+	for (uint32_t i = 0; i < w->lane->xsk_cnt; i++)
+		if (w->lane->xsks[i]->kick)
+			ms = 1; /* a device that did not take everything */
+	if (epoll_wait(w->epoll_fd, ev, 4, ms) > 0 && read(w->wake_fd, &n, sizeof(n)) < 0)
+		return; /* a socket, not the eventfd */
+}
+
+static void run_call(struct xe_worker *w)
+{
+	pthread_mutex_lock(&w->call_lock);
+	w->call_fn(w, w->call_arg);
+	atomic_store(&w->call_pending, false);
+	pthread_cond_signal(&w->call_done);
+	pthread_mutex_unlock(&w->call_lock);
+}
+
+#ifdef XE_DEBUG
+static void audit(struct xe_lane *lane)
+{
+	uint32_t fill = 0, tx = 0;
+
+	for (uint32_t i = 0; i < lane->xsk_cnt; i++) {
+		fill += lane->xsks[i]->fill_cnt;
+		tx += lane->xsks[i]->tx_cnt;
+	}
+	if (xe_umem_audit(&lane->umem, fill, tx))
+		abort();
+}
+#endif
+
+static void housekeeping(struct xe_worker *w, uint64_t now_ns, uint64_t *next_ns)
+{
+	struct xe_lane *lane = w->lane;
+	static _Thread_local uint32_t hold_seen_s;
+
+	if (lane->hold.cnt &&
+	    (lane->hold.epoch != atomic_load_explicit(&lane->nexthops.epoch, memory_order_acquire) ||
+	     hold_seen_s != lane->now_s)) {
+		hold_seen_s = lane->now_s;
+		xe_hold_poll(lane);
+		xe_tx_flush(lane);
+	}
+	if (now_ns < *next_ns)
+		return;
+	*next_ns = now_ns + HOUSEKEEPING_NS;
+	xe_pipeline_housekeeping(lane);
+#ifdef XE_DEBUG
+	audit(lane);
+#endif
+}
+
+static void *worker_main(void *arg)
+{
+	struct xe_worker *w = arg;
+	struct xe_lane *lane = w->lane;
+	uint64_t next_ns = 0, now_ns;
+	uint32_t idle = 0, spins = w->wait == XE_WAIT_INTERRUPT ? 0 : SPIN_ROUNDS;
+
+	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
+		now_ns = xe_now_coarse_ns();
+		beat(w, now_ns);
+		if (atomic_load_explicit(&w->call_pending, memory_order_acquire))
+			run_call(w);
+		lane->rules = atomic_load_explicit(&w->rules, memory_order_acquire);
+		idle = xe_pipeline_poll(lane) ? 0 : idle + 1;
+		housekeeping(w, now_ns, &next_ns);
+		wake_control(w);
+		if (idle > spins && w->wait != XE_WAIT_BUSY) {
+			sleep_a_while(w);
+			idle = 0;
+		}
+	}
+	return NULL;
+}
+
+int xe_worker_start(struct xe_worker *w)
+{
+	cpu_set_t cpus;
+	char name[16];
+	int err;
+
+	beat(w, xe_now_coarse_ns());
+	atomic_store(&w->stop, false);
+	err = -pthread_create(&w->thread, NULL, worker_main, w);
+	if (err)
+		return err;
+	w->running = true;
+	snprintf(name, sizeof(name), "xe-worker/%u", w->idx);
+	pthread_setname_np(w->thread, name);
+	CPU_ZERO(&cpus);
+	CPU_SET(w->cpu, &cpus);
+	err = pthread_setaffinity_np(w->thread, sizeof(cpus), &cpus);
+	if (err)
+		xe_log_warn("worker %u: cannot be pinned to CPU %d: %s", w->idx, w->cpu,
+			    strerror(err));
+	return 0;
+}
+
+void xe_worker_stop(struct xe_worker *w)
+{
+	if (!w->running)
+		return;
+	atomic_store(&w->stop, true);
+	xe_worker_wake(w);
+	pthread_join(w->thread, NULL);
+	w->running = false;
+}
+
+void xe_worker_wake(struct xe_worker *w)
+{
+	uint64_t one = 1;
+
+	if (write(w->wake_fd, &one, sizeof(one)) < 0)
+		return; /* full counter: it wakes anyway */
+}
+
+void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg)
+{
+	if (!w->running) {
+		fn(w, arg);
+		return;
+	}
+	pthread_mutex_lock(&w->call_lock);
+	w->call_fn = fn;
+	w->call_arg = arg;
+	atomic_store_explicit(&w->call_pending, true, memory_order_release);
+	xe_worker_wake(w);
+	while (atomic_load(&w->call_pending))
+		pthread_cond_wait(&w->call_done, &w->call_lock);
+	pthread_mutex_unlock(&w->call_lock);
+}
+
+int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+	struct xe_lane *lane = w->lane;
+
+	if (lane->xsk_cnt == XE_LANE_SOCKETS)
+		return -ENOSPC;
+	if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, xsk->fd, &ev))
+		return -errno;
+	lane->xsks[lane->xsk_cnt++] = xsk;
+	xe_xsk_refill(xsk, &lane->umem, lane->fill_target);
+	return 0;
+}
+
+void xe_worker_del_socket(struct xe_worker *w, struct xe_xsk *xsk)
+{
+	struct xe_lane *lane = w->lane;
+
+	for (uint32_t i = 0; i < lane->xsk_cnt; i++) {
+		if (lane->xsks[i] != xsk)
+			continue;
+		epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, xsk->fd, NULL);
+		lane->xsks[i] = lane->xsks[--lane->xsk_cnt];
+		return;
+	}
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * worker.h - one pinned thread that runs a lane: wait, pipeline, housekeeping.
+ *
+ * The control thread changes a running lane only by a worker call: a function that the worker runs
+ * between two rounds while the caller waits. So lane state needs no locks, and when a call has
+ * returned, no packet is in the middle of the pipeline with what was there before.
+ */
+#ifndef XE_WORKER_H
+#define XE_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "control/config.h"
+#include "pipeline/lane.h"
+
+struct xe_worker;
+typedef void (*xe_worker_fn)(struct xe_worker *w, void *arg);
+
+struct xe_worker {
+	struct xe_lane *lane;
+	uint16_t idx;
+	int cpu;
+	enum xe_wait wait;
+	pthread_t thread;
+	bool running;
+	int wake_fd;	/* eventfd: a call or an answered next hop waits */
+	int epoll_fd;	/* wake_fd and the sockets */
+	int control_fd; /* eventfd of the control thread, not owned: next-hop requests wait */
+	uint64_t *beat; /* heartbeat word in the map `beats` */
+	_Atomic bool stop;
+	const struct xe_ruleset *_Atomic rules; /* published by the control thread */
+	uint32_t notified; /* next-hop requests the control thread has been woken for */
+	/* the call in progress */
+	pthread_mutex_t call_lock;
+	pthread_cond_t call_done;
+	xe_worker_fn call_fn;
+	void *call_arg;
+	_Atomic bool call_pending;
+};
+
+struct xe_worker_conf {
+	uint16_t idx, worker_cnt;
+	int cpu;
+	enum xe_wait wait;
+	int control_fd;
+	uint64_t *beat;
+	struct xe_live_bucket *live; /* region of this worker */
+	uint32_t live_mask;
+	uint64_t *owned;
+	const struct xe_taken *taken;
+	uint32_t frame_cnt, sessions, sessions_per_source;
+	struct xe_timeouts timeouts;
+	uint64_t k0, k1, rng_k0, rng_k1;
+	int punt_fd;
+};
+
+/* Memory, lane and descriptors of a worker; xe_worker_start() then runs it on its CPU. */
+int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf);
+int xe_worker_start(struct xe_worker *w);
+/* Ends the thread (all sessions stay in the lane) and waits for it. */
+void xe_worker_stop(struct xe_worker *w);
+void xe_worker_close(struct xe_worker *w);
+
+/* Run fn between two rounds and wait for it; directly when the worker does not run. Control thread
+ * only, one call at a time. */
+void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg);
+/* End the worker's sleep. */
+void xe_worker_wake(struct xe_worker *w);
+
+/* For worker calls: sockets join and leave the lane. -ENOSPC. */
+int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk);
+void xe_worker_del_socket(struct xe_worker *w, struct xe_xsk *xsk);
+
+#endif
