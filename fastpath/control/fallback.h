@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * fallback.h - the safety net: one nftables table that decides about everything the kernel, not a
+ * worker, forwards. It is there from start to clean stop, and stays after a crash.
+ *
+ *   hook (priority)            what it does
+ *   postrouting nat (90, 110)  inside sources that leave by an uplink get an Ext address, and an
+ *                              L4 port that no worker hands out
+ *   forward (-10)              spoofed source -> drop; `drop` rules; TCP that is no SYN and belongs
+ *                              to no kernel flow -> drop; uplink to inside only for known flows,
+ *                              dnat and `accept` rules
+ *   input (-10)                NAT range minus the host's listeners -> drop, never a reset
+ *   postrouting (300)          inside source that was not translated -> drop
+ *
+ * Control thread only; every call may take some milliseconds (netlink). The handle belongs to the
+ * network namespace of the thread that opened it.
+ */
+#ifndef XE_FALLBACK_H
+#define XE_FALLBACK_H
+
+#include <net/if.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "state/rule.h"
+#include "xegress/types.h"
+
+/* Name of the table where the instance has no name of its own. */
+#define XE_FALLBACK_TABLE "xegress"
+/* A bitmap of L4 ports: bit `port % 64` of word `port / 64`, port in host order. */
+#define XE_FALLBACK_WORDS (65536 / 64)
+
+struct xe_fallback_port {
+	char name[IFNAMSIZ];
+	/* The entry of `ports:` that named it, which may be a glob: rules name ports by it. */
+	char pattern[IFNAMSIZ];
+	/* What the IP layer sees when the port is member of a bridge: the bridge. "" = itself. */
+	char l3[IFNAMSIZ];
+	enum xe_port_role role;
+	const struct xe_prefix *prefixes; /* inside only: what `allow` came to, both families */
+	uint32_t prefix_cnt;
+};
+
+/* L4 ports from `min` to `max`, host order, both inclusive. */
+struct xe_fallback_range {
+	uint16_t min, max;
+};
+
+/* Everything is borrowed for the time of a call. */
+struct xe_fallback_conf {
+	const struct xe_fallback_port *ports; /* attached ones, both roles */
+	uint32_t port_cnt;
+	/* The configured rules in order. `kernel` and no match: masqueraded after all others' NAT
+	 * chains. dnat is not this table's: it is done by whoever the kernel has for that. */
+	const struct xe_rule *rules;
+	uint32_t rule_cnt;
+	/* The default NAT ranges; those of the rules are added to them. */
+	const struct xe_fallback_range *nat_tcp, *nat_udp;
+	uint32_t nat_tcp_cnt, nat_udp_cnt;
+	/* Where the host itself listens: XE_FALLBACK_WORDS words, NULL = nowhere. */
+	const uint64_t *listen_tcp, *listen_udp;
+};
+
+/* Packets dropped by the table since it was made; a re-apply keeps them. */
+struct xe_fallback_counters {
+	uint64_t leak_dropped;    /* inside source, untranslated, out of an uplink */
+	uint64_t midflow_dropped; /* TCP of a flow that the kernel does not have */
+	uint64_t guard_dropped;   /* to the NAT range, and no listener of the host there */
+	uint64_t inbound_dropped; /* from an uplink straight to an inside address */
+	uint64_t spoof_dropped;   /* from an inside port with a source not allowed there */
+	uint64_t rule_dropped;    /* by a `drop` rule */
+};
+
+struct xe_fallback;
+
+/* `table` is a C identifier that nft takes for no keyword. -EINVAL, -ENOMEM. Changes nothing. */
+int xe_fallback_open(const char *table, struct xe_fallback **out);
+/* Leaves the table where it is. */
+void xe_fallback_close(struct xe_fallback *fb);
+
+/* Make or replace the table in one transaction: there is no moment without it, and conntrack's
+ * entries (the flows) stay. -EINVAL: a name that nft cannot express; -ENOSPC: the NAT ranges leave
+ * no L4 port to the kernel; -ENOMEM; -EIO: the kernel refused, err has what nft said. */
+int xe_fallback_apply(struct xe_fallback *fb, const struct xe_fallback_conf *conf, char *err,
+		      size_t err_size);
+/* Change set elements only: those that differ from the last call. -ENOENT when nothing was applied
+ * by this handle, -EIO when the table is not what it was: apply again. */
+int xe_fallback_set_listeners(struct xe_fallback *fb, const uint64_t *tcp, const uint64_t *udp);
+/* 0 also when there was none. */
+int xe_fallback_remove(struct xe_fallback *fb);
+/* 1: there and as applied, listeners included; 0: gone or changed by others; -errno. Without an
+ * apply by this handle: is there a table of that name? */
+int xe_fallback_present(struct xe_fallback *fb);
+/* -ENOENT when there is no table. */
+int xe_fallback_counters(struct xe_fallback *fb, struct xe_fallback_counters *counters);
+
+#endif

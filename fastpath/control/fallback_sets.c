@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * fallback_sets.c - the sets of the safety net: interfaces, inside prefixes, L4 ports.
+ *
+ * Interval sets of the kernel refuse elements that overlap, so prefixes inside others are left out
+ * here and ranges are merged; nft's own auto-merge would do it too, but differently in each
+ * version.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "control/fallback_sets.h"
+
+/* Below are the well-known L4 ports: a translated flow never gets one of those unless the
+ * configuration says so (RFC 4787 REQ-3 (a): 0-1023 only maps to 0-1023). */
+#define FIRST_USER_PORT 1024
+
+#define LAST_PORT 65535
+
+/* ---- L4 ports ---- */
+
+static void set_ports(uint64_t *bits, unsigned int min, unsigned int max)
+{
+	for (unsigned int p = min; p <= max; p++)
+		bits[p / 64] |= 1ULL << (p % 64);
+}
+
+bool xe_fallback_translates(const struct xe_rule *rule)
+{
+	return rule->verb == XE_VERB_SNAT || rule->verb == XE_VERB_MASQUERADE;
+}
+
+void xe_fallback_nat_ports(const struct xe_fallback_conf *conf, struct xe_fallback_nat *nat)
+{
+	memset(nat, 0, sizeof(*nat));
+	for (uint32_t i = 0; i < conf->nat_tcp_cnt; i++)
+		set_ports(nat->tcp, conf->nat_tcp[i].min, conf->nat_tcp[i].max);
+	for (uint32_t i = 0; i < conf->nat_udp_cnt; i++)
+		set_ports(nat->udp, conf->nat_udp[i].min, conf->nat_udp[i].max);
+	for (uint32_t i = 0; i < conf->rule_cnt; i++) {
+		const struct xe_rule *r = &conf->rules[i];
+
+		if (!xe_fallback_translates(r) || !r->port_max)
+			continue;
+		if (r->proto != IPPROTO_UDP)
+			set_ports(nat->tcp, r->port_min, r->port_max);
+		if (r->proto != IPPROTO_TCP)
+			set_ports(nat->udp, r->port_min, r->port_max);
+	}
+}
+
+/* The first run of ports from *at on whose bit is `set`; *at moves behind it. */
+static bool next_run(const uint64_t *bits, bool set, unsigned int *at,
+		     struct xe_fallback_range *run)
+{
+	unsigned int p = *at;
+
+	while (p <= LAST_PORT && xe_fallback_bit(bits, p) != set)
+		p++;
+	if (p > LAST_PORT)
+		return false;
+	run->min = (uint16_t)p;
+	while (p <= LAST_PORT && xe_fallback_bit(bits, p) == set)
+		p++;
+	run->max = (uint16_t)(p - 1);
+	*at = p;
+	return true;
+}
+
+int xe_fallback_kernel_range(const uint64_t *nat, struct xe_fallback_range *range)
+{
+	unsigned int at = FIRST_USER_PORT;
+	struct xe_fallback_range run;
+	int ret = -ENOSPC;
+
+	while (next_run(nat, false, &at, &run)) {
+		if (!ret && run.max - run.min < range->max - range->min)
+			continue;
+		*range = run;
+		ret = 0;
+	}
+	return ret;
+}
+
+/* ---- words ---- */
+
+void xe_fallback_put_addr(FILE *f, int af, const struct xe_addr *addr)
+{
+	char buf[INET6_ADDRSTRLEN];
+
+	inet_ntop(af, af == AF_INET ? (const void *)&addr->w_be[3] : addr, buf, sizeof(buf));
+	fputs(buf, f);
+}
+
+void xe_fallback_put_prefix(FILE *f, const struct xe_prefix *prefix)
+{
+	xe_fallback_put_addr(f, prefix->family, &prefix->addr);
+	if (prefix->len < 128)
+		fprintf(f, "/%u", prefix->family == AF_INET ? prefix->len - 96 : prefix->len);
+}
+
+void xe_fallback_put_name(FILE *f, const char *name)
+{
+	size_t len = strlen(name);
+
+	/* A `*` is special to nft at the end only, and there a backslash makes it plain. */
+	if (len && name[len - 1] == '*')
+		fprintf(f, "\"%.*s\\*\"", (int)len - 1, name);
+	else
+		fprintf(f, "\"%s\"", name);
+}
+
+static const char *l3_name(const struct xe_fallback_port *port)
+{
+	return port->l3[0] ? port->l3 : port->name;
+}
+
+static bool named(const struct xe_fallback_port *port, const char *name)
+{
+	return !strcmp(port->name, name) || !strcmp(port->pattern, name);
+}
+
+unsigned int xe_fallback_put_names(FILE *f, const struct xe_fallback_conf *conf, const char *name)
+{
+	const char *last = "";
+	unsigned int cnt = 0;
+
+	for (uint32_t i = 0; i < conf->port_cnt; i++) {
+		const struct xe_fallback_port *port = &conf->ports[i];
+
+		/* Members of one bridge mostly stand side by side; a name said twice in a set that
+		 * has no intervals does no harm. */
+		if (!named(port, name) || !strcmp(l3_name(port), last))
+			continue;
+		last = l3_name(port);
+		if (f) {
+			fputs(cnt ? ", " : "{ ", f);
+			xe_fallback_put_name(f, last);
+		}
+		cnt++;
+	}
+	if (f && cnt)
+		fputs(" }", f);
+	return cnt;
+}
+
+/* ---- sets ---- */
+
+static void open_set(FILE *f, const char *name, char n, const char *type, const char *flags)
+{
+	char end[2] = {n, '\0'};
+
+	fprintf(f, "\tset %s%s {\n\t\ttype %s\n", name, end, type);
+	if (flags)
+		fprintf(f, "\t\tflags %s\n", flags);
+}
+
+/* Before each element. */
+static void next_element(FILE *f, bool *first)
+{
+	fputs(*first ? "\t\telements = { " : ",\n\t\t\t     ", f);
+	*first = false;
+}
+
+/* An empty `elements` is no valid text. */
+static void close_set(FILE *f, bool first)
+{
+	fputs(first ? "\t}\n\n" : " }\n\t}\n\n", f);
+}
+
+static void put_uplinks(FILE *f, const struct xe_fallback_conf *conf)
+{
+	bool first = true;
+
+	open_set(f, "uplinks", '\0', "ifname", NULL);
+	for (uint32_t i = 0; i < conf->port_cnt; i++) {
+		if (conf->ports[i].role != XE_ROLE_UPLINK)
+			continue;
+		next_element(f, &first);
+		xe_fallback_put_name(f, l3_name(&conf->ports[i]));
+	}
+	close_set(f, first);
+}
+
+static void put_nat_ports(FILE *f, const char *name, const uint64_t *nat)
+{
+	struct xe_fallback_range run;
+	unsigned int at = 0;
+	bool first = true;
+
+	open_set(f, name, '\0', "inet_service", "interval");
+	while (next_run(nat, true, &at, &run)) {
+		next_element(f, &first);
+		if (run.min == run.max)
+			fprintf(f, "%u", run.min);
+		else
+			fprintf(f, "%u-%u", run.min, run.max);
+	}
+	close_set(f, first);
+}
+
+/* Listeners outside the NAT ranges make no difference: the guard never looks at them. */
+static void put_listeners(FILE *f, const char *name, const uint64_t *listen, const uint64_t *nat)
+{
+	bool first = true;
+
+	open_set(f, name, '\0', "inet_service", NULL);
+	for (unsigned int p = 0; listen && p <= LAST_PORT; p++) {
+		if (!xe_fallback_bit(listen, p) || !xe_fallback_bit(nat, p))
+			continue;
+		next_element(f, &first);
+		fprintf(f, "%u", p);
+	}
+	close_set(f, first);
+}
+
+void xe_fallback_put_sets(struct xe_fallback_text *t)
+{
+	put_uplinks(t->f, t->conf);
+	put_nat_ports(t->f, "nat_tcp", t->nat.tcp);
+	put_nat_ports(t->f, "nat_udp", t->nat.udp);
+	put_listeners(t->f, XE_FALLBACK_SET_TCP, t->conf->listen_tcp, t->nat.tcp);
+	put_listeners(t->f, XE_FALLBACK_SET_UDP, t->conf->listen_udp, t->nat.udp);
+}
+
+/* ---- sets of one family ---- */
+
+static int prefix_order(const void *a, const void *b)
+{
+	const struct xe_prefix *x = a, *y = b;
+	int order = memcmp(&x->addr, &y->addr, sizeof(x->addr));
+
+	return order ? order : (int)x->len - (int)y->len;
+}
+
+static bool covers(const struct xe_prefix *wide, const struct xe_prefix *narrow)
+{
+	return wide->len <= narrow->len && xe_prefix_covers(wide, &narrow->addr);
+}
+
+/* Sort, and drop what lies inside another: prefixes nest or are apart, so that the last one kept
+ * is the only one that can cover the next. */
+static uint32_t reduce(struct xe_prefix *list, uint32_t cnt)
+{
+	uint32_t kept = 0;
+
+	if (!cnt)
+		return 0;
+	qsort(list, cnt, sizeof(*list), prefix_order);
+	for (uint32_t i = 1; i < cnt; i++)
+		if (!covers(&list[kept], &list[i]))
+			list[++kept] = list[i];
+	return kept + 1;
+}
+
+bool xe_fallback_in_family(const struct xe_fallback_text *t, const struct xe_rule *rule)
+{
+	int af = xe_rule_family(rule);
+
+	return !af || af == t->fam->af;
+}
+
+struct prefix_list {
+	struct xe_prefix *v;
+	uint32_t cnt, size;
+};
+
+/* The common part of both, when there is one; either may be "any". */
+static int add_common(struct prefix_list *list, const struct xe_prefix *prefix,
+		      const struct xe_prefix *from)
+{
+	struct xe_prefix *v;
+
+	if (from && from->family && !covers(from, prefix)) {
+		if (!covers(prefix, from))
+			return 0;
+		prefix = from;
+	}
+	if (list->cnt == list->size) {
+		list->size = list->size ? 2 * list->size : 64;
+		v = realloc(list->v, list->size * sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		list->v = v;
+	}
+	list->v[list->cnt++] = *prefix;
+	return 0;
+}
+
+/* An IPv6 prefix is ours only as far as a rule translates it: a container's global address that
+ * the kernel forwards plainly is neither a leak nor to be shielded by us. */
+static int add_translated(const struct xe_fallback_text *t, struct prefix_list *list,
+			  const struct xe_prefix *prefix)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < t->conf->rule_cnt; i++) {
+		const struct xe_rule *r = &t->conf->rules[i];
+
+		if (xe_fallback_translates(r) && xe_rule_family(r) == AF_INET6)
+			ret = add_common(list, prefix, &r->from);
+	}
+	return ret;
+}
+
+/* Every inside prefix of the family, reduced. The caller frees list->v. */
+static int inside_prefixes(const struct xe_fallback_text *t, struct prefix_list *list)
+{
+	int ret = 0;
+
+	*list = (struct prefix_list){0};
+	for (uint32_t i = 0; i < t->conf->port_cnt; i++) {
+		const struct xe_fallback_port *port = &t->conf->ports[i];
+
+		for (uint32_t k = 0; port->role == XE_ROLE_INSIDE && k < port->prefix_cnt; k++) {
+			if (port->prefixes[k].family != t->fam->af)
+				continue;
+			if (t->fam->af == AF_INET)
+				ret = add_common(list, &port->prefixes[k], NULL);
+			else
+				ret = add_translated(t, list, &port->prefixes[k]);
+			if (ret)
+				return ret;
+		}
+	}
+	list->cnt = reduce(list->v, list->cnt);
+	return 0;
+}
+
+bool xe_fallback_active(const struct xe_fallback_text *t)
+{
+	struct prefix_list list;
+	bool active;
+
+	if (t->fam->af == AF_INET)
+		return true;
+	active = inside_prefixes(t, &list) || list.cnt; /* out of memory: the writer will say it */
+	free(list.v);
+	return active;
+}
+
+/* A bridge's packets come from it, not from its members: there the sources can't be told apart. */
+static bool checkable(const struct xe_fallback_text *t, const struct xe_fallback_port *port)
+{
+	if (port->role != XE_ROLE_INSIDE || port->l3[0])
+		return false;
+	for (uint32_t k = 0; k < port->prefix_cnt; k++)
+		if (port->prefixes[k].family == t->fam->af)
+			return true;
+	return false;
+}
+
+bool xe_fallback_has_allowed(const struct xe_fallback_text *t)
+{
+	for (uint32_t i = 0; i < t->conf->port_cnt; i++)
+		if (checkable(t, &t->conf->ports[i]))
+			return true;
+	return false;
+}
+
+static bool has_pool(const struct xe_fallback_text *t, const struct xe_rule *rule)
+{
+	return rule->verb == XE_VERB_SNAT && rule->nat_family == t->fam->af;
+}
+
+bool xe_fallback_has_pool(const struct xe_fallback_text *t)
+{
+	for (uint32_t i = 0; i < t->conf->rule_cnt; i++)
+		if (has_pool(t, &t->conf->rules[i]))
+			return true;
+	return false;
+}
+
+static int put_inside(struct xe_fallback_text *t)
+{
+	struct prefix_list list;
+	bool first = true;
+	int ret = inside_prefixes(t, &list);
+
+	if (!ret) {
+		open_set(t->f, "inside", t->fam->n, t->fam->type, "interval");
+		for (uint32_t i = 0; i < list.cnt; i++) {
+			next_element(t->f, &first);
+			xe_fallback_put_prefix(t->f, &list.v[i]);
+		}
+		close_set(t->f, first);
+	}
+	free(list.v);
+	return ret;
+}
+
+static int put_allowed_of(struct xe_fallback_text *t, const struct xe_fallback_port *port,
+			  bool *first)
+{
+	struct prefix_list list = {0};
+	int ret = 0;
+
+	for (uint32_t k = 0; !ret && k < port->prefix_cnt; k++)
+		if (port->prefixes[k].family == t->fam->af)
+			ret = add_common(&list, &port->prefixes[k], NULL);
+	if (!ret)
+		list.cnt = reduce(list.v, list.cnt);
+	for (uint32_t i = 0; !ret && i < list.cnt; i++) {
+		next_element(t->f, first);
+		xe_fallback_put_name(t->f, port->name);
+		fputs(" . ", t->f);
+		xe_fallback_put_prefix(t->f, &list.v[i]);
+	}
+	free(list.v);
+	return ret;
+}
+
+/* allowed: what may come from which port; checked: the ports that it knows. */
+static int put_allowed(struct xe_fallback_text *t)
+{
+	bool first = true;
+	char type[64];
+	int ret = 0;
+
+	snprintf(type, sizeof(type), "ifname . %s", t->fam->type);
+	open_set(t->f, "allowed", t->fam->n, type, "interval");
+	for (uint32_t i = 0; !ret && i < t->conf->port_cnt; i++)
+		if (checkable(t, &t->conf->ports[i]))
+			ret = put_allowed_of(t, &t->conf->ports[i], &first);
+	close_set(t->f, first);
+	open_set(t->f, "checked", t->fam->n, "ifname", NULL);
+	first = true;
+	for (uint32_t i = 0; i < t->conf->port_cnt; i++) {
+		if (!checkable(t, &t->conf->ports[i]))
+			continue;
+		next_element(t->f, &first);
+		xe_fallback_put_name(t->f, t->conf->ports[i].name);
+	}
+	close_set(t->f, first);
+	return ret;
+}
+
+static int pool_order(const void *a, const void *b)
+{
+	const struct xe_rule *const *x = a, *const *y = b;
+
+	return memcmp(&(*x)->nat_min, &(*y)->nat_min, sizeof(struct xe_addr));
+}
+
+static void put_pool_range(struct xe_fallback_text *t, const struct xe_addr *min,
+			   const struct xe_addr *max, bool *first)
+{
+	next_element(t->f, first);
+	xe_fallback_put_addr(t->f, t->fam->af, min);
+	if (memcmp(min, max, sizeof(*min))) {
+		fputc('-', t->f);
+		xe_fallback_put_addr(t->f, t->fam->af, max);
+	}
+}
+
+/* The pools of all snat rules, overlapping ones as one. Network order compares like numbers. */
+static int put_pool(struct xe_fallback_text *t)
+{
+	const struct xe_rule **list = calloc(t->conf->rule_cnt + 1, sizeof(struct xe_rule *));
+	struct xe_addr min, max;
+	uint32_t cnt = 0;
+	bool first = true;
+
+	if (!list)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->conf->rule_cnt; i++)
+		if (has_pool(t, &t->conf->rules[i]))
+			list[cnt++] = &t->conf->rules[i];
+	qsort(list, cnt, sizeof(*list), pool_order);
+	open_set(t->f, "pool", t->fam->n, t->fam->type, "interval");
+	for (uint32_t i = 0; i < cnt; i++) {
+		if (i && memcmp(&list[i]->nat_min, &max, sizeof(max)) <= 0) {
+			if (memcmp(&list[i]->nat_max, &max, sizeof(max)) > 0)
+				max = list[i]->nat_max;
+			continue;
+		}
+		if (i)
+			put_pool_range(t, &min, &max, &first);
+		min = list[i]->nat_min;
+		max = list[i]->nat_max;
+	}
+	if (cnt)
+		put_pool_range(t, &min, &max, &first);
+	close_set(t->f, first);
+	free(list);
+	return 0;
+}
+
+int xe_fallback_put_family_sets(struct xe_fallback_text *t)
+{
+	int ret = put_inside(t);
+
+	if (!ret && xe_fallback_has_allowed(t))
+		ret = put_allowed(t);
+	if (!ret && xe_fallback_has_pool(t))
+		ret = put_pool(t);
+	return ret;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * fallback_sets.h - the sets of the safety net as text, and what its chains need to know of them.
+ * Private to the two files that write the text, fallback_sets.c and fallback_rules.c.
+ */
+#ifndef XE_FALLBACK_SETS_H
+#define XE_FALLBACK_SETS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "control/fallback_rules.h"
+
+/* How a family is spelled in nft's language. */
+struct xe_fallback_family {
+	int af;
+	char n;            /* '4' or '6': the end of set and chain names */
+	const char *ip;    /* payload and nat family: ip, ip6 */
+	const char *type;  /* set type of an address */
+	const char *proto; /* meta nfproto */
+	const char *icmp;  /* its ICMP as l4proto */
+};
+
+struct xe_fallback_text {
+	FILE *f;
+	const struct xe_fallback_conf *conf;
+	struct xe_fallback_nat nat;
+	struct xe_fallback_range kernel_tcp, kernel_udp;
+	const struct xe_fallback_family *fam; /* the family being written */
+};
+
+bool xe_fallback_translates(const struct xe_rule *rule);
+/* Does the rule speak about packets of the family being written? */
+bool xe_fallback_in_family(const struct xe_fallback_text *t, const struct xe_rule *rule);
+/* Has the table anything to do with the family? IPv4 always: the guard stays when the last inside
+ * port is gone, for what still comes for its flows. IPv6 only where a rule translates it. */
+bool xe_fallback_active(const struct xe_fallback_text *t);
+/* Are there source pools, or ports whose sources can be checked, in the family? */
+bool xe_fallback_has_pool(const struct xe_fallback_text *t);
+bool xe_fallback_has_allowed(const struct xe_fallback_text *t);
+
+/* An address or prefix, IPv6 without brackets; a whole-length prefix as an address. */
+void xe_fallback_put_addr(FILE *f, int af, const struct xe_addr *addr);
+void xe_fallback_put_prefix(FILE *f, const struct xe_prefix *prefix);
+/* A name that is one interface, never a wildcard. */
+void xe_fallback_put_name(FILE *f, const char *name);
+/* `{ "a", "b" }`: the interfaces a port name of a rule stands for, as the IP layer sees them.
+ * With f NULL nothing is written. Returns how many. */
+unsigned int xe_fallback_put_names(FILE *f, const struct xe_fallback_conf *conf, const char *name);
+
+/* The sets of no family, and those of the family being written. 0 or -ENOMEM. */
+void xe_fallback_put_sets(struct xe_fallback_text *t);
+int xe_fallback_put_family_sets(struct xe_fallback_text *t);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "control/flow_walk.h"
+
+#include <netinet/in.h>
+
+#include "control/verbs.h"
+#include "pipeline/pipeline.h"
+
+/* By which port do packets of the first direction leave? Replies of an untranslated flow between two
+ * inside ports come back on the one it left by; else the route says. */
+static uint16_t out_port(const struct xe_lane *lane, const struct xe_session *s)
+{
+	uint16_t port = s->key[XE_DIR_BACK].port;
+
+	if (port != XE_PORT_ANYUPLINK)
+		return port;
+	return xe_nexthop_read(&lane->nexthops.slots[s->nexthop]).port;
+}
+
+static bool matches(const struct xe_lane *lane, const struct xe_session *s,
+		    const struct xe_flow_filter *f)
+{
+	const struct xe_tuple4 *out = &s->key[XE_DIR_OUT];
+	struct xe_addr src = xe_addr_v4(out->src_be), dst = xe_addr_v4(out->dst_be);
+
+	if (f->proto && f->proto != out->proto)
+		return false;
+	if (f->from.family && !xe_prefix_covers(&f->from, &src))
+		return false;
+	if (f->to.family && !xe_prefix_covers(&f->to, &dst))
+		return false;
+	return !f->by_port ||
+	       (f->port != XE_PORT_NONE && (out->port == f->port || out_port(lane, s) == f->port));
+}
+
+struct step {
+	struct xe_flow_walk *walk;
+	/* What to do with a session that matches; true: this was enough for one step. */
+	bool (*visit)(struct step *step, struct xe_worker *w, struct xe_session *s);
+	struct xe_flow_view *views;
+	uint32_t done;
+	struct xe_flow_counts *counts;
+	uint32_t *flows, rule_cnt;
+	bool last; /* of this worker */
+};
+
+static bool visit_copy(struct step *step, struct xe_worker *w, struct xe_session *s)
+{
+	struct xe_flow_view *v = &step->views[step->done++];
+
+	v->session = *s;
+	v->worker = w->idx;
+	v->out_port = out_port(w->lane, s);
+	v->now_s = w->lane->now_s;
+	v->left_s = xe_flow_left(w->lane, s, w->lane->now_s);
+	return step->done == XE_FLOW_STEP_COPIES;
+}
+
+static bool visit_count(struct step *step, struct xe_worker *w, struct xe_session *s)
+{
+	(void)w;
+	if (s->key[XE_DIR_OUT].proto == IPPROTO_TCP)
+		step->counts->tcp++;
+	else
+		step->counts->udp++;
+	return false;
+}
+
+static bool visit_end(struct step *step, struct xe_worker *w, struct xe_session *s)
+{
+	visit_count(step, w, s);
+	xe_flow_end(w->lane, s);
+	return ++step->done == XE_FLOW_STEP_ENDS;
+}
+
+static bool visit_rule(struct step *step, struct xe_worker *w, struct xe_session *s)
+{
+	(void)w;
+	if (s->rule < step->rule_cnt)
+		step->flows[s->rule]++;
+	return false;
+}
+
+static bool visit_retime(struct step *step, struct xe_worker *w, struct xe_session *s)
+{
+	struct xe_lane *lane = w->lane;
+
+	xe_wheel_del(&lane->wheel, &lane->sessions, s);
+	xe_wheel_add(&lane->wheel, &lane->sessions, s, xe_flow_left(lane, s, lane->now_s));
+	return ++step->done == XE_FLOW_STEP_ENDS;
+}
+
+static void step_call(struct xe_worker *w, void *arg)
+{
+	struct step *step = arg;
+	struct xe_flow_walk *walk = step->walk;
+	struct xe_sessions *t = &w->lane->sessions;
+	uint32_t end = walk->slot + XE_FLOW_STEP_SLOTS;
+	bool enough = false;
+
+	if (end > t->high)
+		end = t->high;
+	while (walk->slot < end && !enough) {
+		struct xe_session *s = &t->slots[walk->slot++];
+
+		if (s->key[XE_DIR_OUT].proto && matches(w->lane, s, &walk->filter))
+			enough = step->visit(step, w, s);
+	}
+	step->last = walk->slot >= t->high;
+}
+
+static bool run_step(struct xe_service *svc, struct step *step)
+{
+	struct xe_flow_walk *walk = step->walk;
+
+	if (walk->worker >= svc->worker_cnt)
+		return false;
+	xe_worker_call(&svc->workers[walk->worker], step_call, step);
+	if (step->last) {
+		walk->worker++;
+		walk->slot = 0;
+	}
+	return walk->worker < svc->worker_cnt;
+}
+
+bool xe_flow_walk_copy(struct xe_service *svc, struct xe_flow_walk *walk,
+		       struct xe_flow_view *views, uint32_t *cnt)
+{
+	struct step step = {.walk = walk, .visit = visit_copy, .views = views};
+	bool more = run_step(svc, &step);
+
+	*cnt = step.done;
+	return more;
+}
+
+bool xe_flow_walk_count(struct xe_service *svc, struct xe_flow_walk *walk,
+			struct xe_flow_counts *counts)
+{
+	struct step step = {.walk = walk, .visit = visit_count, .counts = counts};
+
+	return run_step(svc, &step);
+}
+
+bool xe_flow_walk_end(struct xe_service *svc, struct xe_flow_walk *walk,
+		      struct xe_flow_counts *counts)
+{
+	struct step step = {.walk = walk, .visit = visit_end, .counts = counts};
+
+	return run_step(svc, &step);
+}
+
+bool xe_flow_walk_rules(struct xe_service *svc, struct xe_flow_walk *walk, uint32_t *flows,
+			uint32_t rule_cnt)
+{
+	struct step step = {
+		.walk = walk, .visit = visit_rule, .flows = flows, .rule_cnt = rule_cnt};
+
+	return run_step(svc, &step);
+}
+
+bool xe_flow_walk_retime(struct xe_service *svc, struct xe_flow_walk *walk)
+{
+	struct step step = {.walk = walk, .visit = visit_retime};
+
+	return run_step(svc, &step);
+}
+
+uint32_t xe_flows_flush_port(struct xe_service *svc, uint16_t port)
+{
+	struct xe_flow_walk walk = {
+		.filter = {.by_port = port != XE_PORT_NONE, .port = port}};
+	struct xe_flow_counts counts = {};
+
+	while (xe_flow_walk_end(svc, &walk, &counts))
+		;
+	return (uint32_t)(counts.tcp + counts.udp);
+}
+
+struct remap {
+	const uint32_t *map;
+	uint32_t cnt;
+};
+
+static void remap_call(struct xe_worker *w, void *arg)
+{
+	const struct remap *r = arg;
+	struct xe_sessions *t = &w->lane->sessions;
+
+	for (uint32_t i = 0; i < t->high; i++) {
+		struct xe_session *s = &t->slots[i];
+
+		if (s->key[XE_DIR_OUT].proto && s->rule < r->cnt)
+			s->rule = r->map[s->rule];
+	}
+}
+
+void xe_flows_remap_rules(struct xe_service *svc, const uint32_t *map, uint32_t cnt)
+{
+	struct remap r = {.map = map, .cnt = cnt};
+	uint32_t same = 0;
+
+	while (same < cnt && map[same] == same)
+		same++;
+	if (same == cnt)
+		return;
+	for (uint32_t w = 0; w < svc->worker_cnt; w++)
+		xe_worker_call(&svc->workers[w], remap_call, &r);
+}

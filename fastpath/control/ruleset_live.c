@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ruleset_live.c - the rule set in force: one compiled form for workers and steer, and the safety net
+ * that says the same in nftables.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "control/service.h"
+#include "control/verbs.h"
+
+/* Per rule what the NAT stage needs; the Ext indexes of all rules stand in one array behind. */
+static int make_ranges(struct xe_service *svc, struct xe_ruleset *rs)
+{
+	struct xe_nat_range *ranges = calloc(rs->rule_cnt + 1, sizeof(*ranges));
+
+	if (!ranges)
+		return -ENOMEM;
+	rs->attach = ranges;
+	for (uint32_t i = 0; i < rs->rule_cnt; i++) {
+		const struct xe_rule *r = &rs->rules[i];
+		uint32_t first = ntohl(r->nat_min.w_be[3]), last = ntohl(r->nat_max.w_be[3]), *ext;
+
+		ranges[i].port_min = r->port_min ? r->port_min : XE_NAT_PORT_MIN;
+		ranges[i].port_max = r->port_max ? r->port_max : XE_NAT_PORT_MAX;
+		if (r->verb != XE_VERB_SNAT)
+			continue;
+		if (last - first >= XE_MAX_EXT_ADDRS)
+			return -E2BIG;
+		ranges[i].ext_cnt = last - first + 1;
+		ranges[i].ext = ext = calloc(ranges[i].ext_cnt, sizeof(*ext));
+		if (!ext)
+			return -ENOMEM;
+		for (uint32_t a = 0; a < ranges[i].ext_cnt; a++) {
+			ext[a] = xe_ext_get(svc, htonl(first + a));
+			if (ext[a] == XE_NIL)
+				return -E2BIG;
+		}
+	}
+	return 0;
+}
+
+static void ruleset_free(struct xe_ruleset *rs)
+{
+	struct xe_nat_range *ranges = rs ? rs->attach : NULL;
+
+	for (uint32_t i = 0; ranges && i < rs->rule_cnt; i++)
+		free((void *)ranges[i].ext);
+	free(ranges);
+	xe_ruleset_free(rs);
+}
+
+static void nothing(struct xe_worker *w, void *arg)
+{
+	(void)w;
+	(void)arg;
+}
+
+/* Old rule number -> new one, for sessions: where the same rule stands now. */
+static uint32_t *rule_moves(const struct xe_ruleset *old, const struct xe_ruleset *new)
+{
+	uint32_t *map = calloc(old->rule_cnt + 1, sizeof(*map));
+
+	for (uint32_t i = 0; map && i < old->rule_cnt; i++) {
+		map[i] = XE_NIL;
+		if (i < new->rule_cnt && xe_rule_equal(&old->rules[i], &new->rules[i])) {
+			map[i] = i;
+			continue;
+		}
+		for (uint32_t j = 0; j < new->rule_cnt && map[i] == XE_NIL; j++)
+			if (xe_rule_equal(&old->rules[i], &new->rules[j]))
+				map[i] = j;
+	}
+	return map;
+}
+
+/* Workers first: what steer still takes by the old rules, they judge by the new ones. */
+static int put_in_force(struct xe_service *svc, struct xe_ruleset *rs)
+{
+	struct xe_ruleset *old = svc->ruleset;
+	uint32_t *moves = old ? rule_moves(old, rs) : NULL;
+	int err;
+
+	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
+		atomic_store_explicit(&svc->workers[w].rules, rs, memory_order_release);
+		/* When this returns, the worker has begun a round with the new rules. */
+		xe_worker_call(&svc->workers[w], nothing, NULL);
+	}
+	if (moves)
+		xe_flows_remap_rules(svc, moves, old->rule_cnt);
+	free(moves);
+	err = xe_steer_set_rules(&svc->steer, rs, old);
+	svc->ruleset = rs;
+	ruleset_free(old);
+	return err;
+}
+
+int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
+{
+	struct xe_ruleset *rs = NULL;
+	int ret;
+
+	ret = xe_ruleset_compile(svc->config->rules, svc->config->rule_cnt, svc->rules_gen + 1,
+				 xe_port_ids, svc, &rs, err, err_size);
+	if (ret)
+		return ret;
+	ret = make_ranges(svc, rs);
+	if (ret) {
+		snprintf(err, err_size, "rules: %s",
+			 ret == -E2BIG ? "too many external addresses (256 at most)"
+				       : "out of memory");
+		ruleset_free(rs);
+		return ret;
+	}
+	for (uint32_t i = 0; i < rs->rule_cnt; i++)
+		if (rs->rules[i].verb == XE_VERB_ACCEPT)
+			svc->steer.conf->any_accept = 1; /* stays: its sessions outlive it */
+	svc->rules_gen++;
+	ret = put_in_force(svc, rs);
+	if (ret)
+		snprintf(err, err_size, "rules: the steering tables refuse them: %s",
+			 strerror(-ret));
+	svc->fallback_stale = true;
+	return ret;
+}
+
+void xe_rules_close(struct xe_service *svc)
+{
+	ruleset_free(svc->ruleset);
+	svc->ruleset = NULL;
+}
+
+static uint32_t collect_ports(struct xe_service *svc, struct xe_fallback_port *out)
+{
+	const struct xe_link *l3;
+	uint32_t n = 0;
+
+	for (struct xe_port *p = svc->port_list; p && n < XE_MAX_PORTS; p = p->next) {
+		if (!p->ifindex)
+			continue;
+		memcpy(out[n].name, p->name, IFNAMSIZ);
+		memcpy(out[n].pattern, p->entry, IFNAMSIZ);
+		l3 = xe_netlink_link(svc->netlink,
+				     xe_netlink_l3_ifindex(svc->netlink, p->ifindex));
+		if (l3 && l3->ifindex != p->ifindex)
+			memcpy(out[n].l3, l3->name, IFNAMSIZ);
+		out[n].role = p->role;
+		out[n].prefixes = p->allow;
+		out[n].prefix_cnt = p->allow_cnt;
+		n++;
+	}
+	return n;
+}
+
+void xe_safety_net_apply(struct xe_service *svc)
+{
+	struct xe_fallback_range range = {.min = XE_NAT_PORT_MIN, .max = XE_NAT_PORT_MAX};
+	struct xe_fallback_port *ports = calloc(XE_MAX_PORTS, sizeof(*ports));
+	struct xe_fallback_conf conf = {
+		.ports = ports,
+		.rules = svc->config->rules,
+		.rule_cnt = svc->config->rule_cnt,
+		.nat_tcp = &range,
+		.nat_udp = &range,
+		.nat_tcp_cnt = 1,
+		.nat_udp_cnt = 1,
+		.listen_tcp = svc->taken.bits[0],
+		.listen_udp = svc->taken.bits[1],
+	};
+	char err[256] = "out of memory";
+
+	svc->fallback_stale = false;
+	if (ports)
+		conf.port_cnt = collect_ports(svc, ports);
+	if (!ports || xe_fallback_apply(svc->fallback, &conf, err, sizeof(err))) {
+		if (strcmp(err, svc->fallback_why))
+			xe_log_err("safety net: %s", err);
+		snprintf(svc->fallback_why, sizeof(svc->fallback_why), "%s", err);
+	} else {
+		svc->fallback_why[0] = '\0';
+	}
+	free(ports);
+}
+
+void xe_safety_net_poll(struct xe_service *svc)
+{
+	uint64_t found[2][XE_BITMAP_WORDS];
+	bool changed = false;
+
+	if (xe_sockdiag_listeners(svc->sockdiag, found[0], found[1]))
+		return; /* keep what we know */
+	for (int i = 0; i < 2; i++) {
+		for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++) {
+			uint64_t word = found[i][w] | svc->reserved[i][w];
+
+			if (word == svc->taken.bits[i][w])
+				continue;
+			__atomic_store_n(&svc->taken.bits[i][w], word, __ATOMIC_RELAXED);
+			changed = true;
+		}
+	}
+	if (!changed || svc->fallback_stale || svc->fallback_why[0])
+		return;
+	if (xe_fallback_set_listeners(svc->fallback, svc->taken.bits[0], svc->taken.bits[1]))
+		svc->fallback_stale = true;
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "control/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/insum.h"
+#include "base/log.h"
+#include "io/tun.h"
+
+/* Listeners of the host are polled this often: sock_diag announces no new ones. */
+#define POLL_MS 100
+/* UMEM of a worker: 1024 frames for receiving for each of the first dozens of ports, and what is in
+ * flight. 128 MiB, touched only as ports come. */
+#define WORKER_FRAMES 32768
+
+/* The control socket's folder, and a lock that only one service can hold. */
+static int lock_run_dir(struct xe_service *svc)
+{
+	char path[PATH_MAX + 8], pid[16] = "";
+	ssize_t n;
+
+	if (mkdir(svc->run_dir, 0755) && errno != EEXIST) {
+		xe_log_err("run directory %s: %s", svc->run_dir, strerror(errno));
+		return -errno;
+	}
+	snprintf(path, sizeof(path), "%s/lock", svc->run_dir);
+	svc->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (svc->lock_fd < 0) {
+		xe_log_err("%s: %s", path, strerror(errno));
+		return -errno;
+	}
+	if (flock(svc->lock_fd, LOCK_EX | LOCK_NB)) {
+		n = read(svc->lock_fd, pid, sizeof(pid) - 1);
+		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
+		xe_log_err("another xegressd (pid %s) uses run directory %s", pid, svc->run_dir);
+		return -EBUSY;
+	}
+	snprintf(pid, sizeof(pid), "%d\n", getpid());
+	if (ftruncate(svc->lock_fd, 0) || write(svc->lock_fd, pid, strlen(pid)) < 0)
+		return -errno;
+	return 0;
+}
+
+static int default_cpu(void)
+{
+	cpu_set_t cpus;
+	int last = 0;
+
+	if (!sched_getaffinity(0, sizeof(cpus), &cpus))
+		for (int i = 0; i < CPU_SETSIZE; i++)
+			if (CPU_ISSET(i, &cpus))
+				last = i;
+	return last;
+}
+
+static int open_workers(struct xe_service *svc, const uint64_t *keys)
+{
+	const struct xe_config *config = svc->config;
+	uint32_t region = svc->steer.settings.live_mask + 1;
+	int err = 0;
+
+	for (uint32_t i = 0; i < svc->worker_cnt && !err; i++) {
+		struct xe_worker_conf wc = {
+			.idx = (uint16_t)i,
+			.worker_cnt = (uint16_t)svc->worker_cnt,
+			.cpu = config->worker_cnt ? config->workers[i] : default_cpu(),
+			.wait = config->wait,
+			.control_fd = svc->request_fd,
+			.beat = &svc->steer.beats[i],
+			.live = svc->steer.live + i * region,
+			.live_mask = svc->steer.settings.live_mask,
+			.owned = svc->steer.owned,
+			.taken = &svc->taken,
+			.frame_cnt = WORKER_FRAMES,
+			.sessions = config->limits.sessions / svc->worker_cnt,
+			.sessions_per_source = config->limits.sessions_per_source,
+			.timeouts = {config->timeouts.tcp_established_s,
+				     config->timeouts.tcp_transitory_s, config->timeouts.udp_s,
+				     config->timeouts.dns_s},
+			.k0 = keys[0],
+			.k1 = keys[1],
+			.rng_k0 = keys[2],
+			.rng_k1 = keys[3],
+			.punt_fd = svc->punt_fd,
+		};
+
+		err = xe_worker_open(&svc->workers[i], &wc);
+		if (!err)
+			err = xe_worker_start(&svc->workers[i]);
+	}
+	if (err)
+		xe_log_err("worker: %s", strerror(-err));
+	return err;
+}
+
+/* Steering program, punt device, workers: what needs no knowledge of the host's interfaces. */
+static int start_data_plane(struct xe_service *svc)
+{
+	struct xe_steer_settings settings = {.worker_cnt = svc->worker_cnt};
+	uint64_t keys[4];
+	int err;
+
+	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
+		return -EIO;
+	settings.k0 = keys[0];
+	settings.k1 = keys[1];
+	settings.live_mask =
+		xe_live_bucket_cnt(2 * svc->config->limits.sessions / svc->worker_cnt) - 1;
+	err = xe_steer_open(&svc->steer, &settings);
+	if (err)
+		return err;
+	svc->punt_fd = xe_tun_open(svc->punt_name);
+	if (svc->punt_fd < 0)
+		xe_log_warn("no punt device (%s): packets that turn out to be the kernel's are "
+			    "dropped",
+			    strerror(-svc->punt_fd));
+	xe_insum_init();
+	return open_workers(svc, keys);
+}
+
+static void op_link(void *ctx, const struct xe_link *link, const struct xe_link *was,
+		    enum xe_nl_event event)
+{
+	xe_ports_link_event(ctx, link, was, event);
+}
+
+static void op_neigh(void *ctx, const struct xe_neigh *neigh, enum xe_nl_event event)
+{
+	xe_resolver_neigh_event(ctx, neigh, event);
+}
+
+static void op_routes(void *ctx)
+{
+	struct xe_service *svc = ctx;
+
+	if (!svc->resolver)
+		return;
+	xe_ports_refresh_allow(svc);
+	xe_resolver_refresh(svc);
+}
+
+static const struct xe_netlink_ops netlink_ops = {
+	.link = op_link,
+	.neigh = op_neigh,
+	.routes = op_routes,
+};
+
+static int start_kernel_view(struct xe_service *svc)
+{
+	uint64_t any[2][XE_BITMAP_WORDS] = {};
+	int err = xe_netlink_open(&svc->netlink, &netlink_ops, svc);
+
+	if (!err)
+		err = xe_sockdiag_open(&svc->sockdiag);
+	if (err) {
+		xe_log_err("netlink: %s", strerror(-err));
+		return err;
+	}
+	if (!xe_sockdiag_reserved(svc->reserved[0]))
+		memcpy(svc->reserved[1], svc->reserved[0], sizeof(svc->reserved[1]));
+	xe_sockdiag_listeners(svc->sockdiag, any[0], any[1]);
+	for (int i = 0; i < 2; i++)
+		for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++)
+			svc->taken.bits[i][w] = any[i][w] | svc->reserved[i][w];
+	return xe_resolver_open(svc);
+}
+
+static int start_control(struct xe_service *svc)
+{
+	struct group *group = svc->config->ctl_group[0] ? getgrnam(svc->config->ctl_group) : NULL;
+	char path[PATH_MAX + 16], err_text[256];
+	struct xe_ctl_options options = {
+		.path = path,
+		.mode = 0660,
+		.gid = group ? group->gr_gid : (gid_t)-1,
+		.verbs = xe_verbs,
+		.ctx = svc,
+		.audit = xe_verbs_audit,
+	};
+	int err;
+
+	if (svc->config->ctl_group[0] && !group)
+		xe_log_warn("ctl-group: no group `%s`: the control socket stays root's",
+			    svc->config->ctl_group);
+	snprintf(path, sizeof(path), "%s/%s", svc->run_dir, XE_CTL_SOCKET_NAME);
+	err = xe_ctl_open(&options, &svc->ctl, err_text, sizeof(err_text));
+	if (err)
+		xe_log_err("control socket %s: %s", path, err_text);
+	return err;
+}
+
+static int watch(struct xe_service *svc, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(svc->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+static int start_loop(struct xe_service *svc)
+{
+	struct itimerspec every = {.it_interval.tv_nsec = POLL_MS * XE_NS_PER_MS,
+				   .it_value.tv_nsec = POLL_MS * XE_NS_PER_MS};
+	sigset_t signals;
+
+	/* Blocked before the first worker thread exists, so that only the signalfd sees them. */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	svc->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+	svc->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	svc->request_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	svc->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (svc->signal_fd < 0 || svc->timer_fd < 0 || svc->request_fd < 0 || svc->epoll_fd < 0 ||
+	    timerfd_settime(svc->timer_fd, 0, &every, NULL))
+		return -errno;
+	return 0;
+}
+
+static int watch_all(struct xe_service *svc)
+{
+	int fds[] = {svc->signal_fd, svc->timer_fd, svc->request_fd, xe_netlink_fd(svc->netlink),
+		     xe_ctl_fd(svc->ctl)};
+	int err = 0;
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]) && !err; i++)
+		err = watch(svc, fds[i]);
+	return err;
+}
+
+/*
+ * The safety net has a name per run directory, so that two services in one network namespace do
+ * not take each other's.
+ */
+static int open_safety_net(struct xe_service *svc)
+{
+	uint32_t sum = 0;
+
+	if (!strcmp(svc->run_dir, XE_CTL_RUN_DIR)) {
+		snprintf(svc->fallback_table, sizeof(svc->fallback_table), "%s", XE_FALLBACK_TABLE);
+	} else {
+		for (const char *c = svc->run_dir; *c; c++)
+			sum = sum * 31 + (unsigned char)*c;
+		snprintf(svc->fallback_table, sizeof(svc->fallback_table), "%s_%08x",
+			 XE_FALLBACK_TABLE, sum);
+	}
+	return xe_fallback_open(svc->fallback_table, &svc->fallback);
+}
+
+int xe_service_start(struct xe_service *svc, const struct xe_service_options *options,
+		     struct xe_config *config)
+{
+	char err_text[256] = "";
+	int err;
+
+	memset(svc, 0, sizeof(*svc));
+	svc->config = config;
+	svc->start_ns = xe_now_ns();
+	svc->lock_fd = svc->punt_fd = svc->epoll_fd = svc->signal_fd = svc->timer_fd =
+		svc->request_fd = -1;
+	snprintf(svc->run_dir, sizeof(svc->run_dir), "%s", options->run_dir);
+	svc->worker_cnt = 1; /* further ones of the configuration are not used yet: it was said */
+	err = lock_run_dir(svc);
+	if (!err)
+		err = start_loop(svc);
+	if (!err)
+		err = start_data_plane(svc);
+	if (!err)
+		err = start_kernel_view(svc);
+	if (!err)
+		err = open_safety_net(svc);
+	if (!err)
+		err = start_control(svc);
+	if (!err)
+		err = watch_all(svc);
+	if (!err)
+		err = xe_rules_publish(svc, err_text, sizeof(err_text));
+	if (!err) {
+		/* The net before the first program: no moment in which neither is there. */
+		xe_safety_net_apply(svc);
+		xe_ports_sync(svc);
+		if (svc->fallback_stale)
+			xe_safety_net_apply(svc);
+		return 0;
+	}
+	xe_log_err("start failed%s%s: %s", err_text[0] ? ": " : "", err_text, strerror(-err));
+	xe_service_stop(svc);
+	return err;
+}
+
+static void on_timer(struct xe_service *svc)
+{
+	uint64_t n;
+
+	if (read(svc->timer_fd, &n, sizeof(n)) < 0)
+		return;
+	xe_safety_net_poll(svc);
+	/* Once a second also without an event: an interrupted resync is tried again there. */
+	if (++svc->ticks % (1000 / POLL_MS) == 0)
+		xe_netlink_dispatch(svc->netlink);
+}
+
+static void on_event(struct xe_service *svc, int fd)
+{
+	struct signalfd_siginfo si;
+	uint64_t n;
+
+	if (fd == svc->signal_fd) {
+		if (read(fd, &si, sizeof(si)) == sizeof(si)) {
+			xe_log_info("%s from pid %u: stopping", strsignal((int)si.ssi_signo),
+				    si.ssi_pid);
+			svc->stop = true;
+		}
+	} else if (fd == svc->request_fd) {
+		if (read(fd, &n, sizeof(n)) == sizeof(n))
+			xe_resolver_poll(svc);
+	} else if (fd == svc->timer_fd) {
+		on_timer(svc);
+	} else if (fd == xe_netlink_fd(svc->netlink)) {
+		xe_netlink_dispatch(svc->netlink);
+	} else {
+		xe_ctl_dispatch(svc->ctl);
+	}
+}
+
+int xe_service_run(struct xe_service *svc)
+{
+	struct epoll_event ev[8];
+
+	sd_notify(0, "READY=1");
+	xe_log_info("ready: %u worker%s, %u rule%s, checksum by %s", svc->worker_cnt,
+		    svc->worker_cnt == 1 ? "" : "s", svc->config->rule_cnt,
+		    svc->config->rule_cnt == 1 ? "" : "s", xe_insum_name());
+	while (!svc->stop) {
+		int n;
+
+		if (svc->fallback_stale)
+			xe_safety_net_apply(svc);
+		n = epoll_wait(svc->epoll_fd, ev, 8, -1);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		for (int i = 0; i < n; i++)
+			on_event(svc, ev[i].data.fd);
+	}
+	sd_notify(0, "STOPPING=1");
+	return 0;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void xe_service_stop(struct xe_service *svc)
+{
+	char path[PATH_MAX + 8];
+
+	xe_ctl_close(svc->ctl);
+	if (svc->netlink)
+		xe_ports_close(svc); /* programs off, sessions ended */
+	for (uint32_t i = 0; i < svc->worker_cnt; i++)
+		xe_worker_stop(&svc->workers[i]);
+	xe_rules_close(svc);
+	xe_resolver_close(svc);
+	for (uint32_t i = 0; i < svc->worker_cnt; i++)
+		xe_worker_close(&svc->workers[i]);
+	if (svc->fallback) {
+		xe_fallback_remove(svc->fallback);
+		xe_fallback_close(svc->fallback);
+	}
+	xe_steer_close(&svc->steer);
+	close_fd(svc->punt_fd); /* the punt device goes with it */
+	xe_sockdiag_close(svc->sockdiag);
+	xe_netlink_close(svc->netlink);
+	close_fd(svc->epoll_fd);
+	close_fd(svc->signal_fd);
+	close_fd(svc->timer_fd);
+	close_fd(svc->request_fd);
+	if (svc->lock_fd >= 0) {
+		snprintf(path, sizeof(path), "%s/lock", svc->run_dir);
+		unlink(path);
+		close(svc->lock_fd);
+	}
+	xe_config_free(svc->config);
+	svc->config = NULL;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * service.h - the running service as the control thread sees it.
+ *
+ * Everything here belongs to the control thread (the process's first thread), which runs one epoll loop:
+ * netlink events, next-hop requests of the workers, the control socket, timers, signals. Workers are
+ * reached by worker calls only.
+ *
+ *   service.c    start, event loop, stop
+ *   ports.c      interfaces become ports and cease to be
+ *   resolver.c   next hops: asked from the kernel, followed live
+ *   ruleset_live.c  the rule set in force: compile, publish, safety net
+ *   verbs_*.c    what xegressctl asks for
+ */
+#ifndef XE_SERVICE_H
+#define XE_SERVICE_H
+
+#include <limits.h>
+
+#include "control/config.h"
+#include "control/ctl_server.h"
+#include "control/fallback.h"
+#include "control/netlink.h"
+#include "control/sockdiag.h"
+#include "io/attach.h"
+#include "worker.h"
+
+/* Default NAT range: above the well-known L4 ports, below net.ipv4.ip_local_port_range's default
+ * of 32768-60999, so that the host's own connections never meet ours. */
+#define XE_NAT_PORT_MIN 1024
+#define XE_NAT_PORT_MAX 32767
+
+enum xe_port_state { XE_PORT_WAITING, XE_PORT_ATTACHED, XE_PORT_FAILED };
+
+/* An interface that the configuration names, or that a glob of it caught. */
+struct xe_port {
+	uint16_t id; /* index in xe_service.ports; XE_PORT_NONE while it is not attached */
+	char name[IFNAMSIZ];
+	char entry[IFNAMSIZ]; /* name or glob in the configuration that caught it */
+	enum xe_port_role role;
+	enum xe_xdp_mode xdp; /* as configured */
+	enum xe_port_state state;
+	char why[192]; /* waiting or failed: why, one clause */
+	int ifindex;   /* 0: no such interface */
+	uint32_t mtu;
+	struct xe_prefix *allow; /* inside: in force, both families */
+	uint32_t allow_cnt;
+	struct xe_attachment at;
+	struct xe_xsk *xsks[XE_MAX_QUEUES]; /* by queue */
+	uint32_t xsk_cnt;
+	struct xe_worker *owner;
+	struct xe_port *next; /* xe_service.port_list */
+};
+
+/* Resolver's side of a next-hop entry, and of those that share a neighbour. */
+struct xe_resolver;
+
+struct xe_service {
+	struct xe_config *config; /* as in force, runtime changes included */
+	char run_dir[PATH_MAX];
+	int lock_fd;
+	uint64_t start_ns;
+
+	struct xe_steer steer;
+	struct xe_worker workers[XE_MAX_WORKERS];
+	uint32_t worker_cnt;
+	char punt_name[IFNAMSIZ];
+	int punt_fd;
+
+	struct xe_port *port_list;	     /* all, in order of appearance */
+	struct xe_port *ports[XE_MAX_PORTS]; /* attached ones by id */
+	/* counters of ports that are no more, so that sums go on matching the workers' */
+	struct xe_port_counters gone_counters;
+	uint64_t gone_xsk_lost;
+
+	struct xe_ruleset *ruleset;
+	uint32_t rules_gen;
+
+	__be32 ext_addrs[XE_MAX_EXT_ADDRS]; /* Ext address indexes, never reused */
+	uint32_t ext_cnt;
+	struct xe_taken taken; /* L4 ports of the host; read by the workers */
+	uint64_t reserved[2][XE_BITMAP_WORDS]; /* part of taken that does not come from sockets */
+
+	struct xe_netlink *netlink;
+	struct xe_sockdiag *sockdiag;
+	struct xe_resolver *resolver;
+	struct xe_fallback *fallback;
+	bool fallback_stale;	   /* apply again before the loop sleeps */
+	char fallback_why[256];	   /* last failure, "" in place */
+	char fallback_table[32];
+	struct xe_ctl *ctl;
+
+	int epoll_fd, signal_fd, timer_fd, request_fd;
+	uint32_t ticks; /* of the timer */
+	bool stop;
+};
+
+/* service.c */
+struct xe_service_options {
+	const char *config_file;
+	const char *run_dir;
+};
+/* Everything up, or everything down again and one line logged. 0 or -errno. */
+int xe_service_start(struct xe_service *svc, const struct xe_service_options *options,
+		     struct xe_config *config);
+/* The event loop; returns when a signal asked for the end. */
+int xe_service_run(struct xe_service *svc);
+/* Host exactly as found (`on-stop: clean`). NULL members are fine: also the error path of start. */
+void xe_service_stop(struct xe_service *svc);
+
+/* ports.c */
+/* Bring ports in line with config and the interfaces that exist now: attach, detach, keep. */
+void xe_ports_sync(struct xe_service *svc);
+/* Netlink op. */
+void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
+			 const struct xe_link *was, enum xe_nl_event event);
+/* Connected prefixes may have changed: those ports without `allow` follow. */
+void xe_ports_refresh_allow(struct xe_service *svc);
+struct xe_port *xe_port_named(const struct xe_service *svc, const char *name);
+struct xe_port *xe_port_by_ifindex(const struct xe_service *svc, int ifindex);
+/* Detach one and forget it. */
+void xe_port_remove(struct xe_service *svc, struct xe_port *port);
+void xe_ports_close(struct xe_service *svc);
+/* For rules: ids of the attached ports that a name or glob of the configuration stands for
+ * (xe_port_ids_fn). */
+__u32 xe_port_ids(void *svc, const char *name, __u16 *ids, __u32 max);
+/* Packets that this port's rings have lost (XDP_STATISTICS, all queues). */
+uint64_t xe_port_lost(const struct xe_port *port);
+
+/* resolver.c */
+int xe_resolver_open(struct xe_service *svc);
+void xe_resolver_close(struct xe_service *svc);
+/* Serve the workers' requests. */
+void xe_resolver_poll(struct xe_service *svc);
+/* Routes, addresses or ports have changed: ask again for every entry in use. */
+void xe_resolver_refresh(struct xe_service *svc);
+void xe_resolver_neigh_event(struct xe_service *svc, const struct xe_neigh *neigh,
+			     enum xe_nl_event event);
+/* Index of an Ext address, made known to steer and workers when new; XE_NIL: too many. */
+uint32_t xe_ext_get(struct xe_service *svc, __be32 addr_be);
+
+/* ruleset_live.c */
+/* Put config->rules in force (compile, publish, steer, safety net stale). On error what was in
+ * force stays, and err says why. Called again when the ports a rule names have changed. */
+int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size);
+void xe_rules_close(struct xe_service *svc);
+/* Make or remake the safety net from ports and rules; the outcome is in fallback_why. */
+void xe_safety_net_apply(struct xe_service *svc);
+/* Follow the host's listeners (every 100 ms). */
+void xe_safety_net_poll(struct xe_service *svc);
+
+/* verbs.c */
+extern const struct xe_ctl_verb xe_verbs[];
+void xe_verbs_audit(void *ctx, const struct xe_ctl_audit *line);
+
+/* flows, for verbs and ports */
+/* End all sessions of a port (by id; XE_PORT_NONE: all), in a worker call. Returns how many. */
+uint32_t xe_flows_flush_port(struct xe_service *svc, uint16_t port);
+
+#endif

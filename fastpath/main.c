@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* main.c - xegressd: options, then start, run, stop. */
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <xdp/libxdp.h>
+
+#include "base/log.h"
+#include "control/service.h"
+
+#ifndef XE_VERSION
+#define XE_VERSION "0"
+#endif
+#define DEFAULT_CONFIG "/etc/xegress/xegress.yaml"
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static const char usage[] =
+	"usage: xegressd [-c FILE] [--run-dir DIR] [-v] [--check]\n"
+	"\n"
+	"  -c, --config FILE  configuration (default " DEFAULT_CONFIG ")\n"
+	"      --check        check the configuration, attach nothing\n"
+	"      --run-dir DIR  socket, lock and state (default " XE_CTL_RUN_DIR ")\n"
+	"  -v, --verbose      say more\n"
+	"      --version\n"
+	"  -h, --help\n";
+
+struct options {
+	struct xe_service_options service;
+	bool check;
+};
+
+/* Negative: go on; else the exit code. */
+static int parse_options(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {
+		{"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'C'},
+		{"run-dir", required_argument, NULL, 'r'}, {"verbose", no_argument, NULL, 'v'},
+		{"version", no_argument, NULL, 'V'},	   {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	int c;
+
+	o->service = (struct xe_service_options){DEFAULT_CONFIG, XE_CTL_RUN_DIR};
+	while ((c = getopt_long(argc, argv, "c:vh", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->service.config_file = optarg;
+			break;
+		case 'C':
+			o->check = true;
+			break;
+		case 'r':
+			o->service.run_dir = optarg;
+			break;
+		case 'v':
+			xe_log_set_level(XE_LOG_DEBUG);
+			break;
+		case 'V':
+			puts("xegressd " XE_VERSION);
+			return EXIT_DONE;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_DONE;
+		default:
+			fputs(usage, stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind == argc)
+		return -1;
+	fprintf(stderr, "xegressd: unexpected argument `%s`\n%s", argv[optind], usage);
+	return EXIT_USAGE;
+}
+
+static void warn(void *ctx, const char *line)
+{
+	(void)ctx;
+	xe_log_warn("%s", line);
+}
+
+/* The libraries' own words are for debugging: what matters is said by us, once. */
+static int bpf_says(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[512];
+
+	(void)level;
+	vsnprintf(line, sizeof(line), fmt, ap);
+	line[strcspn(line, "\n")] = '\0';
+	xe_log_debug("%s", line);
+	return 0;
+}
+
+static int xdp_says(enum libxdp_print_level level, const char *fmt, va_list ap)
+{
+	return bpf_says((enum libbpf_print_level)level, fmt, ap);
+}
+
+/* Kernels before 5.11 count BPF maps, and every kernel UMEM, against locked memory. Without
+ * CAP_SYS_RESOURCE this fails, which is fine where CAP_IPC_LOCK is there. */
+static void raise_memlock(void)
+{
+	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+
+	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
+		xe_log_debug("RLIMIT_MEMLOCK stays as it is: %s", strerror(errno));
+}
+
+int main(int argc, char **argv)
+{
+	static struct xe_service svc;
+	struct options o = {};
+	struct xe_config *config = NULL;
+	char err_text[1024];
+	int ret = parse_options(argc, argv, &o);
+
+	if (ret >= 0)
+		return ret;
+	if (xe_config_load(o.service.config_file, &config, warn, NULL, err_text,
+			   sizeof(err_text))) {
+		fprintf(stderr, "%s\n", err_text);
+		return EXIT_FAILED;
+	}
+	if (o.check) {
+		xe_config_free(config);
+		return EXIT_DONE;
+	}
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	libbpf_set_print(bpf_says);
+	libxdp_set_print(xdp_says);
+	raise_memlock();
+	if (xe_service_start(&svc, &o.service, config))
+		return EXIT_FAILED;
+	ret = xe_service_run(&svc) ? EXIT_FAILED : EXIT_DONE;
+	xe_service_stop(&svc);
+	return ret;
+}
