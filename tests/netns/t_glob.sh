@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Containers come and go: an interface that a glob names is attached when it appears, forgotten when
+# it goes, attached again under the same name; flows of the others don't notice.
+. "$(dirname "$0")/lib.sh"
+xe_only
+
+XE_PORTS="{name: veth*, role: inside, allow: [10.1.0.0/24]}
+{name: eth0, role: uplink}"
+XE_LINKS="vethc1 eth0" # vethc2 comes and goes
+XE_CONTAINERS=c1
+
+attached() { # NAME
+	[ "$(json "$(xe_ctl port list --json)" "len([p for p in j['ports'] if
+		p['name'] == '$1' and p['state'] == 'attached'])")" = 1 ]
+}
+
+gone() { # NAME
+	[ "$(json "$(xe_ctl port list --json)" "len([p for p in j['ports'] if
+		p['name'] == '$1' and p['state'] == 'attached'])")" = 0 ]
+}
+
+c2_works() { # NAME
+	check "$1: attached within 2 s" within 2000 attached vethc2
+	carried_begin
+	check "$1: TCP" on c2 "$TCP_MANY" client -c 5 -u 30001 -d 30001 $SRV1 9000
+	check "$1: UDP" on c2 "$UDP_SEND" -s 1-50 -r 2000 $SRV1 7001
+	carried_end "$1"
+}
+
+topo_up
+must on h ip link del vethc2
+judge_start
+serve_many w $SRV1 9000
+serve_echo w $SRV1 7001
+xe_start
+bg flows c1 "$TCP_MANY" client -c 5 -t 60 -g 10 -u 20000 -d 20000 $SRV1 9000
+check "what is there is attached" attached vethc1
+same "nothing is attached to what nobody names" \
+	"$(on h ip -d link show dev lo | grep -c xdp)" 0
+
+topo_container c2 $C2
+c2_works "an interface that appears"
+for round in 1 2 3; do
+	# The other end goes in the middle of a transfer.
+	bg dying c2 "$TCP_MANY" client -c 3 -t 60 -u 50000 -d 50000 $SRV1 9000
+	sleep 0.2
+	must on h ip link del vethc2
+	check "removed: forgotten ($round)" within 2000 gone vethc2
+	bg_stop dying KILL
+	check "removed: status is content ($round)" within 2000 xe_ctl status
+	topo_container c2 $C2
+	c2_works "the same name again ($round)"
+done
+check "port del" xe_ctl port del vethc2
+same "port del: nothing is attached" "$(on h ip -d link show dev vethc2 | grep -c xdp)" 0
+check "port add" xe_ctl port add vethc2 inside allow $C2/32
+c2_works "port add"
+check "flows of the other container never noticed" bg_stop flows
+sed 's/^/# /' "$T/flows.log"
+between "and never stood still" "$(json "$T/flows.log" "j['max_stall_ms']")" 0 $((1000 * XE_SLOW))
+must on h ip link del vethc2
+check "gone at the end" within 2000 gone vethc2
+finish

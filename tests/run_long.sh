@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# run_long.sh - what takes longer than `make check` may: ThreadSanitizer over the threaded parts, the
+# fuzzers, and other kernels under QEMU. One line each, then `N passed, N failed`.
+#
+#	LONG_FUZZ_SECONDS  per target (default 45)
+set -u
+cd "$(dirname "$0")/.." || exit 1
+BUILD=${BUILD:-build}
+LOGS=$BUILD/test-logs
+PASSED=0
+FAILED=0
+mkdir -p "$LOGS"
+
+run() { # NAME LIMIT COMMAND...
+	local name=$1 limit=$2 log=$LOGS/long-$1.log start=$SECONDS rc=0
+
+	shift 2
+	timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null || rc=$?
+	if [ $rc = 0 ]; then
+		PASSED=$((PASSED + 1))
+		echo "ok $name ($((SECONDS - start)) s)"
+	else
+		FAILED=$((FAILED + 1))
+		echo "not ok $name: exit $rc after $((SECONDS - start)) s ($log)"
+		grep -hE '^not ok|FAIL|SUMMARY|ERROR|WARNING: Thread' "$log" | head -n 8 | sed 's/^/    /'
+	fi
+}
+
+run tsan-build 300 make -j2 SAN=thread build-thread/xegressd build-thread/xegressctl \
+	build-thread/tests/unit/test_nexthop build-thread/tests/tools/tcp_many \
+	build-thread/tests/tools/udp_echo build-thread/tests/tools/udp_send
+export TSAN_OPTIONS=halt_on_error=1:exitcode=66
+run tsan-nexthop 120 build-thread/tests/unit/test_nexthop
+run tsan-tcp 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_tcp.sh
+run tsan-route 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_route.sh
+for target in tests/fuzz/fuzz_*.c; do
+	name=$(basename "$target" .c)
+	run "$name" 300 tests/fuzz/run.sh "${LONG_FUZZ_SECONDS:-45}" "$name"
+done
+run qemu-two-programs 200 tests/qemu/run.sh tests/qemu/two_programs.sh
+run qemu-dispatcher 300 tests/qemu/run.sh tests/qemu/dispatcher.sh
+run qemu-dispatcher-frags 300 tests/qemu/run.sh tests/qemu/dispatcher.sh frags
+echo "$PASSED passed, $FAILED failed"
+[ $FAILED = 0 ]

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "lane_fixture.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/insum.h"
+
+#define RULES_MAX  32
+#define ROUTE_MASK 0xffff0000u
+/* Frames a fake socket holds for receiving: two bursts of small packets, or 14 superpackets. */
+#define FILL 256u
+
+static const char *const ext_addrs[LF_EXT_CNT] = {"192.0.2.1",	"192.0.2.2",  "192.0.2.10",
+						  "192.0.2.11", "192.0.2.12", "192.0.2.13"};
+static uint32_t ext_list[LF_EXT_CNT] = {0, 1, 2, 3, 4, 5};
+
+static const uint8_t mac_port[LF_PORT_END][6] = {
+	{}, {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}, {2, 0, 0, 0, 0, 4}};
+static const uint8_t mac_peer[LF_PORT_END][6] = {
+	{}, {2, 1, 0, 0, 0, 1}, {2, 1, 0, 0, 0, 2}, {2, 1, 0, 0, 0, 3}, {2, 1, 0, 0, 0, 4}};
+
+/* ---- the lane ---- */
+
+static __u32 port_ids(void *ctx, const char *name, __u16 *ids, __u32 max)
+{
+	static const char *const names[LF_PORT_END] = {"", "va", "vb", "eth0", "eth1"};
+
+	(void)ctx;
+	for (__u16 i = 1; i < LF_PORT_END && max; i++) {
+		if (strcmp(names[i], name))
+			continue;
+		ids[0] = i < LF_UPLINK ? i | XE_OUT_INSIDE : i;
+		return 1;
+	}
+	return 0;
+}
+
+static void set_range(struct xe_nat_range *range, const struct xe_rule *rule)
+{
+	range->port_min = rule->port_min ? rule->port_min : 1024;
+	range->port_max = rule->port_max ? rule->port_max : 32767;
+	if (!rule->nat_family)
+		return;
+	for (uint32_t i = 0; i < LF_EXT_CNT; i++) {
+		uint32_t addr = ntohl(inet_addr(ext_addrs[i]));
+
+		if (addr < ntohl(rule->nat_min.w_be[3]) || addr > ntohl(rule->nat_max.w_be[3]))
+			continue;
+		if (!range->ext_cnt++)
+			range->ext = &ext_list[i];
+	}
+}
+
+static void open_rules(struct lf *f, const char *const *texts)
+{
+	struct xe_rule rules[RULES_MAX] = {};
+	char err[256] = "";
+	uint32_t n = 0;
+
+	for (; texts[n]; n++) {
+		assert_in_range(n, 0, RULES_MAX - 1);
+		if (xe_rule_parse(texts[n], &rules[n], err, sizeof(err)))
+			fail_msg("%s: %s", texts[n], err);
+	}
+	if (xe_ruleset_compile(rules, n, 1, port_ids, NULL, &f->rules, err, sizeof(err)))
+		fail_msg("%s", err);
+	f->ranges = calloc(n + 1, sizeof(*f->ranges));
+	for (uint32_t i = 0; i < n; i++)
+		set_range(&f->ranges[i], &rules[i]);
+	f->rules->attach = f->ranges;
+	f->lane->rules = f->rules;
+}
+
+static void open_ring(struct xsk_ring_prod *prod, struct xsk_ring_cons *cons, struct lf_ring *ring)
+{
+	if (prod)
+		*prod = (struct xsk_ring_prod){
+			.cached_cons = LF_RING,
+			.mask = LF_RING - 1,
+			.size = LF_RING,
+			.producer = &ring->producer,
+			.consumer = &ring->consumer,
+			.ring = ring->descs,
+			.flags = &ring->flags,
+		};
+	else
+		*cons = (struct xsk_ring_cons){
+			.mask = LF_RING - 1,
+			.size = LF_RING,
+			.producer = &ring->producer,
+			.consumer = &ring->consumer,
+			.ring = ring->descs,
+			.flags = &ring->flags,
+		};
+}
+
+static void open_port(struct lf *f, uint16_t port)
+{
+	struct xe_lane_port *p = &f->lane->ports[port];
+	struct lf_ring *rings = &f->rings[port * 4];
+	struct xe_xsk *xsk = &f->xsk[port];
+
+	*xsk = (struct xe_xsk){.fd = -1, .port = port, .slot = port, .multi_buffer = true};
+	open_ring(&xsk->fill, NULL, &rings[0]);
+	open_ring(NULL, &xsk->rx, &rings[1]);
+	open_ring(&xsk->tx, NULL, &rings[2]);
+	open_ring(NULL, &xsk->comp, &rings[3]);
+	f->lane->xsks[f->lane->xsk_cnt++] = xsk;
+	p->live = true;
+	p->role = port < LF_UPLINK ? XE_ROLE_INSIDE : XE_ROLE_UPLINK;
+	p->ifindex = 1000 + port;
+	p->mtu = 65535;
+	p->tx = xsk;
+	memcpy(p->l2_addr, mac_port[port], 6);
+	if (p->role == XE_ROLE_UPLINK)
+		return;
+	p->allow = calloc(1, sizeof(*p->allow));
+	p->allow_cnt = 1;
+	p->allow[0].net_be = inet_addr(port == LF_INSIDE ? "10.1.0.0" : "10.2.0.0");
+	p->allow[0].mask_be = htonl(ROUTE_MASK);
+}
+
+static void open_tables(struct lf *f, uint32_t sessions)
+{
+	struct xe_lane *lane = f->lane;
+	uint64_t k0 = lf_random(), k1 = lf_random();
+	uint32_t buckets = xe_live_bucket_cnt(2 * sessions);
+
+	f->owned = calloc(XE_OWNED_ENTRIES, sizeof(*f->owned));
+	f->live = calloc(buckets, sizeof(*f->live));
+	lane->live = (struct xe_live){.buckets = f->live, .mask = buckets - 1};
+	xe_wheel_init(&lane->wheel, lane->now_s);
+	assert_int_equal(xe_umem_open(&lane->umem, LF_FRAMES, -1), 0);
+	assert_int_equal(xe_sessions_open(&lane->sessions, sessions, k0, k1), 0);
+	assert_int_equal(xe_nexthops_open(&lane->nexthops, sessions, k0, k1), 0);
+	assert_int_equal(xe_sources_open(&lane->sources, sessions, k0, k1), 0);
+	assert_int_equal(xe_natpool_open(&lane->pool, &lane->sessions, f->owned, &f->taken, 0, 1,
+					 lf_random(), lf_random()),
+			 0);
+	for (uint32_t i = 0; i < LF_EXT_CNT; i++)
+		assert_int_equal(xe_natpool_add_ext(&lane->pool, i, inet_addr(ext_addrs[i])), 0);
+}
+
+struct lf *lf_open(const char *const *rules, uint32_t sessions)
+{
+	struct lf *f = calloc(1, sizeof(*f));
+	int pair[2];
+
+	f->lane = calloc(1, sizeof(*f->lane));
+	f->lane->ports = calloc(XE_MAX_PORTS, sizeof(*f->lane->ports));
+	f->rings = calloc(LF_PORT_END * 4, sizeof(*f->rings));
+	f->lane->now_s = 1000;
+	f->lane->fill_target = FILL;
+	f->lane->sessions_per_source = sessions;
+	f->lane->timeouts = (struct xe_timeouts){7440, 240, 300, 20};
+	f->lane->gso.bypass_fd = f->lane->gso.qdisc_fd = -1;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair), 0);
+	f->lane->punt_fd = pair[0];
+	f->punt_fd = pair[1];
+	f->nexthop_state = XE_NH_READY;
+	f->mtu = 1500;
+	open_tables(f, sessions);
+	for (uint16_t port = 1; port < LF_PORT_END; port++)
+		open_port(f, port);
+	for (uint32_t i = 0; i < LF_SENT; i++)
+		f->sent[i].bytes = malloc(LF_BYTES);
+	open_rules(f, rules);
+	return f;
+}
+
+void lf_close(struct lf *f)
+{
+	struct xe_lane *lane = f->lane;
+
+	xe_hold_flush(lane, XE_PORT_NONE);
+	lf_check_conservation(f);
+	xe_natpool_close(&lane->pool);
+	xe_sources_close(&lane->sources);
+	xe_nexthops_close(&lane->nexthops);
+	xe_sessions_close(&lane->sessions);
+	xe_umem_close(&lane->umem);
+	xe_ruleset_free(f->rules);
+	for (uint32_t i = 0; i < XE_MAX_PORTS; i++)
+		free(lane->ports[i].allow);
+	for (uint32_t i = 0; i < LF_SENT; i++)
+		free(f->sent[i].bytes);
+	close(lane->punt_fd);
+	close(f->punt_fd);
+	free(lane->ports);
+	free(lane);
+	free(f->ranges);
+	free(f->rings);
+	free(f->owned);
+	free(f->live);
+	free(f);
+}
+
+/* ---- packets ---- */
+
+/* What steer would say of these bytes; a random hash where it would say nothing. */
+static uint64_t flow_hash(const struct lf *f, uint16_t port, const uint8_t *bytes, uint32_t len)
+{
+	const uint8_t *ip = bytes + 14, *l4 = ip + (len > 14 ? (ip[0] & 15) * 4 : 0);
+	struct xe_tuple4 t = {};
+
+	if (len < 34 || l4 + 4 > bytes + len)
+		return lf_random();
+	memcpy(&t.src_be, ip + 12, 4);
+	memcpy(&t.dst_be, ip + 16, 4);
+	memcpy(&t.sport_be, l4, 2);
+	memcpy(&t.dport_be, l4 + 2, 2);
+	t.port = port < LF_UPLINK ? port : XE_PORT_ANYUPLINK;
+	t.proto = ip[9];
+	return xe_session_hash(&f->lane->sessions, &t);
+}
+
+static uint8_t *next_fill(struct lf *f, uint16_t port, uint64_t *addr)
+{
+	struct lf_ring *fill = &f->rings[port * 4];
+
+	xe_xsk_refill(&f->xsk[port], &f->lane->umem, f->lane->fill_target);
+	assert_true(fill->producer != fill->consumer);
+	*addr = ((uint64_t *)fill->descs)[fill->consumer++ % LF_RING] + XE_FRAME_HEADROOM;
+	return xe_umem_ptr(&f->lane->umem, *addr);
+}
+
+void lf_deliver(struct lf *f, uint16_t port, const uint8_t *bytes, uint32_t len, uint32_t first_len,
+		uint32_t frame_len, uint16_t gso_size)
+{
+	struct xe_meta meta = {.flow_hash = flow_hash(f, port, bytes, len), .port = port};
+	struct lf_ring *rx = &f->rings[port * 4 + 1];
+	uint32_t room = first_len ? first_len : XE_FRAME_ROOM, done = 0;
+
+	meta.magic = XE_META_MAGIC ^ port;
+	meta.gso_size = gso_size;
+	meta.gso_type = gso_size ? 1 : 0;
+	do {
+		uint32_t n = len - done < room ? len - done : room;
+		uint64_t addr;
+		uint8_t *to = next_fill(f, port, &addr);
+
+		memset(to - XE_FRAME_HEADROOM, 0xee, XE_FRAME_SIZE);
+		memcpy(to, bytes + done, n);
+		if (!done)
+			memcpy(to - sizeof(meta), &meta, sizeof(meta));
+		done += n;
+		rx->descs[rx->producer++ % LF_RING] = (struct xdp_desc){
+			.addr = addr,
+			.len = n,
+			.options = done < len ? XDP_PKT_CONTD : 0,
+		};
+		room = frame_len ? frame_len : XE_FRAME_ROOM;
+	} while (done < len);
+}
+
+void lf_put(struct lf *f, uint16_t port, const struct lf_spec *spec)
+{
+	static struct lf_bytes bytes;
+
+	lf_build(&bytes, spec);
+	memcpy(bytes.b, mac_port[port], 6);
+	memcpy(bytes.b + 6, mac_peer[port], 6);
+	lf_deliver(f, port, bytes.b, bytes.len, spec->first_len, spec->frame_len, spec->gso_size);
+}
+
+/* ---- the kernel and the control thread ---- */
+
+static void take_sent(struct lf *f, uint16_t port)
+{
+	struct lf_ring *tx = &f->rings[port * 4 + 2], *comp = &f->rings[port * 4 + 3];
+	struct lf_sent *sent;
+	struct xdp_desc *d;
+
+	assert_in_range(f->sent_cnt, 0, LF_SENT - 1);
+	sent = &f->sent[f->sent_cnt++];
+	sent->port = port;
+	sent->len = sent->frame_cnt = 0;
+	do {
+		assert_true(tx->consumer != tx->producer);
+		d = &tx->descs[tx->consumer++ % LF_RING];
+		assert_in_range(sent->len + d->len, 1, LF_BYTES);
+		memcpy(sent->bytes + sent->len, xe_umem_ptr(&f->lane->umem, d->addr), d->len);
+		sent->len += d->len;
+		sent->frame_cnt++;
+		((uint64_t *)comp->descs)[comp->producer++ % LF_RING] = d->addr;
+	} while (d->options & XDP_PKT_CONTD);
+}
+
+void lf_drain_tx(struct lf *f)
+{
+	for (uint16_t port = 1; port < LF_PORT_END; port++)
+		while (f->rings[port * 4 + 2].consumer != f->rings[port * 4 + 2].producer)
+			take_sent(f, port);
+}
+
+void lf_poll(struct lf *f)
+{
+	f->sent_cnt = 0;
+	while (xe_pipeline_poll(f->lane))
+		lf_drain_tx(f);
+	lf_check_conservation(f);
+	for (uint16_t port = 1; port < LF_PORT_END; port++)
+		xe_xsk_complete(&f->xsk[port], &f->lane->umem);
+	lf_check_conservation(f);
+}
+
+const struct lf_sent *lf_pass(struct lf *f, uint16_t port, const struct lf_spec *spec)
+{
+	lf_put(f, port, spec);
+	lf_poll(f);
+	if (lf_answer(f)) {
+		xe_hold_poll(f->lane);
+		lf_drain_tx(f);
+		lf_check_conservation(f);
+	}
+	return f->sent_cnt ? &f->sent[f->sent_cnt - 1] : NULL;
+}
+
+static struct xe_nexthop_answer answer_for(const struct lf *f, __be32 dst_be)
+{
+	uint32_t net = ntohl(dst_be) & ROUTE_MASK;
+	struct xe_nexthop_answer a = {
+		.state = f->nexthop_state,
+		.port = LF_UPLINK,
+		.mtu = f->mtu,
+		.masq_ext = XE_NIL,
+	};
+
+	if (net == 0x0a010000)
+		a.port = LF_INSIDE;
+	else if (net == 0x0a020000)
+		a.port = LF_INSIDE2;
+	else if ((ntohl(dst_be) & 0xffffff00u) == 0xcb007100)
+		a.port = LF_UPLINK2;
+	if (a.port >= LF_UPLINK)
+		a.masq_ext = a.port == LF_UPLINK ? 0 : 1;
+	memcpy(a.mac, mac_peer[a.port], 6);
+	return a;
+}
+
+uint32_t lf_answer(struct lf *f)
+{
+	struct xe_nexthops *t = &f->lane->nexthops;
+	struct xe_nh_request req;
+	uint32_t n = 0;
+
+	for (; xe_nexthops_next_request(t, &req); n++) {
+		struct xe_nexthop_answer a = answer_for(f, t->slots[req.idx].dst_be);
+
+		f->requests[req.op]++;
+		if (req.op == XE_NH_OP_RELEASE)
+			a = (struct xe_nexthop_answer){.state = XE_NH_UNUSED};
+		if (req.op != XE_NH_OP_RETRY)
+			xe_nexthop_write(t, req.idx, &a);
+	}
+	return n;
+}
+
+void lf_change(struct lf *f, uint8_t state)
+{
+	struct xe_nexthops *t = &f->lane->nexthops;
+
+	f->nexthop_state = state;
+	lf_answer(f);
+	for (uint32_t i = 0; i < t->high; i++) {
+		struct xe_nexthop_answer a = answer_for(f, t->slots[i].dst_be);
+
+		if (xe_nexthop_read(&t->slots[i]).state != XE_NH_UNUSED)
+			xe_nexthop_write(t, i, &a);
+	}
+}
+
+/* ---- what must hold ---- */
+
+#define REASON_CLASS(name, class, text) [XE_R_##name] = #class,
+static const char *const reason_class[XE_R_WORKER_CNT] = {XE_REASONS_WORKER(REASON_CLASS)};
+
+static uint64_t count(const struct lf *f, const char *class)
+{
+	uint64_t n = 0;
+
+	for (int i = 1; i < XE_R_WORKER_CNT; i++)
+		if (!strcmp(reason_class[i], class))
+			n += f->lane->cnt.reason[i];
+	return n;
+}
+
+uint64_t lf_drops(const struct lf *f)
+{
+	return count(f, "W_DROP");
+}
+
+uint64_t lf_punts(const struct lf *f)
+{
+	return count(f, "W_PUNT");
+}
+
+void lf_check_conservation(struct lf *f)
+{
+	const struct xe_lane_counters *c = &f->lane->cnt;
+	uint32_t fill = 0, tx = 0, held = 0;
+
+	for (uint16_t port = 1; port < LF_PORT_END; port++) {
+		fill += f->xsk[port].fill_cnt;
+		tx += f->xsk[port].tx_cnt;
+	}
+	for (uint32_t i = 0; i < f->lane->hold.cnt; i++)
+		held += f->lane->hold.held[i].packet.frame_cnt;
+	assert_int_equal(xe_umem_audit(&f->lane->umem, fill, tx), 0);
+	assert_int_equal(f->lane->umem.hand_cnt, held);
+	assert_int_equal(c->to_kernel, lf_punts(f));
+	assert_int_equal(c->rx_packets,
+			 c->tx_packets + lf_drops(f) + c->to_kernel + f->lane->hold.cnt);
+}
+
+uint16_t lf_sport(const struct lf_sent *sent)
+{
+	const uint8_t *l4 = sent->bytes + 14 + (sent->bytes[14] & 15) * 4;
+
+	return (uint16_t)(l4[0] << 8 | l4[1]);
+}
+
+static void expect_l4_csum(const uint8_t *ip, const uint8_t *field, const struct lf_spec *spec)
+{
+	if (spec->csum == LF_CSUM_ZERO)
+		assert_int_equal(field[0] | field[1], 0);
+	else
+		assert_int_equal(lf_l4_csum_valid(ip), spec->csum != LF_CSUM_WRONG);
+	/* 0 would mean "none" for UDP; TCP never sends the other zero. */
+	if (spec->csum != LF_CSUM_ZERO && spec->proto != IPPROTO_TCP)
+		assert_true(field[0] | field[1]);
+	if (spec->proto == IPPROTO_TCP)
+		assert_false(field[0] == 0xff && field[1] == 0xff);
+}
+
+void lf_expect(const struct lf_sent *sent, const struct lf_spec *spec, uint16_t out_port)
+{
+	static struct lf_bytes want;
+	uint32_t l4_off = 34 + spec->ip_options_len;
+	uint32_t csum_off = l4_off + (spec->proto == IPPROTO_TCP ? 16 : 6);
+	struct lf_spec s = *spec;
+
+	assert_non_null(sent);
+	s.padding = 0;
+	lf_build(&want, &s);
+	memcpy(want.b, mac_peer[out_port], 6);
+	memcpy(want.b + 6, mac_port[out_port], 6);
+	assert_int_equal(sent->port, out_port);
+	assert_int_equal(sent->len, want.len);
+	expect_l4_csum(sent->bytes + 14, sent->bytes + csum_off, spec);
+	assert_int_equal(lf_sum(sent->bytes + 14, l4_off - 14, 0), 0xffff);
+	memcpy(want.b + csum_off, sent->bytes + csum_off, 2);
+	assert_memory_equal(sent->bytes, want.b, want.len);
+}
+
+void lf_expect_punted(struct lf *f, const struct lf_spec *spec)
+{
+	static struct lf_bytes want, got;
+	struct virtio_net_hdr vnet;
+	struct lf_spec s = *spec;
+	uint32_t csum_off = s.proto == IPPROTO_TCP ? 16 : 6;
+
+	s.padding = 0;
+	lf_build(&want, &s);
+	got.len = (uint32_t)recv(f->punt_fd, got.b, sizeof(got.b), 0);
+	assert_int_equal(got.len, sizeof(vnet) + want.len - 14);
+	memcpy(&vnet, got.b, sizeof(vnet));
+	assert_memory_equal(got.b + sizeof(vnet), want.b + 14, want.len - 14);
+	assert_int_equal(vnet.flags,
+			 s.csum == LF_CSUM_PARTIAL ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0);
+	assert_int_equal(vnet.gso_size, s.gso_size);
+	if (s.csum != LF_CSUM_PARTIAL)
+		return;
+	assert_int_equal(vnet.csum_start, 20 + s.ip_options_len);
+	assert_int_equal(vnet.csum_offset, csum_off);
+}

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * test_pipeline_flow.c - the lives of sessions: TCP states, timeouts, what an ended one gives back;
+ * and of packets that wait for a next hop. The whole pipeline in memory (lane_fixture.h).
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "lane_fixture.h"
+
+#define CNT(a)	 (sizeof(a) / sizeof((a)[0]))
+#define TCP	 IPPROTO_TCP
+#define SYN	 XE_TH_SYN
+#define ACK	 XE_TH_ACK
+#define FIN	 XE_TH_FIN
+#define RST	 XE_TH_RST
+#define SESSIONS 8u
+
+static const char *const rules[] = {
+	"accept from 10.1.0.0/16 to 10.2.0.0/16",
+	"masquerade from 10.1.0.0/16",
+	NULL,
+};
+
+static const struct lf_spec plain_out = {
+	.src = "10.1.0.2", .sport = 5000, .dst = "198.51.100.9", .dport = 7, .payload_len = 50};
+static const struct lf_spec plain_back = {
+	.src = "198.51.100.9", .sport = 7, .dst = "192.0.2.1", .dport = 5000, .payload_len = 50};
+
+static int setup(void **state)
+{
+	*state = lf_open(rules, 1024);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	lf_close(*state);
+	return 0;
+}
+
+static void open_flow(struct lf *f)
+{
+	assert_non_null(lf_pass(f, LF_INSIDE, &plain_out));
+}
+
+/* ---- sessions ---- */
+
+static void advance(struct lf *f, uint32_t seconds)
+{
+	f->lane->now_s += seconds;
+	xe_pipeline_housekeeping(f->lane);
+	lf_check_conservation(f);
+}
+
+/* Nothing is left of any session. */
+static void expect_empty(struct lf *f)
+{
+	struct xe_lane *lane = f->lane;
+
+	lf_answer(f);
+	assert_int_equal(lane->sessions.cnt, 0);
+	assert_int_equal(lane->pool.mapping_cnt, 0);
+	assert_int_equal(lane->nexthops.cnt, 0);
+	assert_int_equal(f->requests[XE_NH_OP_RELEASE], f->requests[XE_NH_OP_RESOLVE]);
+	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
+		if (f->owned[i])
+			fail_msg("owned word %u: %llx", i, (unsigned long long)f->owned[i]);
+	for (uint32_t i = 0; i <= lane->live.mask; i++)
+		for (int n = 0; n < XE_LIVE_SLOTS; n++)
+			assert_int_equal(f->live[i].tag[n], 0);
+	for (uint32_t i = 0; i < lane->sources.high; i++)
+		assert_int_equal(lane->sources.slots[i].sessions, 0);
+	for (uint32_t i = 0; i < XE_WHEEL_SLOTS; i++)
+		assert_int_equal(lane->wheel.head[i], XE_NIL);
+}
+
+static struct xe_session *only_session(struct lf *f)
+{
+	assert_int_equal(f->lane->sessions.cnt, 1);
+	for (uint32_t i = 0; i < f->lane->sessions.high; i++)
+		if (f->lane->sessions.slots[i].key[0].proto)
+			return &f->lane->sessions.slots[i];
+	return NULL;
+}
+
+static void tcp(struct lf *f, enum xe_dir dir, uint8_t flags)
+{
+	struct lf_spec s = dir == XE_DIR_OUT ? plain_out : plain_back;
+
+	s.proto = TCP;
+	s.tcp_flags = flags;
+	assert_non_null(lf_pass(f, dir == XE_DIR_OUT ? LF_INSIDE : LF_UPLINK, &s));
+}
+
+#define O XE_DIR_OUT
+#define B XE_DIR_BACK
+
+/* Sequences of segments, and the state after the last of them. */
+static const struct tcp_case {
+	const char *name;
+	struct {
+		uint8_t dir, flags;
+	} segments[10];
+	uint8_t state;
+} tcp_cases[] = {
+	{"SYN", {{O, SYN}}, XE_TCP_SYN_SENT},
+	{"SYN again", {{O, SYN}, {O, SYN}}, XE_TCP_SYN_SENT},
+	{"SYN+ACK", {{O, SYN}, {B, SYN | ACK}}, XE_TCP_SYN_BACK},
+	{"handshake", {{O, SYN}, {B, SYN | ACK}, {O, ACK}}, XE_TCP_ESTABLISHED},
+	{"ACK without SYN+ACK", {{O, SYN}, {O, ACK}}, XE_TCP_SYN_SENT},
+	{"the peer alone establishes nothing", {{O, SYN}, {B, SYN | ACK}, {B, ACK}},
+	 XE_TCP_SYN_BACK},
+	{"simultaneous open", {{O, SYN}, {B, SYN}, {O, SYN | ACK}, {B, SYN | ACK}, {O, ACK}},
+	 XE_TCP_ESTABLISHED},
+	{"SYN on a live tuple", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, SYN}}, XE_TCP_ESTABLISHED},
+	{"challenge ACK", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, SYN}, {B, ACK}},
+	 XE_TCP_ESTABLISHED},
+	{"FIN out", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, FIN | ACK}}, XE_TCP_CLOSING},
+	{"FIN back", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {B, FIN | ACK}}, XE_TCP_CLOSING},
+	{"half closed goes on",
+	 {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, FIN | ACK}, {B, ACK}, {B, ACK}}, XE_TCP_CLOSING},
+	{"RST out", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, RST}}, XE_TCP_CLOSING},
+	{"RST back", {{O, SYN}, {B, RST | ACK}}, XE_TCP_CLOSING},
+	{"reopened", {{O, SYN}, {B, RST | ACK}, {O, SYN}}, XE_TCP_SYN_SENT},
+	{"the peer cannot reopen", {{O, SYN}, {B, RST | ACK}, {B, SYN}}, XE_TCP_CLOSING},
+	{"reopened and established",
+	 {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, FIN | ACK}, {B, FIN | ACK}, {O, ACK}, {O, SYN},
+	  {B, SYN | ACK}, {O, ACK}}, XE_TCP_ESTABLISHED},
+};
+
+/* The state, and that the session then lives exactly as long as that state says. */
+static void test_tcp_states(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < CNT(tcp_cases); i++) {
+		const struct tcp_case *c = &tcp_cases[i];
+		struct lf *f = lf_open(rules, SESSIONS);
+		uint32_t timeout_s = c->state == XE_TCP_ESTABLISHED ? 7440 : 240;
+
+		print_message("%s\n", c->name);
+		for (int n = 0; c->segments[n].flags; n++)
+			tcp(f, c->segments[n].dir, c->segments[n].flags);
+		assert_int_equal(only_session(f)->tcp_state, c->state);
+		advance(f, timeout_s - 1);
+		assert_int_equal(f->lane->sessions.cnt, 1);
+		advance(f, 1);
+		expect_empty(f);
+		lf_close(f);
+	}
+}
+
+/* A connection that lived long has its timer far away: the end of it must still be transitory. */
+static void test_tcp_close_after_long_life(void **state)
+{
+	struct lf *f = *state;
+
+	tcp(f, O, SYN);
+	tcp(f, B, SYN | ACK);
+	tcp(f, O, ACK);
+	for (int i = 0; i < 100; i++) {
+		advance(f, 300);
+		tcp(f, O, ACK);
+	}
+	tcp(f, O, FIN | ACK);
+	tcp(f, B, FIN | ACK);
+	advance(f, 239);
+	assert_int_equal(f->lane->sessions.cnt, 1);
+	advance(f, 1);
+	expect_empty(f);
+}
+
+static void udp_refreshed(struct lf *f, const struct lf_spec *s, uint32_t timeout_s)
+{
+	assert_non_null(lf_pass(f, LF_INSIDE, s));
+	advance(f, timeout_s - 1);
+	assert_int_equal(f->lane->sessions.cnt, 1);
+	assert_non_null(lf_pass(f, LF_INSIDE, s)); /* out: refreshes */
+	advance(f, timeout_s - 1);
+	assert_int_equal(f->lane->sessions.cnt, 1);
+	advance(f, 1);
+	expect_empty(f);
+}
+
+static void test_udp_timeouts(void **state)
+{
+	struct lf *f = *state;
+	struct lf_spec dns = plain_out;
+
+	udp_refreshed(f, &plain_out, 300);
+	dns.dport = 53;
+	udp_refreshed(f, &dns, 20);
+	/* inbound alone does not refresh (RFC 4787 REQ-6), and after the end it reaches nobody */
+	open_flow(f);
+	for (int i = 0; i < 3; i++) {
+		advance(f, 99);
+		assert_non_null(lf_pass(f, LF_UPLINK, &plain_back));
+	}
+	advance(f, 2);
+	assert_int_equal(f->lane->sessions.cnt, 1);
+	advance(f, 1);
+	expect_empty(f);
+	assert_null(lf_pass(f, LF_UPLINK, &plain_back));
+	assert_int_equal(f->lane->cnt.reason[XE_R_NO_SESSION], 1);
+	lf_pass(f, LF_INSIDE, &plain_out);
+	xe_flow_end(f->lane, only_session(f)); /* `flow flush`: the timer goes, too */
+	expect_empty(f);
+}
+
+/* The same tuple, closed and opened again, as quick as can be (conformance: 1,000 times). */
+static void test_reopen_thousand_times(void **state)
+{
+	struct lf *f = *state;
+
+	for (int i = 0; i < 1000; i++) {
+		tcp(f, O, SYN);
+		tcp(f, B, SYN | ACK);
+		tcp(f, O, ACK);
+		tcp(f, i & 1 ? B : O, FIN | ACK);
+		tcp(f, i & 1 ? O : B, i & 2 ? RST : FIN | ACK);
+	}
+	assert_int_equal(f->lane->cnt.sessions_made, 1);
+	assert_int_equal(lf_drops(f), 0);
+	advance(f, 240);
+	expect_empty(f);
+}
+
+/* Many flows of all kinds; then time passes and nothing remains. */
+static void test_all_is_given_back(void **state)
+{
+	struct lf *f = *state;
+	char src[INET_ADDRSTRLEN], dst[INET_ADDRSTRLEN];
+
+	for (int i = 0; i < 700; i++) {
+		struct lf_spec s = {.src = src, .dst = dst, .payload_len = 10, .tcp_flags = SYN};
+
+		snprintf(src, sizeof(src), "10.1.0.%d", (int)(lf_random() % 3) + 1);
+		snprintf(dst, sizeof(dst), i % 4 ? "198.51.100.%d" : "10.2.0.%d",
+			 (int)(lf_random() % 9) + 1);
+		s.sport = (uint16_t)(1024 + lf_random() % 60000);
+		s.dport = i % 7 ? 80 : 53;
+		s.proto = lf_random() & 1 ? TCP : IPPROTO_UDP;
+		lf_pass(f, LF_INSIDE, &s);
+	}
+	assert_in_range(f->lane->sessions.cnt, 650, 700);
+	for (int i = 0; i < 400; i++)
+		advance(f, 1);
+	assert_int_equal(lf_drops(f) + lf_punts(f), 0);
+	expect_empty(f);
+}
+
+/* ---- packets that wait ---- */
+
+static void put_flow(struct lf *f, uint16_t sport, uint8_t seed)
+{
+	struct lf_spec s = plain_out;
+
+	s.sport = sport;
+	s.seed = seed;
+	s.first_len = 60; /* two frames each */
+	lf_put(f, LF_INSIDE, &s);
+}
+
+static void expect_flow(const struct lf_sent *sent, uint16_t sport, uint8_t seed)
+{
+	struct lf_spec s = plain_out;
+
+	s.sport = sport;
+	s.seed = seed;
+	s.src = "192.0.2.1";
+	s.ttl = 63;
+	lf_expect(sent, &s, LF_UPLINK);
+}
+
+static void test_hold_and_release(void **state)
+{
+	struct lf *f = *state;
+
+	for (uint8_t i = 0; i < 6; i++)
+		put_flow(f, 5000 + i % 2, i);
+	lf_poll(f);
+	assert_int_equal(f->sent_cnt, 0);
+	assert_int_equal(f->lane->hold.cnt, 6);
+	assert_int_equal(f->lane->sessions.cnt, 0);
+	f->nexthop_state = XE_NH_RESOLVING; /* a route, but no neighbour yet */
+	assert_int_equal(lf_answer(f), 1);
+	xe_hold_poll(f->lane);
+	assert_int_equal(f->lane->hold.cnt, 6);
+	lf_change(f, XE_NH_READY);
+	xe_hold_poll(f->lane);
+	assert_int_equal(f->lane->hold.cnt, 0);
+	lf_drain_tx(f);
+	lf_check_conservation(f);
+	assert_int_equal(f->sent_cnt, 6);
+	for (uint8_t i = 0; i < 6; i++)
+		expect_flow(&f->sent[i], 5000 + i % 2, i);
+	assert_int_equal(f->lane->sessions.cnt, 2);
+}
+
+/* The neighbour of live flows goes and comes. */
+static void test_hold_live_flow(void **state)
+{
+	struct lf *f = *state;
+
+	open_flow(f);
+	lf_change(f, XE_NH_RESOLVING);
+	put_flow(f, 5000, 1);
+	put_flow(f, 5000, 2);
+	lf_poll(f);
+	assert_int_equal(f->lane->hold.cnt, 2);
+	lf_change(f, XE_NH_READY);
+	xe_hold_poll(f->lane);
+	lf_drain_tx(f);
+	assert_int_equal(f->sent_cnt, 2);
+	expect_flow(&f->sent[0], 5000, 1);
+	expect_flow(&f->sent[1], 5000, 2);
+}
+
+static void test_hold_ends_in_punt(void **state)
+{
+	struct lf *f = *state;
+	struct lf_spec s = plain_out;
+
+	s.csum = LF_CSUM_PARTIAL;
+	lf_put(f, LF_INSIDE, &s);
+	lf_poll(f);
+	for (uint32_t i = 0; i < XE_HOLD_MAX_S; i++) {
+		assert_int_equal(f->lane->hold.cnt, 1);
+		xe_hold_poll(f->lane);
+		f->lane->now_s++;
+	}
+	xe_hold_poll(f->lane);
+	assert_int_equal(f->lane->hold.cnt, 0);
+	lf_check_conservation(f);
+	assert_int_equal(f->lane->cnt.reason[XE_R_P_NO_NEIGHBOUR], 1);
+	assert_int_equal(f->lane->cnt.to_kernel, 1);
+	lf_expect_punted(f, &s);
+	expect_empty(f);
+}
+
+static void put_destinations(struct lf *f, uint32_t n)
+{
+	struct lf_spec s = plain_out;
+	char dst[INET_ADDRSTRLEN];
+
+	for (uint32_t i = 0; i < n; i++) {
+		snprintf(dst, sizeof(dst), "198.51.200.%u", i + 1);
+		s.dst = dst;
+		s.sport = (uint16_t)(6000 + i);
+		lf_put(f, LF_INSIDE, &s);
+	}
+	lf_poll(f);
+}
+
+/* Full, in all; nothing is lost of what is in, and it all comes out, though it is 8 bursts. */
+static void test_hold_full(void **state)
+{
+	struct lf *f = *state;
+	uint32_t hops = XE_HOLD_SIZE / XE_HOLD_PER_HOP;
+
+	for (uint32_t i = 0; i < XE_HOLD_PER_HOP; i++)
+		put_destinations(f, hops);
+	assert_int_equal(f->lane->hold.cnt, XE_HOLD_SIZE);
+	open_flow(f); /* answers all, so that what is held comes out first */
+	assert_int_equal(f->lane->cnt.reason[XE_R_HOLD_FULL], 1);
+	assert_int_equal(f->sent_cnt, XE_HOLD_SIZE);
+	assert_int_equal(f->lane->hold.cnt, 0);
+	assert_int_equal(lf_drops(f), 1);
+	assert_int_equal(f->lane->cnt.tx_packets, XE_HOLD_SIZE);
+}
+
+static void test_hold_flush(void **state)
+{
+	struct lf *f = *state;
+	struct lf_spec s = plain_out;
+
+	put_flow(f, 5000, 0);
+	put_flow(f, 5001, 0);
+	s.src = "10.2.0.2";
+	lf_put(f, LF_INSIDE2, &s);
+	lf_poll(f);
+	assert_int_equal(f->lane->hold.cnt, 3);
+	xe_hold_flush(f->lane, LF_INSIDE);
+	lf_check_conservation(f);
+	assert_int_equal(f->lane->hold.cnt, 1);
+	assert_int_equal(f->lane->cnt.reason[XE_R_PORT_GONE], 2);
+	xe_hold_flush(f->lane, XE_PORT_NONE);
+	assert_int_equal(f->lane->hold.cnt, 0);
+	assert_int_equal(f->lane->cnt.reason[XE_R_PORT_GONE], 3);
+	lf_check_conservation(f);
+	expect_empty(f);
+}
+
+#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tcp_states),
+		LANE_TEST(test_tcp_close_after_long_life),
+		LANE_TEST(test_udp_timeouts),
+		LANE_TEST(test_reopen_thousand_times),
+		LANE_TEST(test_all_is_given_back),
+		LANE_TEST(test_hold_and_release),
+		LANE_TEST(test_hold_live_flow),
+		LANE_TEST(test_hold_ends_in_punt),
+		LANE_TEST(test_hold_full),
+		LANE_TEST(test_hold_flush),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
