@@ -46,6 +46,26 @@ static __always_inline int decide(struct xdp_md *ctx, const struct xe_port_conf 
 	return decide_inside(ctx, &p, port_id, pc, conf, hash);
 }
 
+/* What every kernel allows as metadata (later ones up to 252 bytes), in words. */
+#define META_WORDS 8
+
+/* A program before ours in the dispatcher may have left metadata, which nobody behind an AF_XDP
+ * socket reads; ours must lie directly before the packet. All of it or, where it is longer than
+ * META_WORDS, nothing: then 0. Word by word: the difference of two packet pointers, which would do
+ * it in one call, is for CAP_PERFMON only. */
+static __always_inline int clear_meta(struct xdp_md *ctx)
+{
+	if ((void *)(long)ctx->data_meta + META_WORDS * 4 < (void *)(long)ctx->data)
+		return 0;
+	for (int word = 0; word < META_WORDS; word++) {
+		if ((void *)(long)ctx->data_meta + 4 > (void *)(long)ctx->data)
+			break;
+		if (bpf_xdp_adjust_meta(ctx, 4))
+			return 0;
+	}
+	return 1;
+}
+
 /* Write the metadata and find the socket. XE_R_TAKEN: redirect to *key. */
 static __always_inline int hand_over(struct xdp_md *ctx, const struct xe_port_conf *pc, __u64 hash,
 				     __u32 *key)
@@ -61,7 +81,7 @@ static __always_inline int hand_over(struct xdp_md *ctx, const struct xe_port_co
 		return XE_R_STALLED;
 	if (!read_gso(ctx, gso_source, &gso))
 		return XE_R_GSO_UNKNOWN;
-	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
+	if (!clear_meta(ctx) || bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
 		return XE_R_NO_METADATA;
 	meta = (void *)(long)ctx->data_meta;
 	if ((void *)(meta + 1) > (void *)(long)ctx->data)

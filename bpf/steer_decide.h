@@ -17,7 +17,7 @@
 
 /* Set by the service before load. */
 const volatile __u64 hash_k0, hash_k1;
-const volatile __u32 live_mask;	/* buckets of one worker's region - 1 */
+const volatile __u32 live_mask; /* buckets of one worker's region - 1 */
 const volatile __u32 worker_cnt;
 
 static __always_inline int tag_in_bucket(__u32 idx, __u16 tag)
@@ -72,7 +72,7 @@ static __always_inline int egress_port(struct xdp_md *ctx, const struct steer_pk
 		.sport = p->sport_be,
 		.dport = p->dport_be,
 		.ifindex = pc->route_ifindex,
-		.tos = p->tos & 0x1c, /* IPTOS_RT_MASK less ECN: as ip_route_input() looks it up */
+		.tos = p->tos, /* the kernel masks it, as for its own forwarding */
 		.ipv4_src = p->src.w_be[3],
 		.ipv4_dst = p->dst.w_be[3],
 	};
@@ -137,16 +137,33 @@ static long match_tuple(__u32 n, void *arg)
 	return 0;
 }
 
+/*
+ * Zero that the verifier takes for any number. Older kernels, 6.1 among them, verify a bpf_loop()
+ * callback as if it ran once (later fixed by "bpf: verify callbacks as if they are called unknown
+ * number of times"): what the walk starts with they hold for what every round finds, and cut out
+ * the branches that compare with the match so far. Seen on 6.1: the last matching rule won.
+ */
+static __always_inline __u32 unknown_zero(__u32 any)
+{
+	__u32 same = any;
+
+	asm volatile("" : "+r"(same)); /* or clang would know, too */
+	return any - same;
+}
+
 static __always_inline int match_rules(const struct steer_pkt *p, __u16 in_port, __u16 out_port,
 				       const struct xe_steer_conf *conf)
 {
-	__u32 gen = conf->rules_gen;
+	__u32 gen = conf->rules_gen, zero = unknown_zero(gen);
 	struct rule_walk w = {
 		.p = p,
 		.base = (gen & 1) * XE_MAX_TUPLES,
 		.gen = gen,
 		.in_port = in_port,
 		.out_port = out_port,
+		.best_rule = zero,
+		.verb = zero,
+		.found = zero,
 	};
 
 	bpf_loop(conf->tuple_cnt[gen & 1], match_tuple, &w, 0);

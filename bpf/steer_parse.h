@@ -22,8 +22,8 @@
 /* Extension headers walked before a packet is called "neither TCP nor UDP". RFC 8200 knows six
  * kinds; more than that in one packet is nothing a container's application sends. */
 #define XE_MAX_EXT_HDRS 6
-#define XE_IP_MF	0x2000
-#define XE_IP_OFFSET	0x1fff
+#define XE_IP_MF        0x2000
+#define XE_IP_OFFSET    0x1fff
 
 struct steer_pkt {
 	struct xe_addr src, dst; /* IPv4 as ::ffff:a.b.c.d */
@@ -118,7 +118,7 @@ static __always_inline int parse_v4(struct steer_pkt *p, void *l3, void *data_en
 /* The next header after `nexthdr` at `off`; moves off. 0 and a reason when the walk ends. */
 static __always_inline int v6_walk(void *l3, void *data_end, __u32 *off, __u8 *nexthdr)
 {
-	for (int i = 0; i < XE_MAX_EXT_HDRS; i++) {
+	for (int i = 0; i <= XE_MAX_EXT_HDRS; i++) {
 		__u8 *hdr;
 
 		switch (*nexthdr) {
@@ -131,7 +131,8 @@ static __always_inline int v6_walk(void *l3, void *data_end, __u32 *off, __u8 *n
 		default:
 			return XE_R_TAKEN;
 		}
-		if (*off > 512) /* six headers of a sane size; also keeps the verifier's range */
+		/* 512: six headers of a sane size; also keeps the verifier's range */
+		if (i == XE_MAX_EXT_HDRS || *off > 512)
 			return XE_R_NOT_TCP_UDP;
 		hdr = l3 + *off;
 		if ((void *)(hdr + 8) > data_end)
@@ -168,8 +169,10 @@ static __always_inline int parse_v6(struct steer_pkt *p, void *l3, void *data_en
 		return XE_R_NOT_TCP_UDP;
 	if (ip->hop_limit <= 1)
 		return XE_R_TTL;
-	if (off > 1024 || off > p->l3_len)
+	if (off > p->l3_len)
 		return XE_R_MALFORMED;
+	if (off > 1024) /* a header of up to 2048 bytes is odd, but no lie; for the verifier */
+		return XE_R_NOT_TCP_UDP;
 	return parse_l4(p, l3 + off, data_end, p->l3_len - off);
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -157,7 +158,7 @@ static void run_call(struct xe_worker *w)
 #ifdef XE_DEBUG
 static void audit(struct xe_lane *lane)
 {
-	uint32_t fill = 0, tx = 0;
+	uint32_t fill = lane->leaving_fill, tx = lane->leaving_tx;
 
 	for (uint32_t i = 0; i < lane->xsk_cnt; i++) {
 		fill += lane->xsks[i]->fill_cnt;
@@ -189,6 +190,17 @@ static void housekeeping(struct xe_worker *w, uint64_t now_ns, uint64_t *next_ns
 #endif
 }
 
+/*
+ * A worker that shares its CPU must get it at once when packets come: the senders fill its rings at the
+ * rate of their own CPUs, and what does not fit is lost, while the kernel's forwarding would have
+ * slowed them down. It still yields by sleeping when idle. Needs CAP_SYS_NICE; works less well without.
+ */
+static void raise_priority(const struct xe_worker *w)
+{
+	if (setpriority(PRIO_PROCESS, (id_t)gettid(), -20))
+		xe_log_info("worker %u: stays at normal priority: %s", w->idx, strerror(errno));
+}
+
 static void *worker_main(void *arg)
 {
 	struct xe_worker *w = arg;
@@ -196,6 +208,7 @@ static void *worker_main(void *arg)
 	uint64_t next_ns = 0, now_ns;
 	uint32_t idle = 0, spins = w->wait == XE_WAIT_INTERRUPT ? 0 : SPIN_ROUNDS;
 
+	raise_priority(w);
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
 		now_ns = xe_now_coarse_ns();
 		beat(w, now_ns);

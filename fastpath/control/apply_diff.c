@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NONE	  0xffffffffu
+#define NONE      0xffffffffu
 #define TEXT_SIZE 1024
 
 /* One of the two lists: a text each, which is also what names the element. */
@@ -24,7 +24,6 @@ struct list {
 };
 
 struct diff {
-	const char *what;
 	struct list now, next;
 	uint32_t *was;  /* by place in next: place in now, NONE: new */
 	bool *in_order; /* by place in next: stays where it was, relative to the others */
@@ -34,8 +33,8 @@ struct diff {
 
 static void say(json_t *changes, const char *what, const char *change, const char *text)
 {
-	json_array_append_new(changes, json_pack("{ss, ss, ss}", "what", what, "change", change,
-						 "text", text));
+	json_array_append_new(
+		changes, json_pack("{ss, ss, ss}", "what", what, "change", change, "text", text));
 }
 
 /* ---- two lists ---- */
@@ -167,7 +166,7 @@ static int list_rules(struct list *l, const struct xe_config *config)
 
 static int diff_rules(const struct xe_config *now, const struct xe_config *next, json_t *changes)
 {
-	struct diff d = {.what = "rule"};
+	struct diff d = {};
 	int ret = list_rules(&d.now, now);
 
 	if (!ret)
@@ -247,7 +246,7 @@ static int list_ports(struct list *l, const struct xe_config *config)
 
 static int diff_ports(const struct xe_config *now, const struct xe_config *next, json_t *changes)
 {
-	struct diff d = {.what = "port"};
+	struct diff d = {};
 	int ret = list_ports(&d.now, now);
 
 	if (!ret)

@@ -25,9 +25,9 @@ static void settings_call(struct xe_worker *w, void *arg)
 	const struct xe_config *config = arg;
 
 	w->lane->sessions_per_source = config->limits.sessions_per_source;
-	w->lane->timeouts = (struct xe_timeouts){
-		config->timeouts.tcp_established_s, config->timeouts.tcp_transitory_s,
-		config->timeouts.udp_s, config->timeouts.dns_s};
+	w->lane->timeouts = (struct xe_timeouts){config->timeouts.tcp_established_s,
+						 config->timeouts.tcp_transitory_s,
+						 config->timeouts.udp_s, config->timeouts.dns_s};
 }
 
 static void apply_settings(struct xe_service *svc, const struct xe_config *old)
@@ -67,8 +67,8 @@ static int enforce(struct xe_service *svc, const struct xe_config *old, char *er
 	bool net_was_fine = !svc->fallback_why[0];
 	int ret = 0;
 
-	/* Rules first: should they be refused, no port has been touched. A port that appears has them
-	 * compiled again. */
+	/* Rules first: should they be refused, no port has been touched. A port that appears has
+	 * them compiled again. */
 	if (!same_rules(svc->config, old))
 		ret = xe_rules_publish(svc, err, err_size);
 	if (ret)

@@ -37,6 +37,8 @@ struct xe_config {
 	uint32_t port_cnt;
 	char (*deny_ports)[IFNAMSIZ]; /* names or globs */
 	uint32_t deny_port_cnt;
+	uint32_t deny_by_del_cnt; /* the last of these: `port del` of what a glob catches, taken
+				     back by `port add`; none in a loaded file */
 	struct xe_rule *rules;
 	uint32_t rule_cnt;
 	struct {

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "control/fallback.h"
 #include "control/fallback_rules.h"
+#include "control/nft_generation.h"
 
 struct xe_fallback {
 	struct nft_ctx *nft;
@@ -29,6 +30,7 @@ struct xe_fallback {
 	/* What the last apply left: the table as nft lists it, listeners cut out. NULL: none yet.
 	 */
 	char *listing;
+	uint32_t generation; /* of nftables, when the table was last seen to be as applied; 0: never */
 	struct xe_fallback_nat nat;
 	struct xe_fallback_nat listen; /* elements of the listener sets: listeners in `nat` */
 };
@@ -151,12 +153,19 @@ static char *list_table(struct xe_fallback *fb, struct xe_fallback_nat *listen)
 
 int xe_fallback_present(struct xe_fallback *fb)
 {
+	uint32_t generation = xe_nft_generation(); /* before looking: what changes later shows */
 	struct xe_fallback_nat listen;
-	char *now = list_table(fb, &listen);
-	int ret = now != NULL;
+	char *now;
+	int ret;
 
+	/* Listing a table of thousands of rules takes seconds. */
+	if (fb->listing && generation && generation == fb->generation)
+		return 1;
+	now = list_table(fb, &listen);
+	ret = now != NULL;
 	if (now && fb->listing)
 		ret = !strcmp(now, fb->listing) && !memcmp(&listen, &fb->listen, sizeof(listen));
+	fb->generation = ret ? generation : 0;
 	free(now);
 	return ret;
 }
@@ -277,6 +286,7 @@ static int remember(struct xe_fallback *fb, const struct xe_fallback_conf *conf,
 	mask(fb->listen.tcp, conf->listen_tcp, fb->nat.tcp);
 	mask(fb->listen.udp, conf->listen_udp, fb->nat.udp);
 	free(fb->listing);
+	fb->generation = xe_nft_generation();
 	fb->listing = list_table(fb, &unused);
 	if (fb->listing)
 		return 0;

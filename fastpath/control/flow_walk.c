@@ -6,8 +6,8 @@
 #include "control/verbs.h"
 #include "pipeline/pipeline.h"
 
-/* By which port do packets of the first direction leave? Replies of an untranslated flow between two
- * inside ports come back on the one it left by; else the route says. */
+/* By which port do packets of the first direction leave? Replies of an untranslated flow between
+ * two inside ports come back on the one it left by; else the route says. */
 static uint16_t out_port(const struct xe_lane *lane, const struct xe_session *s)
 {
 	uint16_t port = s->key[XE_DIR_BACK].port;
@@ -167,8 +167,7 @@ bool xe_flow_walk_retime(struct xe_service *svc, struct xe_flow_walk *walk)
 
 uint32_t xe_flows_flush_port(struct xe_service *svc, uint16_t port)
 {
-	struct xe_flow_walk walk = {
-		.filter = {.by_port = port != XE_PORT_NONE, .port = port}};
+	struct xe_flow_walk walk = {.filter = {.by_port = port != XE_PORT_NONE, .port = port}};
 	struct xe_flow_counts counts = {};
 
 	while (xe_flow_walk_end(svc, &walk, &counts))
@@ -176,33 +175,14 @@ uint32_t xe_flows_flush_port(struct xe_service *svc, uint16_t port)
 	return (uint32_t)(counts.tcp + counts.udp);
 }
 
-struct remap {
-	const uint32_t *map;
-	uint32_t cnt;
-};
-
-static void remap_call(struct xe_worker *w, void *arg)
+void xe_flows_remap_rules(struct xe_worker *w, const uint32_t *map, uint32_t cnt)
 {
-	const struct remap *r = arg;
 	struct xe_sessions *t = &w->lane->sessions;
 
 	for (uint32_t i = 0; i < t->high; i++) {
 		struct xe_session *s = &t->slots[i];
 
-		if (s->key[XE_DIR_OUT].proto && s->rule < r->cnt)
-			s->rule = r->map[s->rule];
+		if (s->key[XE_DIR_OUT].proto && s->rule < cnt)
+			s->rule = map[s->rule];
 	}
-}
-
-void xe_flows_remap_rules(struct xe_service *svc, const uint32_t *map, uint32_t cnt)
-{
-	struct remap r = {.map = map, .cnt = cnt};
-	uint32_t same = 0;
-
-	while (same < cnt && map[same] == same)
-		same++;
-	if (same == cnt)
-		return;
-	for (uint32_t w = 0; w < svc->worker_cnt; w++)
-		xe_worker_call(&svc->workers[w], remap_call, &r);
 }

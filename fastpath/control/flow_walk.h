@@ -2,9 +2,9 @@
 /*
  * flow_walk.h - going through the sessions of all workers, some slots at a time.
  *
- * The tables belong to the workers, so each step is a worker call; a step is short, so that packets do
- * not wait for who looks. Between steps sessions come and go: a walk sees each one that lives from its
- * begin to its end exactly once, since a session never changes its slot.
+ * The tables belong to the workers, so each step is a worker call; a step is short, so that packets
+ * do not wait for who looks. Between steps sessions come and go: a walk sees each one that lives
+ * from its begin to its end exactly once, since a session never changes its slot.
  */
 #ifndef XE_FLOW_WALK_H
 #define XE_FLOW_WALK_H
@@ -12,15 +12,15 @@
 #include "control/service.h"
 
 /* Sessions copied or ended, and slots looked at, in one step. 256 copies are 40 KiB and 1024 ends
- * about 200 us, 4096 slots half a MiB to read: a worker stands still for less than the time in which
- * its rx rings fill. */
+ * about 200 us, 4096 slots half a MiB to read: a worker stands still for less than the time in
+ * which its rx rings fill. */
 #define XE_FLOW_STEP_COPIES 256
 #define XE_FLOW_STEP_ENDS   1024
 #define XE_FLOW_STEP_SLOTS  4096
 
 struct xe_flow_filter {
-	uint8_t proto;		    /* 0: both */
-	struct xe_prefix from, to;  /* family 0: any; the ends as the first packet had them */
+	uint8_t proto;             /* 0: both */
+	struct xe_prefix from, to; /* family 0: any; the ends as the first packet had them */
 	bool by_port;
 	uint16_t port; /* id, in or out; XE_PORT_NONE matches nothing */
 };

@@ -2,19 +2,17 @@
 /*
  * ports.c - interfaces become ports and cease to be.
  *
- * Coming up, from the inside out: lane entry, sockets, allow list, program, and last the flag that
- * lets steer take packets. Going down in reverse; then the sessions of the port end and its frames come
- * back. Each step undoes itself by the same function that ends a port, so a port is whole or not there.
+ * Which interfaces are ports is decided here, by the configuration and what exists; port_attach.c
+ * does the attaching. The safety net learns of a port before it is attached: from the first moment on
+ * what the kernel forwards of it goes through the net.
  */
 #include <errno.h>
-#include <net/if_arp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "control/service.h"
-#include "pipeline/pipeline.h"
+#include "control/port_attach.h"
 
 /* Connected prefixes looked at per port; more belong into `allow:`. */
 #define MAX_CONNECTED 64
@@ -61,122 +59,6 @@ uint64_t xe_port_lost(const struct xe_port *port)
 	return sum;
 }
 
-/* What a worker learns of a port, in a call. */
-struct lane_call {
-	struct xe_port *port;
-	uint8_t l2_addr[6];
-	bool live;
-	struct xe_prefix4 *allow; /* passed on; the call gives back the old one to be freed */
-	uint32_t allow_cnt;
-	int err;
-};
-
-static void lane_set(struct xe_worker *w, void *arg)
-{
-	struct lane_call *c = arg;
-	struct xe_lane_port *lp = &w->lane->ports[c->port->id];
-	struct xe_prefix4 *old = lp->allow;
-
-	lp->role = (uint8_t)c->port->role;
-	lp->ifindex = c->port->ifindex;
-	lp->mtu = c->port->mtu;
-	memcpy(lp->l2_addr, c->l2_addr, 6);
-	lp->allow = c->allow;
-	lp->allow_cnt = c->allow_cnt;
-	lp->live = c->live;
-	c->allow = old;
-}
-
-static void lane_sockets(struct xe_worker *w, void *arg)
-{
-	struct lane_call *c = arg;
-
-	for (uint32_t q = 0; q < c->port->xsk_cnt && !c->err; q++)
-		c->err = xe_worker_add_socket(w, c->port->xsks[q]);
-	if (!c->err && c->port->xsk_cnt)
-		w->lane->ports[c->port->id].tx = c->port->xsks[0];
-}
-
-/* What has been received and not looked at: it ends here, and is counted. */
-static void drain(struct xe_lane *lane, struct xe_xsk *xsk)
-{
-	while (xe_rx(lane, xsk))
-		for (uint32_t i = 0; i < lane->burst.cnt; i++)
-			if (!lane->burst.packets[i].ended)
-				xe_packet_drop(lane, &lane->burst.packets[i], XE_R_PORT_GONE);
-}
-
-/* The port leaves the lane: nothing is received or sent by it any more. */
-static void lane_clear(struct xe_worker *w, void *arg)
-{
-	struct lane_call *c = arg;
-	struct xe_lane_port *lp = &w->lane->ports[c->port->id];
-
-	for (uint32_t q = 0; q < c->port->xsk_cnt; q++) {
-		if (c->port->owner == w)
-			drain(w->lane, c->port->xsks[q]);
-		xe_worker_del_socket(w, c->port->xsks[q]);
-	}
-	xe_hold_flush(w->lane, c->port->id);
-	c->allow = lp->allow;
-	memset(lp, 0, sizeof(*lp));
-}
-
-static void lane_reclaim(struct xe_worker *w, void *arg)
-{
-	struct lane_call *c = arg;
-
-	for (uint32_t q = 0; q < c->port->xsk_cnt; q++)
-		xe_umem_reclaim(&w->lane->umem, c->port->xsks[q]->slot);
-}
-
-/* Interface by which the host's routing sees the port, and whose Ethernet address it answers to. */
-static const struct xe_link *l3_link(const struct xe_service *svc, const struct xe_link *link)
-{
-	const struct xe_link *l3 =
-		xe_netlink_link(svc->netlink, xe_netlink_l3_ifindex(svc->netlink, link->ifindex));
-
-	return l3 ? l3 : link;
-}
-
-static int tell_steer(struct xe_service *svc, const struct xe_port *port,
-		      const struct xe_link *link, bool live)
-{
-	const struct xe_link *l3 = l3_link(svc, link);
-	struct xe_port_conf conf = {
-		.role = (uint8_t)port->role,
-		.route_ifindex = (uint32_t)l3->ifindex,
-		.worker = port->owner->idx,
-		.flags = live ? XE_PF_LIVE : 0,
-	};
-
-	for (uint32_t i = 0; i < port->allow_cnt; i++)
-		conf.flags |= port->allow[i].family == AF_INET ? XE_PF_ALLOW4 : XE_PF_ALLOW6;
-	memcpy(conf.l2_addr, l3->mac, 6);
-	return xe_steer_set_port(&svc->steer, port->id, &conf);
-}
-
-static void tell_workers(struct xe_service *svc, struct xe_port *port, const struct xe_link *link,
-			 bool live)
-{
-	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
-		struct lane_call c = {.port = port, .live = live};
-
-		memcpy(c.l2_addr, l3_link(svc, link)->mac, 6);
-		c.allow = calloc(port->allow_cnt + 1, sizeof(*c.allow));
-		for (uint32_t i = 0; c.allow && i < port->allow_cnt; i++) {
-			const struct xe_prefix *p = &port->allow[i];
-			__be32 mask = htobe32(p->len <= 96 ? 0 : ~0u << (128 - p->len));
-
-			if (p->family == AF_INET)
-				c.allow[c.allow_cnt++] = (struct xe_prefix4){
-					.net_be = p->addr.w_be[3] & mask, .mask_be = mask};
-		}
-		xe_worker_call(&svc->workers[w], lane_set, &c);
-		free(c.allow);
-	}
-}
-
 /* Configured `allow`, else what is connected. */
 static int read_allow(struct xe_service *svc, const struct xe_port *port,
 		      struct xe_prefix **out, uint32_t *cnt)
@@ -208,194 +90,6 @@ static int read_allow(struct xe_service *svc, const struct xe_port *port,
 	return 0;
 }
 
-static void allow_to_steer(struct xe_service *svc, const struct xe_port *port, bool add)
-{
-	for (uint32_t i = 0; i < port->allow_cnt; i++) {
-		const struct xe_prefix *p = &port->allow[i];
-
-		if (!add)
-			xe_steer_del_allow(&svc->steer, port->id, &p->addr, p->len);
-		else if (xe_steer_set_allow(&svc->steer, port->id, &p->addr, p->len))
-			xe_log_err("port %s: allow table is full", port->name);
-	}
-}
-
-/* A glob can name itself by kind: a veth, tun or bridge has no driver worth native mode. */
-static bool wants_generic(const struct xe_port *port, const struct xe_link *link)
-{
-	if (port->xdp != XE_XDP_AUTO)
-		return port->xdp == XE_XDP_GENERIC;
-	return link->kind[0] != '\0';
-}
-
-static uint16_t free_slot(const struct xe_service *svc)
-{
-	for (uint16_t id = 0; id < XE_MAX_PORTS; id++)
-		if (!svc->ports[id])
-			return id;
-	return XE_PORT_NONE;
-}
-
-static int open_sockets(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
-{
-	uint32_t queues = link->rx_queues, tx;
-
-	(void)svc;
-	xe_link_channels(link->name, &queues, &tx);
-	if (!queues)
-		queues = 1;
-	if (queues > XE_MAX_QUEUES)
-		queues = XE_MAX_QUEUES;
-	for (uint32_t q = 0; q < queues; q++) {
-		struct xe_xsk *xsk = calloc(1, sizeof(*xsk));
-		int err;
-
-		if (!xsk)
-			return -ENOMEM;
-		xsk->port = port->id;
-		/* unique among the sockets of all workers, below the special holders */
-		xsk->slot = (uint16_t)(port->id * 16 + q % 16);
-		err = xe_xsk_open(xsk, &port->owner->lane->umem, link->ifindex, (uint16_t)q,
-				  !port->at.generic && !wants_generic(port, link));
-		if (err) {
-			free(xsk);
-			snprintf(port->why, sizeof(port->why), "AF_XDP socket on queue %u: %s", q,
-				 strerror(-err));
-			return err;
-		}
-		port->xsks[port->xsk_cnt++] = xsk;
-	}
-	return 0;
-}
-
-static int attach_program(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
-{
-	bool generic = wants_generic(port, link);
-	int err = xe_attach(&svc->steer, &port->at, link->ifindex, port->id, generic, link->mtu,
-			    port->why, sizeof(port->why));
-
-	if (err == -EOPNOTSUPP && !generic && port->xdp == XE_XDP_AUTO)
-		err = xe_attach(&svc->steer, &port->at, link->ifindex, port->id, true, link->mtu,
-				port->why, sizeof(port->why));
-	if (err && !port->why[0])
-		snprintf(port->why, sizeof(port->why), "XDP program: %s", strerror(-err));
-	return err;
-}
-
-static void tell_sockets(struct xe_service *svc, struct xe_port *port)
-{
-	for (uint32_t q = 0; q < port->xsk_cnt; q++)
-		if (xe_steer_set_socket(&svc->steer, port->id, q, port->xsks[q]->fd))
-			xe_log_err("port %s: queue %u has no place in the socket table",
-				   port->name, q);
-}
-
-/* Undo as much of port_up() as has been done. */
-static void port_down(struct xe_service *svc, struct xe_port *port)
-{
-	struct lane_call c = {.port = port};
-	struct xe_port_counters cnt;
-	struct xe_port_conf off = {};
-
-	if (port->id == XE_PORT_NONE)
-		return;
-	xe_steer_set_port(&svc->steer, port->id, &off);
-	if (port->at.prog_id)
-		xe_detach(&port->at);
-	for (uint32_t q = 0; q < port->xsk_cnt; q++)
-		xe_steer_del_socket(&svc->steer, port->id, q);
-	xe_steer_del_ifindex(&svc->steer, port->ifindex);
-	allow_to_steer(svc, port, false);
-	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
-		c.allow = NULL;
-		xe_worker_call(&svc->workers[w], lane_clear, &c);
-		free(c.allow);
-	}
-	/* Only now can no packet make a new session of this port. */
-	xe_flows_flush_port(svc, port->id);
-	svc->gone_xsk_lost += xe_port_lost(port);
-	for (uint32_t q = 0; q < port->xsk_cnt; q++)
-		xe_xsk_close(port->xsks[q]);
-	xe_worker_call(port->owner, lane_reclaim, &c);
-	for (uint32_t q = 0; q < port->xsk_cnt; q++)
-		free(port->xsks[q]);
-	port->xsk_cnt = 0;
-	if (!xe_steer_counters(&svc->steer, port->id, &cnt))
-		for (int r = 0; r < XE_R_STEER_CNT; r++)
-			svc->gone_counters.reason[r] += cnt.reason[r];
-	xe_steer_reset_counters(&svc->steer, port->id);
-	svc->ports[port->id] = NULL;
-	port->id = XE_PORT_NONE;
-	free(port->allow);
-	port->allow = NULL;
-	port->allow_cnt = 0;
-}
-
-static int port_up_steps(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
-{
-	struct lane_call c = {.port = port};
-	int err = read_allow(svc, port, &port->allow, &port->allow_cnt);
-
-	if (err)
-		return err;
-	tell_workers(svc, port, link, true);
-	err = open_sockets(svc, port, link);
-	if (err)
-		return err;
-	xe_worker_call(port->owner, lane_sockets, &c);
-	if (c.err)
-		return c.err;
-	allow_to_steer(svc, port, true);
-	err = tell_steer(svc, port, link, false);
-	if (err)
-		return err;
-	tell_sockets(svc, port);
-	err = attach_program(svc, port, link);
-	if (err)
-		return err;
-	err = xe_steer_set_ifindex(&svc->steer, link->ifindex, port->id);
-	return err ? err : tell_steer(svc, port, link, true);
-}
-
-static void port_up(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
-{
-	int err = -ENOSPC;
-
-	port->why[0] = '\0';
-	port->ifindex = link->ifindex;
-	port->mtu = link->mtu;
-	if (link->arphrd != ARPHRD_ETHER) {
-		port->state = XE_PORT_FAILED;
-		snprintf(port->why, sizeof(port->why), "not an Ethernet interface");
-		return;
-	}
-	if (!link->up) {
-		port->state = XE_PORT_WAITING;
-		snprintf(port->why, sizeof(port->why), "the interface is down");
-		return;
-	}
-	port->id = free_slot(svc);
-	if (port->id != XE_PORT_NONE) {
-		svc->ports[port->id] = port;
-		port->owner = &svc->workers[port->id % svc->worker_cnt];
-		err = port_up_steps(svc, port, link);
-	}
-	if (err) {
-		if (!port->why[0])
-			snprintf(port->why, sizeof(port->why), "%s", strerror(-err));
-		port->state = XE_PORT_FAILED;
-		xe_log_err("port %s: %s", port->name, port->why);
-		port_down(svc, port);
-		return;
-	}
-	port->state = XE_PORT_ATTACHED;
-	xe_log_info("audit: uid=%u pid=%u attach port %s (%s) xdp=%s program=%u by=%s queues=%u",
-		    getuid(), getpid(), port->name,
-		    port->role == XE_ROLE_INSIDE ? "inside" : "uplink",
-		    port->at.generic ? "generic" : "native", port->at.prog_id,
-		    port->at.dispatcher ? "dispatcher" : "link", port->xsk_cnt);
-}
-
 /* Ports have come or gone: rules that name them, and everything routed, must follow. */
 static void ports_changed(struct xe_service *svc)
 {
@@ -412,7 +106,7 @@ static void port_detach_logged(struct xe_service *svc, struct xe_port *port)
 {
 	if (port->state != XE_PORT_ATTACHED)
 		return;
-	port_down(svc, port);
+	xe_port_down(svc, port);
 	port->state = XE_PORT_WAITING;
 	xe_log_info("audit: uid=%u pid=%u detach port %s", getuid(), getpid(), port->name);
 }
@@ -425,6 +119,7 @@ void xe_port_remove(struct xe_service *svc, struct xe_port *port)
 	while (*at != port)
 		at = &(*at)->next;
 	*at = port->next;
+	free(port->allow);
 	free(port);
 }
 
@@ -468,7 +163,7 @@ static bool same_allow(const struct xe_prefix *a, uint32_t a_cnt, const struct x
 	return true;
 }
 
-/* New allow list in place, without a gap for what is in both. */
+/* New allow list in place. True when it differs from what was there. */
 static bool refresh_allow(struct xe_service *svc, struct xe_port *port)
 {
 	const struct xe_link *link = xe_netlink_link(svc->netlink, port->ifindex);
@@ -484,13 +179,12 @@ static bool refresh_allow(struct xe_service *svc, struct xe_port *port)
 	}
 	port->allow = fresh;
 	port->allow_cnt = cnt;
-	allow_to_steer(svc, port, true);
-	tell_workers(svc, port, link, true);
-	tell_steer(svc, port, link, true);
-	for (uint32_t i = 0; i < old.allow_cnt; i++)
-		if (!has_prefix(fresh, cnt, &old.allow[i]))
-			xe_steer_del_allow(&svc->steer, port->id, &old.allow[i].addr,
-					   old.allow[i].len);
+	if (port->state == XE_PORT_ATTACHED) {
+		xe_port_allow_to_steer(svc, &old, false);
+		xe_port_allow_to_steer(svc, port, true);
+		xe_port_tell_workers(svc, port, link);
+		xe_port_tell_steer(svc, port, link);
+	}
 	free(old.allow);
 	return true;
 }
@@ -498,7 +192,7 @@ static bool refresh_allow(struct xe_service *svc, struct xe_port *port)
 void xe_ports_refresh_allow(struct xe_service *svc)
 {
 	for (struct xe_port *p = svc->port_list; p; p = p->next)
-		if (p->state == XE_PORT_ATTACHED && p->role == XE_ROLE_INSIDE)
+		if (p->ifindex)
 			svc->fallback_stale |= refresh_allow(svc, p);
 }
 
@@ -532,18 +226,34 @@ static bool sync_old(struct xe_service *svc)
 	return changed;
 }
 
-static bool sync_link(struct xe_service *svc, const struct xe_link *link)
+/* The port of an interface that is to be one, made where it is not there yet; NULL: none. */
+static struct xe_port *identify(struct xe_service *svc, const struct xe_link *link)
 {
 	const struct xe_config_port *cp = xe_config_port_for(svc->config, link->name);
 	struct xe_port *port = xe_port_named(svc, link->name);
 
-	if (!cp || (port && port->state == XE_PORT_ATTACHED))
-		return false;
+	if (!cp)
+		return NULL;
 	if (!port)
 		port = port_new(svc, link->name, cp);
-	if (!port)
+	if (!port || port->state == XE_PORT_ATTACHED)
+		return port;
+	if (port->ifindex != link->ifindex)
+		svc->fallback_stale = true;
+	port->ifindex = link->ifindex;
+	port->mtu = link->mtu;
+	svc->fallback_stale |= refresh_allow(svc, port);
+	return port;
+}
+
+/* Attach what is not; the net first. True when a port came up. */
+static bool bring_up(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
+{
+	if (!port || port->state == XE_PORT_ATTACHED)
 		return false;
-	port_up(svc, port, link);
+	if (svc->fallback_stale)
+		xe_safety_net_apply(svc);
+	xe_port_up(svc, port, link);
 	return port->state == XE_PORT_ATTACHED;
 }
 
@@ -564,7 +274,9 @@ void xe_ports_sync(struct xe_service *svc)
 	const struct xe_link *link;
 
 	xe_for_each_link(svc->netlink, link)
-		changed |= sync_link(svc, link);
+		identify(svc, link);
+	xe_for_each_link(svc->netlink, link)
+		changed |= bring_up(svc, xe_port_named(svc, link->name), link);
 	sync_missing(svc);
 	xe_ports_refresh_allow(svc);
 	if (changed)
@@ -576,8 +288,8 @@ static void link_changed(struct xe_service *svc, struct xe_port *port, const str
 	if (port->mtu != link->mtu)
 		xe_log_info("port %s: MTU is now %u", port->name, link->mtu);
 	port->mtu = link->mtu;
-	tell_workers(svc, port, link, true);
-	tell_steer(svc, port, link, true);
+	xe_port_tell_workers(svc, port, link);
+	xe_port_tell_steer(svc, port, link);
 	svc->fallback_stale = true; /* it may have joined or left a bridge */
 }
 
@@ -604,7 +316,7 @@ void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 	}
 	if (port && port->state == XE_PORT_ATTACHED)
 		link_changed(svc, port, link);
-	else if (sync_link(svc, link))
+	else if (bring_up(svc, identify(svc, link), link))
 		ports_changed(svc);
 	sync_missing(svc);
 }

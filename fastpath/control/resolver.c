@@ -13,11 +13,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "control/service.h"
 
 /* Neighbours in use at once: gateways, and hosts on connected networks. */
 #define MAX_NEIGHBOURS 65536
+/* The kernel's own patience is 3 probes of 1 s; it says FAILED then. This is for the case that its
+ * entry was deleted while it asked, of which it says nothing. */
+#define RESOLVE_MAX_NS (4 * XE_NS_PER_SEC)
 
 struct entry {
 	uint32_t neighbour;  /* XE_NIL: none */
@@ -29,9 +33,11 @@ struct neighbour {
 	int ifindex;
 	struct xe_addr addr;
 	uint32_t head[XE_MAX_WORKERS]; /* first entry of each worker */
-	uint32_t refs;
+	uint32_t refs; /* 0: unused slot */
 	uint32_t hash;
 	uint32_t next_free;
+	uint8_t state;	   /* enum xe_nexthop_state, as last answered */
+	uint64_t since_ns; /* being resolved since */
 };
 
 struct xe_resolver {
@@ -212,8 +218,9 @@ uint32_t xe_ext_get(struct xe_service *svc, __be32 addr_be)
 	return svc->ext_cnt++;
 }
 
-/* State and MAC of the neighbour as the mirror has it now. */
-static void answer_neighbour(struct xe_service *svc, const struct neighbour *n,
+/* State and MAC of the neighbour as the mirror has it now; asks the kernel to resolve what it does not
+ * have, and to confirm what has gone stale. */
+static void answer_neighbour(struct xe_service *svc, struct neighbour *n,
 			     struct xe_nexthop_answer *a)
 {
 	uint16_t nud = 0;
@@ -222,11 +229,14 @@ static void answer_neighbour(struct xe_service *svc, const struct neighbour *n,
 		a->state = XE_NH_READY;
 		if (nud & NUD_STALE)
 			xe_netlink_neigh_use(svc->netlink, n->ifindex, &n->addr);
-		return;
-	}
-	a->state = XE_NH_RESOLVING;
-	if (!(nud & NUD_INCOMPLETE) && xe_netlink_neigh_use(svc->netlink, n->ifindex, &n->addr))
+	} else if (xe_netlink_neigh_use(svc->netlink, n->ifindex, &n->addr)) {
 		a->state = XE_NH_NO_NEIGHBOUR;
+	} else {
+		a->state = XE_NH_RESOLVING;
+		if (n->state != XE_NH_RESOLVING)
+			n->since_ns = xe_now_ns();
+	}
+	n->state = a->state;
 }
 
 /* Route, egress port, Ext address and neighbour for one entry; links it to its neighbour. */
@@ -330,33 +340,76 @@ void xe_resolver_refresh(struct xe_service *svc)
 	}
 }
 
-void xe_resolver_neigh_event(struct xe_service *svc, const struct xe_neigh *neigh,
-			     enum xe_nl_event event)
+/* State and MAC into every entry that goes through this neighbour. */
+static void tell_entries(struct xe_service *svc, const struct neighbour *n,
+			 const struct xe_nexthop_answer *fresh)
 {
-	struct neighbour_key key = {.ifindex = neigh->ifindex, .addr = neigh->addr};
-	struct xe_nexthop_answer fresh = {};
-	uint32_t n;
-
-	if (!svc->resolver)
-		return;
-	n = neighbour_find(svc, &key);
-	if (n == XE_NIL)
-		return;
-	if (event != XE_NL_REMOVED && (neigh->nud_state & NUD_FAILED))
-		fresh.state = XE_NH_NO_NEIGHBOUR;
-	else
-		answer_neighbour(svc, &svc->resolver->neighbours[n], &fresh);
 	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
 		struct xe_nexthops *table = &svc->workers[w].lane->nexthops;
-		uint32_t idx = svc->resolver->neighbours[n].head[w];
+		uint32_t idx = n->head[w];
 
 		for (; idx != XE_NIL; idx = svc->resolver->entries[w][idx].next) {
 			struct xe_nexthop_answer a = xe_nexthop_read(&table->slots[idx]);
 
-			a.state = fresh.state;
-			memcpy(a.mac, fresh.mac, sizeof(a.mac));
+			a.state = fresh->state;
+			memcpy(a.mac, fresh->mac, sizeof(a.mac));
 			xe_nexthop_write(table, idx, &a);
 		}
 		xe_worker_wake(&svc->workers[w]);
+	}
+}
+
+static void give_up(struct xe_service *svc, struct neighbour *n)
+{
+	struct xe_nexthop_answer a = {.state = XE_NH_NO_NEIGHBOUR};
+
+	n->state = a.state;
+	tell_entries(svc, n, &a);
+}
+
+void xe_resolver_neigh_event(struct xe_service *svc, const struct xe_neigh *neigh,
+			     enum xe_nl_event event)
+{
+	struct neighbour_key key = {.ifindex = neigh->ifindex, .addr = neigh->addr};
+	struct xe_nexthop_answer a = {};
+	struct neighbour *n;
+	uint32_t idx;
+
+	if (!svc->resolver)
+		return;
+	idx = neighbour_find(svc, &key);
+	if (idx == XE_NIL)
+		return;
+	n = &svc->resolver->neighbours[idx];
+	/* FAILED ends what was being resolved; one that was good has been flushed: ask again. */
+	if (event != XE_NL_REMOVED && (neigh->nud_state & NUD_FAILED) &&
+	    n->state != XE_NH_READY) {
+		give_up(svc, n);
+		return;
+	}
+	answer_neighbour(svc, n, &a);
+	tell_entries(svc, n, &a);
+}
+
+/* The kernel says nothing of entries that it is resolving, so one that is deleted meanwhile just
+ * never answers: ask again, it costs nothing where the question is still open. */
+void xe_resolver_tick(struct xe_service *svc)
+{
+	struct xe_resolver *r = svc->resolver;
+	uint64_t now_ns = xe_now_ns();
+
+	for (uint32_t i = 0; i < r->neighbour_high; i++) {
+		struct neighbour *n = &r->neighbours[i];
+		struct xe_nexthop_answer a = {};
+
+		if (!n->refs || n->state != XE_NH_RESOLVING)
+			continue;
+		if (now_ns - n->since_ns > RESOLVE_MAX_NS) {
+			give_up(svc, n);
+			continue;
+		}
+		answer_neighbour(svc, n, &a);
+		if (a.state != XE_NH_RESOLVING)
+			tell_entries(svc, n, &a);
 	}
 }

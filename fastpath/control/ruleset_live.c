@@ -12,6 +12,10 @@
 #include "control/service.h"
 #include "control/verbs.h"
 
+/* Calls of xe_safety_net_poll() between two looks at the table itself: 5 s, since reading it takes some
+ * milliseconds. */
+#define NET_LOOK_CALLS 50
+
 /* Per rule what the NAT stage needs; the Ext indexes of all rules stand in one array behind. */
 static int make_ranges(struct xe_service *svc, struct xe_ruleset *rs)
 {
@@ -53,28 +57,46 @@ static void ruleset_free(struct xe_ruleset *rs)
 	xe_ruleset_free(rs);
 }
 
-static void nothing(struct xe_worker *w, void *arg)
+/* What a worker changes over to, between two rounds: the rules, and the numbers by which its sessions
+ * name theirs. */
+struct change_over {
+	const struct xe_ruleset *rs;
+	const uint32_t *moves; /* NULL: the numbers stay as they are */
+	uint32_t move_cnt;
+};
+
+static void change_over(struct xe_worker *w, void *arg)
 {
-	(void)w;
-	(void)arg;
+	const struct change_over *c = arg;
+
+	if (c->moves)
+		xe_flows_remap_rules(w, c->moves, c->move_cnt);
+	atomic_store_explicit(&w->rules, c->rs, memory_order_release);
 }
 
-/* Old rule number -> new one, for sessions: where the same rule stands now. */
+/* Old rule number -> new one, for sessions: where the same rule stands now. NULL: all stay where they
+ * are (or no memory: then flows are shown with a wrong rule, which harms nothing). */
 static uint32_t *rule_moves(const struct xe_ruleset *old, const struct xe_ruleset *new)
 {
 	uint32_t *map = calloc(old->rule_cnt + 1, sizeof(*map));
+	uint32_t next = 0, moved = 0; /* most often a rule follows the one it followed before */
 
 	for (uint32_t i = 0; map && i < old->rule_cnt; i++) {
-		map[i] = XE_NIL;
-		if (i < new->rule_cnt && xe_rule_equal(&old->rules[i], &new->rules[i])) {
-			map[i] = i;
-			continue;
-		}
-		for (uint32_t j = 0; j < new->rule_cnt && map[i] == XE_NIL; j++)
-			if (xe_rule_equal(&old->rules[i], &new->rules[j]))
-				map[i] = j;
+		uint32_t j = next;
+
+		if (j >= new->rule_cnt || !xe_rule_equal(&old->rules[i], &new->rules[j]))
+			for (j = 0; j < new->rule_cnt; j++)
+				if (xe_rule_equal(&old->rules[i], &new->rules[j]))
+					break;
+		map[i] = j < new->rule_cnt ? j : XE_NIL;
+		if (map[i] != XE_NIL)
+			next = j + 1;
+		moved += map[i] != i;
 	}
-	return map;
+	if (moved)
+		return map;
+	free(map);
+	return NULL;
 }
 
 /* Workers first: what steer still takes by the old rules, they judge by the new ones. */
@@ -82,20 +104,40 @@ static int put_in_force(struct xe_service *svc, struct xe_ruleset *rs)
 {
 	struct xe_ruleset *old = svc->ruleset;
 	uint32_t *moves = old ? rule_moves(old, rs) : NULL;
+	struct change_over c = {.rs = rs, .moves = moves, .move_cnt = old ? old->rule_cnt : 0};
 	int err;
 
-	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
-		atomic_store_explicit(&svc->workers[w].rules, rs, memory_order_release);
-		/* When this returns, the worker has begun a round with the new rules. */
-		xe_worker_call(&svc->workers[w], nothing, NULL);
-	}
-	if (moves)
-		xe_flows_remap_rules(svc, moves, old->rule_cnt);
+	for (uint32_t w = 0; w < svc->worker_cnt; w++)
+		xe_worker_call(&svc->workers[w], change_over, &c);
 	free(moves);
-	err = xe_steer_set_rules(&svc->steer, rs, old);
+	err = xe_steer_set_rules(&svc->steer, rs);
 	svc->ruleset = rs;
 	ruleset_free(old);
 	return err;
+}
+
+/* The guard keeps watching over ranges that a changed rule set no longer names: their sessions live on. */
+static void remember_range(struct xe_service *svc, const struct xe_nat_range *range)
+{
+	struct xe_fallback_range *r = svc->nat_ranges;
+
+	for (uint32_t i = 0; i < svc->nat_range_cnt; i++)
+		if (r[i].min <= range->port_min && r[i].max >= range->port_max)
+			return;
+	if (svc->nat_range_cnt == XE_NAT_RANGES) /* then all of it, rather than a gap */
+		r[svc->nat_range_cnt - 1] = (struct xe_fallback_range){1024, 65535};
+	else
+		r[svc->nat_range_cnt++] =
+			(struct xe_fallback_range){range->port_min, range->port_max};
+}
+
+static void remember_ranges(struct xe_service *svc, const struct xe_ruleset *rs)
+{
+	const struct xe_nat_range *ranges = rs->attach;
+
+	for (uint32_t i = 0; i < rs->rule_cnt; i++)
+		if (rs->rules[i].verb == XE_VERB_MASQUERADE || rs->rules[i].verb == XE_VERB_SNAT)
+			remember_range(svc, &ranges[i]);
 }
 
 int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
@@ -103,7 +145,8 @@ int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
 	struct xe_ruleset *rs = NULL;
 	int ret;
 
-	ret = xe_ruleset_compile(svc->config->rules, svc->config->rule_cnt, svc->rules_gen + 1,
+	ret = xe_ruleset_compile(svc->config->rules, svc->config->rule_cnt,
+				 svc->steer.conf->rules_gen + 1,
 				 xe_port_ids, svc, &rs, err, err_size);
 	if (ret)
 		return ret;
@@ -118,7 +161,7 @@ int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
 	for (uint32_t i = 0; i < rs->rule_cnt; i++)
 		if (rs->rules[i].verb == XE_VERB_ACCEPT)
 			svc->steer.conf->any_accept = 1; /* stays: its sessions outlive it */
-	svc->rules_gen++;
+	remember_ranges(svc, rs);
 	ret = put_in_force(svc, rs);
 	if (ret)
 		snprintf(err, err_size, "rules: the steering tables refuse them: %s",
@@ -157,16 +200,15 @@ static uint32_t collect_ports(struct xe_service *svc, struct xe_fallback_port *o
 
 void xe_safety_net_apply(struct xe_service *svc)
 {
-	struct xe_fallback_range range = {.min = XE_NAT_PORT_MIN, .max = XE_NAT_PORT_MAX};
 	struct xe_fallback_port *ports = calloc(XE_MAX_PORTS, sizeof(*ports));
 	struct xe_fallback_conf conf = {
 		.ports = ports,
 		.rules = svc->config->rules,
 		.rule_cnt = svc->config->rule_cnt,
-		.nat_tcp = &range,
-		.nat_udp = &range,
-		.nat_tcp_cnt = 1,
-		.nat_udp_cnt = 1,
+		.nat_tcp = svc->nat_ranges,
+		.nat_udp = svc->nat_ranges,
+		.nat_tcp_cnt = svc->nat_range_cnt,
+		.nat_udp_cnt = svc->nat_range_cnt,
 		.listen_tcp = svc->taken.bits[0],
 		.listen_udp = svc->taken.bits[1],
 	};
@@ -185,11 +227,29 @@ void xe_safety_net_apply(struct xe_service *svc)
 	free(ports);
 }
 
+/* Reloading somebody's firewall (`nft flush ruleset`) takes our table along, and an apply that failed
+ * may succeed later. */
+static void look_after_net(struct xe_service *svc)
+{
+	static uint32_t calls;
+
+	if (++calls % NET_LOOK_CALLS || svc->fallback_stale)
+		return;
+	if (svc->fallback_why[0]) {
+		svc->fallback_stale = true;
+	} else if (!xe_fallback_present(svc->fallback)) {
+		xe_log_warn("safety net: the table was removed or changed by somebody else, it is "
+			    "made again");
+		svc->fallback_stale = true;
+	}
+}
+
 void xe_safety_net_poll(struct xe_service *svc)
 {
 	uint64_t found[2][XE_BITMAP_WORDS];
 	bool changed = false;
 
+	look_after_net(svc);
 	if (xe_sockdiag_listeners(svc->sockdiag, found[0], found[1]))
 		return; /* keep what we know */
 	for (int i = 0; i < 2; i++) {

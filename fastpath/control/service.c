@@ -294,8 +294,7 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 	if (!err)
 		err = xe_rules_publish(svc, err_text, sizeof(err_text));
 	if (!err) {
-		/* The net before the first program: no moment in which neither is there. */
-		xe_safety_net_apply(svc);
+		svc->fallback_stale = true; /* the net is there before the first program */
 		xe_ports_sync(svc);
 		if (svc->fallback_stale)
 			xe_safety_net_apply(svc);
@@ -313,6 +312,7 @@ static void on_timer(struct xe_service *svc)
 	if (read(svc->timer_fd, &n, sizeof(n)) < 0)
 		return;
 	xe_safety_net_poll(svc);
+	xe_resolver_tick(svc);
 	/* Once a second also without an event: an interrupted resync is tried again there. */
 	if (++svc->ticks % (1000 / POLL_MS) == 0)
 		xe_netlink_dispatch(svc->netlink);

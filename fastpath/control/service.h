@@ -30,6 +30,9 @@
 #define XE_NAT_PORT_MIN 1024
 #define XE_NAT_PORT_MAX 32767
 
+/* Different L4 port ranges of the rules that the input guard can tell apart. */
+#define XE_NAT_RANGES 64
+
 enum xe_port_state { XE_PORT_WAITING, XE_PORT_ATTACHED, XE_PORT_FAILED };
 
 /* An interface that the configuration names, or that a glob of it caught. */
@@ -74,7 +77,8 @@ struct xe_service {
 	uint64_t gone_xsk_lost;
 
 	struct xe_ruleset *ruleset;
-	uint32_t rules_gen;
+	struct xe_fallback_range nat_ranges[XE_NAT_RANGES]; /* of all rules since the start */
+	uint32_t nat_range_cnt;
 
 	__be32 ext_addrs[XE_MAX_EXT_ADDRS]; /* Ext address indexes, never reused */
 	uint32_t ext_cnt;
@@ -132,6 +136,8 @@ int xe_resolver_open(struct xe_service *svc);
 void xe_resolver_close(struct xe_service *svc);
 /* Serve the workers' requests. */
 void xe_resolver_poll(struct xe_service *svc);
+/* Every 100 ms: neighbours that are being resolved. */
+void xe_resolver_tick(struct xe_service *svc);
 /* Routes, addresses or ports have changed: ask again for every entry in use. */
 void xe_resolver_refresh(struct xe_service *svc);
 void xe_resolver_neigh_event(struct xe_service *svc, const struct xe_neigh *neigh,

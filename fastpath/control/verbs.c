@@ -34,6 +34,6 @@ void xe_verbs_audit(void *ctx, const struct xe_ctl_audit *line)
 {
 	(void)ctx;
 	xe_log_info("audit: uid=%u pid=%d %s%s%s: %s%s", line->uid, line->pid, line->verb,
-		    line->args[0] ? " " : "", line->args, line->ok ? "" : "refused: ",
-		    line->outcome);
+		    line->args[0] ? " " : "", line->args,
+		    line->ok ? "" : "refused: ", line->outcome);
 }

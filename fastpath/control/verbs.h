@@ -63,8 +63,8 @@ typedef void (*xe_check_fn)(void *ctx, const char *name, enum xe_check_state sta
 void xe_host_check(struct xe_service *svc, xe_check_fn say, void *ctx);
 
 /* flow_walk.c */
-/* Sessions name their rule by its number; after a change of the rule set: map[old] is the new
- * number, XE_NIL when the rule is gone. */
-void xe_flows_remap_rules(struct xe_service *svc, const uint32_t *map, uint32_t cnt);
+/* Sessions name their rule by its number; in the worker call that changes the rule set: map[old] is
+ * the new number, XE_NIL when the rule is gone. Reads all sessions (10 ms for a million). */
+void xe_flows_remap_rules(struct xe_worker *w, const uint32_t *map, uint32_t cnt);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * verbs_apply.c - apply: the running configuration becomes that of a file, and only the difference is
- * carried out.
+ * verbs_apply.c - apply: the running configuration becomes that of a file, and only the difference
+ * is carried out.
  *
  * Refused whole when anything in it cannot come into force: then nothing has changed.
  */
@@ -67,7 +67,8 @@ static int ports_are_attached(struct xe_service *svc, const struct xe_config *wa
 	const struct xe_config *now = svc->config;
 
 	for (uint32_t i = 0; i < now->port_cnt; i++) {
-		const struct xe_config_port *p = &now->ports[i], *old = xe_entry_named(was, p->name);
+		const struct xe_config_port *p = &now->ports[i],
+					    *old = xe_entry_named(was, p->name);
 		const struct xe_port *port = xe_port_named(svc, p->name);
 
 		if (xe_config_is_glob(p->name) || (old && xe_same_entry(old, p)) ||
@@ -136,9 +137,10 @@ static int load(struct xe_service *svc, struct xe_ctl_request *req, struct xe_co
 		return ret;
 	key = xe_change_needs_restart(svc->config, *next);
 	if (key) {
-		snprintf(err, ERR_SIZE,
-			 "%.200s:%d: %s: cannot change while the service runs, restart to change it",
-			 name, line_of(text, len, key, strcspn(key, ".")), key);
+		snprintf(
+			err, ERR_SIZE,
+			"%.200s:%d: %s: cannot change while the service runs, restart to change it",
+			name, line_of(text, len, key, strcspn(key, ".")), key);
 		return -EBUSY;
 	}
 	return check_interfaces(svc, *next, err);

@@ -39,12 +39,27 @@ static int refuse(struct change *c, int code)
 	return xe_ctl_fail(c->req, code, "%s", c->err);
 }
 
-/* Check and put in force. 0: the caller answers; else the answer has been given, as code 1. */
-static bool commit(struct change *c, xe_change_verify_fn verify, void *arg)
+/* Why an interface cannot become a port now, known before anything is touched. */
+static int check_interface(struct change *c, const char *name)
+{
+	const struct xe_link *link = xe_netlink_link_named(c->svc->netlink, name);
+
+	if (xe_config_is_glob(name) || (link && link->up))
+		return 0;
+	snprintf(c->err, sizeof(c->err), "port %s: %s", name,
+		 link ? "the interface is down" : "no such interface");
+	return -ENODEV;
+}
+
+/* Check and put in force; `added` is the interface of a new port, else NULL. False: the answer has
+ * been given, as code 1. */
+static bool commit(struct change *c, const char *added, xe_change_verify_fn verify, void *arg)
 {
 	struct xe_config *next = c->next;
 	int ret = xe_config_check(next, NULL, NULL, c->err, sizeof(c->err));
 
+	if (!ret && added)
+		ret = check_interface(c, added);
 	if (!ret) {
 		c->next = NULL;
 		ret = xe_change(c->svc, next, verify, arg, c->err, sizeof(c->err));
@@ -119,7 +134,8 @@ static int parse_port(struct change *c, struct xe_config_port *port)
 
 	*port = (struct xe_config_port){.role = (enum xe_port_role)role_idx};
 	if (!xe_port_name_valid(name)) {
-		snprintf(c->err, sizeof(c->err), "`%.60s` is no name or glob of an interface", name);
+		snprintf(c->err, sizeof(c->err), "`%.60s` is no name or glob of an interface",
+			 name);
 		return -EINVAL;
 	}
 	if (role_idx < 0) {
@@ -130,18 +146,6 @@ static int parse_port(struct change *c, struct xe_config_port *port)
 	for (size_t i = 2; i < xe_ctl_arg_cnt(c->req) && !ret; i += 2)
 		ret = parse_port_option(c, xe_ctl_arg(c->req, i), xe_ctl_arg(c->req, i + 1), port);
 	return ret;
-}
-
-/* Why an interface cannot become a port now, known before anything is touched. */
-static int check_interface(struct change *c, const char *name)
-{
-	const struct xe_link *link = xe_netlink_link_named(c->svc->netlink, name);
-
-	if (xe_config_is_glob(name) || (link && link->up))
-		return 0;
-	snprintf(c->err, sizeof(c->err), "port %s: %s", name,
-		 link ? "the interface is down" : "no such interface");
-	return -ENODEV;
 }
 
 static int port_is_attached(struct xe_service *svc, void *arg, char *err, size_t err_size)
@@ -162,6 +166,43 @@ static json_t *added_port(const struct xe_service *svc, const char *name)
 		if (!strcmp(p->entry, name))
 			return xe_port_json(svc, p);
 	return json_null();
+}
+
+/* A port that a glob has caught has no entry to remove: from now on it is denied by name. */
+static int deny(struct change *c, const char *name)
+{
+	char(*denied)[IFNAMSIZ];
+
+	snprintf(c->err, sizeof(c->err), "no port `%.60s`", name);
+	if (!xe_port_named(c->svc, name) || !xe_config_port_for(c->next, name))
+		return -ENOENT;
+	snprintf(c->err, sizeof(c->err), "deny-ports has %d entries, no more fit", XE_MAX_PORTS);
+	if (c->next->deny_port_cnt == XE_MAX_PORTS)
+		return -ENOSPC;
+	denied = realloc(c->next->deny_ports, (c->next->deny_port_cnt + 1ul) * sizeof(*denied));
+	snprintf(c->err, sizeof(c->err), "out of memory");
+	if (!denied)
+		return -ENOMEM;
+	memset(denied[c->next->deny_port_cnt], 0, sizeof(*denied));
+	strcpy(denied[c->next->deny_port_cnt++], name); /* a port's name fits */
+	c->next->deny_ports = denied;
+	c->next->deny_by_del_cnt++;
+	return 0;
+}
+
+/* `port add` of what `port del` has denied. What the file denies stays so, and is refused. */
+static void undeny(struct xe_config *config, const char *name)
+{
+	uint32_t i = config->deny_port_cnt - config->deny_by_del_cnt;
+
+	while (i < config->deny_port_cnt && strcmp(config->deny_ports[i], name))
+		i++;
+	if (i == config->deny_port_cnt)
+		return;
+	config->deny_port_cnt--;
+	config->deny_by_del_cnt--;
+	memmove(config->deny_ports[i], config->deny_ports[i + 1],
+		(config->deny_port_cnt - i) * sizeof(config->deny_ports[0]));
 }
 
 int xe_verb_port_add(void *ctx, struct xe_ctl_request *req)
@@ -187,43 +228,43 @@ int xe_verb_port_add(void *ctx, struct xe_ctl_request *req)
 	}
 	ports[c.next->port_cnt++] = port;
 	c.next->ports = ports;
-	if (check_interface(&c, name))
-		return refuse(&c, XE_CTL_FAILED);
-	if (!commit(&c, port_is_attached, name))
+	undeny(c.next, name);
+	if (!commit(&c, name, port_is_attached, name))
 		return 0;
 	return xe_ctl_ok(req, json_pack("{so}", "port", added_port(c.svc, name)));
 }
 
-static int no_entry(struct change *c, const char *name)
+static bool del_entry(struct xe_config *config, const char *name)
 {
-	const struct xe_config_port *cp = xe_config_port_for(c->svc->config, name);
+	uint32_t i = 0;
 
-	if (cp)
-		snprintf(c->err, sizeof(c->err),
-			 "`%.60s` is a port by the entry `%s`: delete that one", name, cp->name);
-	else
-		snprintf(c->err, sizeof(c->err), "no port `%.60s` in the configuration", name);
-	return refuse(c, XE_CTL_FAILED);
+	while (i < config->port_cnt && strcmp(config->ports[i].name, name))
+		i++;
+	if (i == config->port_cnt)
+		return false;
+	free(config->ports[i].allow);
+	config->port_cnt--;
+	memmove(&config->ports[i], &config->ports[i + 1],
+		(config->port_cnt - i) * sizeof(config->ports[0]));
+	return true;
 }
 
+/* When it returns, nothing of that name is attached: also where a glob would catch it again. */
 int xe_verb_port_del(void *ctx, struct xe_ctl_request *req)
 {
 	const char *name = xe_ctl_arg(req, 0);
 	struct change c;
-	uint32_t i = 0;
 	int ret = begin(&c, ctx, req);
 
 	if (ret)
 		return ret;
-	while (i < c.next->port_cnt && strcmp(c.next->ports[i].name, name))
-		i++;
-	if (i == c.next->port_cnt)
-		return no_entry(&c, name);
-	free(c.next->ports[i].allow);
-	c.next->port_cnt--;
-	memmove(&c.next->ports[i], &c.next->ports[i + 1],
-		(c.next->port_cnt - i) * sizeof(c.next->ports[0]));
-	if (!commit(&c, NULL, NULL))
+	if (!del_entry(c.next, name))
+		ret = deny(&c, name);
+	else if (!xe_config_is_glob(name) && xe_config_port_for(c.next, name))
+		ret = deny(&c, name);
+	if (ret)
+		return refuse(&c, XE_CTL_FAILED);
+	if (!commit(&c, NULL, NULL, NULL))
 		return 0;
 	return xe_ctl_ok(req, json_pack("{ss}", "name", name));
 }
@@ -295,7 +336,7 @@ int xe_verb_rule_add(void *ctx, struct xe_ctl_request *req)
 	rules[at] = rule;
 	c.next->rules = rules;
 	c.next->rule_cnt++;
-	if (!commit(&c, rule_is_live, &rule))
+	if (!commit(&c, NULL, rule_is_live, &rule))
 		return 0;
 	return xe_ctl_ok(req, json_pack("{so}", "rule", xe_rule_json(c.svc, &rule, at + 1, -1)));
 }
@@ -347,7 +388,7 @@ int xe_verb_rule_del(void *ctx, struct xe_ctl_request *req)
 	c.next->rule_cnt--;
 	memmove(&c.next->rules[n - 1], &c.next->rules[n],
 		(c.next->rule_cnt - (n - 1)) * sizeof(c.next->rules[0]));
-	if (!commit(&c, NULL, NULL)) {
+	if (!commit(&c, NULL, NULL, NULL)) {
 		json_decref(was);
 		return 0;
 	}

@@ -68,8 +68,7 @@ static void look_at_kernel(struct xe_service *svc, struct look *l)
 			continue;
 		memcpy(fp->name, p->name, sizeof(fp->name));
 		fp->role = p->role;
-		l3 = xe_netlink_link(svc->netlink,
-				     xe_netlink_l3_ifindex(svc->netlink, p->ifindex));
+		l3 = xe_netlink_link(svc->netlink, xe_netlink_l3_ifindex(svc->netlink, p->ifindex));
 		if (l3 && l3->ifindex != p->ifindex)
 			memcpy(fp->l3, l3->name, sizeof(fp->l3));
 		conf.v6 |= has_ipv6(p);
@@ -144,10 +143,11 @@ static void look_at_memory(struct look *l)
 		l->say(l->ctx, "memlock", XE_CHECK_OK, "frame memory is not limited");
 		return;
 	}
-	snprintf(text, sizeof(text),
-		 "locked memory is limited to %llu KiB and CAP_IPC_LOCK is missing: sockets of more "
-		 "ports may be refused; raise LimitMEMLOCK or grant CAP_IPC_LOCK",
-		 (unsigned long long)limit.rlim_cur / 1024);
+	snprintf(
+		text, sizeof(text),
+		"locked memory is limited to %llu KiB and CAP_IPC_LOCK is missing: sockets of more "
+		"ports may be refused; raise LimitMEMLOCK or grant CAP_IPC_LOCK",
+		(unsigned long long)limit.rlim_cur / 1024);
 	l->say(l->ctx, "memlock", XE_CHECK_WARN, text);
 }
 
@@ -166,7 +166,8 @@ static void look_at_bpffs(struct look *l)
 static void look_at_punt(const struct xe_service *svc, struct look *l)
 {
 	if (svc->punt_fd >= 0)
-		l->say(l->ctx, "punt-device", XE_CHECK_OK, "packets can be given to the kernel late");
+		l->say(l->ctx, "punt-device", XE_CHECK_OK,
+		       "packets can be given to the kernel late");
 	else
 		l->say(l->ctx, "punt-device", XE_CHECK_WARN,
 		       "no punt device (/dev/net/tun): packets that turn out late to be the "
@@ -198,11 +199,11 @@ static void append(void *ctx, const char *name, enum xe_check_state state, const
 	int len = fix ? (int)(fix - text) : (int)strlen(text);
 
 	list->ok &= state != XE_CHECK_FAIL;
-	json_array_append_new(list->checks,
-			      json_pack("{ss, ss, ss%, so}", "name", name, "state", words[state],
-					"text", text, (size_t)len, "fix",
-					fix ? json_string(fix + 1 + strspn(fix + 1, " "))
-					    : json_null()));
+	json_array_append_new(
+		list->checks,
+		json_pack("{ss, ss, ss%, so}", "name", name, "state", words[state], "text", text,
+			  (size_t)len, "fix",
+			  fix ? json_string(fix + 1 + strspn(fix + 1, " ")) : json_null()));
 }
 
 int xe_verb_check(void *ctx, struct xe_ctl_request *req)

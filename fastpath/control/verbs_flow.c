@@ -2,8 +2,8 @@
 /*
  * verbs_flow.c - flow list, flow count, flow flush.
  *
- * All three walk the session tables in steps and answer as streams, so that other clients, next hops
- * and ports are served in between, however many flows there are.
+ * All three walk the session tables in steps and answer as streams, so that other clients, next
+ * hops and ports are served in between, however many flows there are.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -201,9 +201,8 @@ static int count_more(void *arg, struct xe_ctl_request *req)
 		return 1;
 	return xe_ctl_ok(req, json_pack("{sI, sI, sI, sI}", "count",
 					(json_int_t)(v->counts.tcp + v->counts.udp), "tcp",
-					(json_int_t)v->counts.tcp, "udp",
-					(json_int_t)v->counts.udp, "limit",
-					(json_int_t)v->svc->config->limits.sessions));
+					(json_int_t)v->counts.tcp, "udp", (json_int_t)v->counts.udp,
+					"limit", (json_int_t)v->svc->config->limits.sessions));
 }
 
 static int flush_more(void *arg, struct xe_ctl_request *req)
@@ -213,8 +212,8 @@ static int flush_more(void *arg, struct xe_ctl_request *req)
 	if (xe_flow_walk_end(v->svc, &v->walk, &v->counts))
 		return 1;
 	v->finished = true;
-	return xe_ctl_ok(req, json_pack("{sI}", "count",
-					(json_int_t)(v->counts.tcp + v->counts.udp)));
+	return xe_ctl_ok(req,
+			 json_pack("{sI}", "count", (json_int_t)(v->counts.tcp + v->counts.udp)));
 }
 
 /* What was begun is done to its end, also when the client has gone away meanwhile. */

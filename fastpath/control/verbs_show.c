@@ -11,8 +11,9 @@
 #include "control/flow_walk.h"
 #include "control/verbs.h"
 
-static const char *const state_words[] = {
-	[XE_PORT_WAITING] = "waiting", [XE_PORT_ATTACHED] = "attached", [XE_PORT_FAILED] = "failed"};
+static const char *const state_words[] = {[XE_PORT_WAITING] = "waiting",
+					  [XE_PORT_ATTACHED] = "attached",
+					  [XE_PORT_FAILED] = "failed"};
 
 /* ---- ports ---- */
 
@@ -83,9 +84,9 @@ static void set_attached(json_t *o, const struct xe_port *port)
 
 static void set_unattached(json_t *o)
 {
-	static const char *const names[] = {"ifindex",	    "mtu",		"queues", "xdp",
-					    "attach",	    "prog_id",		"zero_copy",
-					    "superpackets", "superpackets_why", "worker"};
+	static const char *const names[] = {
+		"ifindex",   "mtu",          "queues",           "xdp",   "attach", "prog_id",
+		"zero_copy", "superpackets", "superpackets_why", "worker"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		json_object_set_new(o, names[i], json_null());
@@ -95,10 +96,10 @@ json_t *xe_port_json(const struct xe_service *svc, const struct xe_port *port)
 {
 	char why[sizeof(port->why)];
 	enum xe_port_state state = xe_port_state_now(port, why, sizeof(why));
-	json_t *o = json_pack("{ss, ss, ss, ss, so, so}", "name", port->name, "entry", port->entry,
-			      "role", xe_role_words[port->role], "state", state_words[state],
-			      "why", why[0] ? json_string(why) : json_null(), "allow",
-			      allow_json(svc, port));
+	json_t *o =
+		json_pack("{ss, ss, ss, ss, so, so}", "name", port->name, "entry", port->entry,
+			  "role", xe_role_words[port->role], "state", state_words[state], "why",
+			  why[0] ? json_string(why) : json_null(), "allow", allow_json(svc, port));
 
 	if (!o)
 		return NULL;
@@ -197,10 +198,10 @@ static int rules_more(void *arg, struct xe_ctl_request *req)
 		return 1;
 	}
 	for (; l->next < config->rule_cnt && l->next < end; l->next++) {
-		bool known = l->gen == l->svc->rules_gen && l->next < l->flows_cnt;
-		int ret = xe_ctl_part(req,
-				      xe_rule_json(l->svc, &config->rules[l->next], l->next + 1,
-						   known ? (int64_t)l->flows[l->next] : -1));
+		bool known = l->gen == l->svc->steer.conf->rules_gen && l->next < l->flows_cnt;
+		int ret =
+			xe_ctl_part(req, xe_rule_json(l->svc, &config->rules[l->next], l->next + 1,
+						      known ? (int64_t)l->flows[l->next] : -1));
 
 		if (ret < 0)
 			return ret;
@@ -226,7 +227,7 @@ int xe_verb_rule_list(void *ctx, struct xe_ctl_request *req)
 	if (!l)
 		return -ENOMEM;
 	l->svc = svc;
-	l->gen = svc->rules_gen;
+	l->gen = svc->steer.conf->rules_gen;
 	l->flows_cnt = svc->config->rule_cnt;
 	l->flows = calloc(l->flows_cnt + 1ul, sizeof(*l->flows));
 	if (!l->flows) {

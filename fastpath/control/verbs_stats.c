@@ -24,8 +24,11 @@ static const struct reason steer_reasons[XE_R_STEER_CNT] = {XE_REASONS_STEER(REA
 /* By number; 0 is "still alive". */
 static const struct reason worker_reasons[XE_R_WORKER_CNT] = {{"", W_DROP, ""},
 							      XE_REASONS_WORKER(REASON_ROW)};
-static const char *const class_words[] = {
-	[S_PASS] = "pass", [S_DROP] = "drop", [S_TAKE] = "take", [W_DROP] = "drop", [W_PUNT] = "punt"};
+static const char *const class_words[] = {[S_PASS] = "pass",
+					  [S_DROP] = "drop",
+					  [S_TAKE] = "take",
+					  [W_DROP] = "drop",
+					  [W_PUNT] = "punt"};
 
 static uint64_t load(const uint64_t *counter)
 {
@@ -166,10 +169,10 @@ static void append_removed(const struct xe_service *svc, json_t *list)
 	for (int r = 0; r < XE_R_STEER_CNT; r++)
 		any |= gone->reason[r];
 	if (any)
-		json_array_append_new(list, port_json(REMOVED_NAME, gone, svc->gone_xsk_lost,
-						      taken > svc->gone_xsk_lost
-							      ? taken - svc->gone_xsk_lost
-							      : 0));
+		json_array_append_new(
+			list,
+			port_json(REMOVED_NAME, gone, svc->gone_xsk_lost,
+				  taken > svc->gone_xsk_lost ? taken - svc->gone_xsk_lost : 0));
 }
 
 int xe_verb_stats(void *ctx, struct xe_ctl_request *req)

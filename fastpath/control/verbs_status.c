@@ -41,8 +41,7 @@ static void __attribute__((format(printf, 2, 3))) line(json_t *list, const char 
 
 static bool is_stalled(const struct xe_worker *w)
 {
-	return xe_now_coarse_ns() >
-	       __atomic_load_n(w->beat, __ATOMIC_RELAXED) + XE_BEAT_MAX_AGE_NS;
+	return xe_now_coarse_ns() > __atomic_load_n(w->beat, __ATOMIC_RELAXED) + XE_BEAT_MAX_AGE_NS;
 }
 
 static uint64_t session_cnt(const struct xe_worker *w)
@@ -60,15 +59,16 @@ static json_t *workers_json(struct status *st)
 		bool stalled = is_stalled(w);
 
 		if (stalled)
-			line(st->why, "worker %u: it has not moved for a second, its ports are left to "
-				      "the kernel",
+			line(st->why,
+			     "worker %u: it has not moved for a second, its ports are left to "
+			     "the kernel",
 			     i);
-		json_array_append_new(
-			list, json_pack("{si, si, si, ss, ss, ss, sI}", "id", (int)i, "cpu", w->cpu,
-					"node", node > 0 ? node : 0, "state",
-					stalled ? "stalled" : "running", "wait",
-					xe_wait_words[w->wait], "checksum", xe_insum_name(),
-					"flows", (json_int_t)session_cnt(w)));
+		json_array_append_new(list,
+				      json_pack("{si, si, si, ss, ss, ss, sI}", "id", (int)i, "cpu",
+						w->cpu, "node", node > 0 ? node : 0, "state",
+						stalled ? "stalled" : "running", "wait",
+						xe_wait_words[w->wait], "checksum", xe_insum_name(),
+						"flows", (json_int_t)session_cnt(w)));
 	}
 	return list;
 }
@@ -109,10 +109,10 @@ static json_t *safety_net(struct status *st)
 	struct xe_service *svc = st->svc;
 	int present = svc->fallback_why[0] ? -EIO : xe_fallback_present(svc->fallback);
 	const char *state = present > 0 ? "in place" : present ? "failed" : "absent";
-	const char *why = present > 0		? NULL
+	const char *why = present > 0            ? NULL
 			  : svc->fallback_why[0] ? svc->fallback_why
-			  : present		? strerror(-present)
-						: "the table was removed or changed by somebody else";
+			  : present              ? strerror(-present)
+				    : "the table was removed or changed by somebody else";
 
 	if (why)
 		line(st->why, "safety net: %s: %s", state, why);
@@ -190,8 +190,9 @@ static void note_ports(struct status *st)
 		{is_plain, "attached plainly, not by libxdp's dispatcher: no other XDP program can "
 			   "stand beside"},
 		{is_copied, "no zero-copy: the driver, or its mode, has none"},
-		{is_native_veth, "native XDP turns TCP segmentation offload off at the other end of "
-				 "a veth; `xdp: generic` keeps it"},
+		{is_native_veth,
+		 "native XDP turns TCP segmentation offload off at the other end of "
+		 "a veth; `xdp: generic` keeps it"},
 		{is_gso_blind, "segment sizes of superpackets cannot be read (kernel 6.2 and "
 			       "CAP_PERFMON are needed): they take the kernel's path"},
 	};

@@ -34,6 +34,8 @@ struct xe_steer {
 	struct xe_live_bucket *live;
 	uint64_t *beats;
 	struct xe_steer_conf *conf;
+	struct xe_rule_key *rule_keys; /* entries of the rules in force */
+	uint32_t rule_key_cnt;
 	size_t owned_size, live_size;
 };
 
@@ -50,11 +52,11 @@ int xe_steer_set_socket(struct xe_steer *st, uint32_t port, uint32_t queue, int 
 void xe_steer_del_socket(struct xe_steer *st, uint32_t port, uint32_t queue);
 int xe_steer_set_ext(struct xe_steer *st, __be32 addr_be, uint32_t ext);
 void xe_steer_del_ext(struct xe_steer *st, __be32 addr_be);
-/* A rule set: entries of its generation are added, then the generation is switched, then those of the
- * generation before are removed. */
+/* A rule set: its tuples and entries are added beside those in force, then the generation is
+ * switched, then the entries of the one before are removed, which steer remembers. rs->gen must be one
+ * more than conf->rules_gen. On an error the rules in force stay. */
 struct xe_ruleset;
-int xe_steer_set_rules(struct xe_steer *st, const struct xe_ruleset *rs,
-		       const struct xe_ruleset *before);
+int xe_steer_set_rules(struct xe_steer *st, const struct xe_ruleset *rs);
 /* Sum over the CPUs; reset when a port id is given out anew. */
 int xe_steer_counters(const struct xe_steer *st, uint32_t port, struct xe_port_counters *out);
 int xe_steer_reset_counters(struct xe_steer *st, uint32_t port);

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -105,6 +107,7 @@ void xe_steer_close(struct xe_steer *st)
 		munmap(st->beats, whole_pages(1));
 	if (st->conf)
 		munmap(st->conf, whole_pages(1));
+	free(st->rule_keys);
 	steer_bpf__destroy(st->skel);
 	memset(st, 0, sizeof(*st));
 }
@@ -178,27 +181,46 @@ void xe_steer_del_ext(struct xe_steer *st, __be32 addr_be)
 	del(st->skel->maps.ext_addrs, &addr_be);
 }
 
-int xe_steer_set_rules(struct xe_steer *st, const struct xe_ruleset *rs,
-		       const struct xe_ruleset *before)
+/* Programs that read the old generation number may still walk: the kernel runs them under RCU, and this
+ * command is its grace period. */
+static void wait_for_programs(void)
 {
+	if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(10000); /* a system without membarrier: far longer than a walk takes */
+}
+
+static void drop_entries(struct xe_steer *st, const struct xe_rule_key *keys, uint32_t cnt)
+{
+	for (uint32_t i = 0; i < cnt; i++)
+		del(st->skel->maps.rules, &keys[i]);
+}
+
+int xe_steer_set_rules(struct xe_steer *st, const struct xe_ruleset *rs)
+{
+	struct xe_rule_key *keys = calloc(rs->entry_cnt + 1, sizeof(*keys));
 	uint32_t half = rs->gen & 1, done = 0, idx;
-	int err = 0;
+	int err = keys ? 0 : -ENOMEM;
 
 	for (uint32_t i = 0; i < rs->tuple_cnt && !err; i++) {
 		idx = half * XE_MAX_TUPLES + i;
 		err = set(st->skel->maps.tuples, &idx, &rs->tuples[i]);
 	}
-	for (; done < rs->entry_cnt && !err; done++)
-		err = set(st->skel->maps.rules, &rs->entries[done].key, &rs->entries[done].value);
+	for (; done < rs->entry_cnt && !err; done++) {
+		keys[done] = rs->entries[done].key;
+		err = set(st->skel->maps.rules, &keys[done], &rs->entries[done].value);
+	}
 	if (err) {
-		while (done--)
-			del(st->skel->maps.rules, &rs->entries[done].key);
+		drop_entries(st, keys, done);
+		free(keys);
 		return err;
 	}
 	__atomic_store_n(&st->conf->tuple_cnt[half], rs->tuple_cnt, __ATOMIC_RELEASE);
 	__atomic_store_n(&st->conf->rules_gen, rs->gen, __ATOMIC_RELEASE);
-	for (uint32_t i = 0; before && i < before->entry_cnt; i++)
-		del(st->skel->maps.rules, &before->entries[i].key);
+	wait_for_programs();
+	drop_entries(st, st->rule_keys, st->rule_key_cnt);
+	free(st->rule_keys);
+	st->rule_keys = keys;
+	st->rule_key_cnt = rs->entry_cnt;
 	return 0;
 }
 

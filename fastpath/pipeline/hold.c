@@ -3,6 +3,12 @@
  * at when the control thread has answered something, and once a second for those it never will. */
 #include "pipeline/pipeline.h"
 
+/* Read by the control thread at any time. */
+static void set_cnt(struct xe_hold *hold, uint32_t cnt)
+{
+	__atomic_store_n(&hold->cnt, cnt, __ATOMIC_RELAXED);
+}
+
 void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 {
 	struct xe_hold *hold = &lane->hold;
@@ -14,11 +20,12 @@ void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 		xe_packet_drop(lane, p, XE_R_HOLD_FULL);
 		return;
 	}
-	hold->held[hold->cnt++] = (struct xe_held){
+	hold->held[hold->cnt] = (struct xe_held){
 		.packet = *p,
 		.nexthop = nexthop,
 		.since_s = lane->now_s,
 	};
+	set_cnt(hold, hold->cnt + 1);
 	xe_nexthop_ref(&lane->nexthops, nexthop);
 	p->ended = true; /* its frames are now the held copy's */
 	p->frame_cnt = 0;
@@ -57,7 +64,7 @@ static uint32_t collect(struct xe_lane *lane, uint32_t *nexthops)
 			xe_punt(lane, &burst->packets[burst->cnt], XE_R_P_NO_NEIGHBOUR);
 		burst->cnt++;
 	}
-	hold->cnt = kept;
+	set_cnt(hold, kept);
 	return burst->cnt;
 }
 
@@ -99,5 +106,5 @@ void xe_hold_flush(struct xe_lane *lane, uint16_t port)
 		xe_packet_drop(lane, &h->packet, XE_R_PORT_GONE);
 		xe_nexthop_unref(&lane->nexthops, h->nexthop);
 	}
-	hold->cnt = kept;
+	set_cnt(hold, kept);
 }

@@ -80,6 +80,8 @@ struct xe_lane {
 	struct xe_xsk *xsks[XE_LANE_SOCKETS];
 	uint32_t xsk_cnt;
 	uint32_t fill_target; /* frames each socket holds for receiving */
+	uint32_t leaving_fill, leaving_tx; /* frames of sockets that have left xsks and are closed
+					      by the control thread, until they are reclaimed */
 	struct xe_lane_port *ports; /* by port id, XE_MAX_PORTS */
 	struct xe_sessions sessions;
 	struct xe_wheel wheel;

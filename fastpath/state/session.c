@@ -161,7 +161,7 @@ struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 
 		slot_give(t, idx);
 		return NULL;
 	}
-	t->cnt++;
+	__atomic_store_n(&t->cnt, t->cnt + 1, __ATOMIC_RELAXED); /* status reads it */
 	return s;
 }
 
@@ -172,5 +172,5 @@ void xe_session_free(struct xe_sessions *t, struct xe_session *s)
 	index_drop(t, &s->key[XE_DIR_OUT], idx * 2);
 	index_drop(t, &s->key[XE_DIR_BACK], idx * 2 + 1);
 	slot_give(t, idx);
-	t->cnt--;
+	__atomic_store_n(&t->cnt, t->cnt - 1, __ATOMIC_RELAXED);
 }

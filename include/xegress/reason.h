@@ -26,7 +26,9 @@
 	XE_REASON(OTHER_L2, S_PASS, "Ethernet destination is not this host: bridged by the kernel") \
 	XE_REASON(DST_SPECIAL, S_PASS,                                                             \
 		  "broadcast, multicast, link-local, loopback or unspecified destination")         \
-	XE_REASON(DST_LOCAL, S_PASS, "destination is an address of this host")                     \
+	XE_REASON(DST_LOCAL, S_PASS,                                                               \
+		  "the kernel does not forward it: an address of this host, a directed broadcast, " \
+		  "or no route at all")                     \
 	XE_REASON(TTL, S_PASS, "TTL or hop limit is 1 or less: the kernel answers time exceeded")  \
 	XE_REASON(FRAGMENT, S_PASS, "IP fragment: forwarded by the kernel in this version")        \
 	XE_REASON(IPV6, S_PASS, "IPv6: forwarded by the kernel in this version")                   \

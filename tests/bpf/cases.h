@@ -44,6 +44,7 @@
 	CASE(allow_prefixes)                                                                       \
 	CASE(not_forwarded)                                                                        \
 	CASE(egress)                                                                               \
+	CASE(route_by_tos)                                                                         \
 	CASE(forwarding_off)                                                                       \
 	CASE(route_ifindex)                                                                        \
 	CASE(tcp_midflow)                                                                          \

@@ -3,6 +3,7 @@
 #include "cases.h"
 
 #include <bpf/libbpf.h>
+#include <errno.h>
 
 #include "base/clock.h"
 #include "steer.skel.h"
@@ -41,17 +42,16 @@ void sockets_and_queues(void **state)
 void heartbeat(void **state)
 {
 	struct rig *rig = *state;
-	uint64_t now = xe_now_ns();
 	struct frame f;
 
 	frame_udp4(&f, &flow_out, 18);
-	rig->steer.beats[0] = now - XE_BEAT_MAX_AGE_NS - 100 * XE_NS_PER_MS;
+	rig->steer.beats[0] = xe_now_ns() - XE_BEAT_MAX_AGE_NS - 100 * XE_NS_PER_MS;
 	expect(rig, PORT_IN0, &f, XE_R_STALLED, "last beat 1.1 s ago");
 	rig->steer.beats[0] = 0;
 	expect(rig, PORT_IN0, &f, XE_R_STALLED, "never beaten");
-	rig->steer.beats[0] = now - XE_BEAT_MAX_AGE_NS / 2;
+	rig->steer.beats[0] = xe_now_ns() - XE_BEAT_MAX_AGE_NS / 2;
 	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "last beat 0.5 s ago");
-	rig->steer.beats[0] = now + 10 * XE_NS_PER_MS; /* ahead of the coarse clock */
+	rig->steer.beats[0] = xe_now_ns() + 10 * XE_NS_PER_MS; /* ahead of the coarse clock */
 	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "beat of this very moment");
 	/* Each port looks at its own worker. */
 	rig->steer.beats[0] = 0;
@@ -111,11 +111,12 @@ void metadata_room(void **state)
 		expect_run(rig, &run, XE_R_TAKEN, name);
 	}
 	run.meta_len = 36;
-	expect_run(rig, &run, XE_R_NO_METADATA, "more metadata than steer removes");
-	run.meta_len = 252; /* the kernel's limit since 6.5, 32 before */
-	if (rig_run(rig, &run))
+	rig->meta_limited = rig_run(rig, &run) == -EINVAL; /* before kernel 6.5 */
+	if (rig->meta_limited)
 		return;
-	expect_run(rig, &run, XE_R_NO_METADATA, "no room for metadata");
+	expect_run(rig, &run, XE_R_NO_METADATA, "more metadata than steer removes");
+	run.meta_len = 200; /* about as much as TEST_RUN has room for */
+	expect_run(rig, &run, XE_R_NO_METADATA, "hardly any headroom left");
 }
 
 /* Last: a reason that no case has made count is a reason that is not tested. */
@@ -126,6 +127,6 @@ void every_reason_was_seen(void **state)
 	const struct rig *rig = *state;
 
 	for (int r = 0; r < XE_R_STEER_CNT; r++)
-		if (!rig->seen[r])
+		if (!rig->seen[r] && !(r == XE_R_NO_METADATA && rig->meta_limited))
 			fail_msg("no packet was counted as %s", names[r]);
 }

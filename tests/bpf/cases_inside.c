@@ -142,7 +142,15 @@ void egress(void **state)
 	expect(rig, PORT_IN0, &f, XE_R_EGRESS_NOT_PORT, "uplink taken out of the port table");
 	xe_steer_set_ifindex(&rig->steer, rig->ifindex[PORT_UP0], PORT_UP0);
 	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "uplink in the table again");
-	/* `ip rule` by DSCP; the two ECN bits are none of routing's business. */
+}
+
+/* The lookup's key is what the kernel's own forwarding would use. */
+void route_by_tos(void **state)
+{
+	struct rig *rig = *state;
+	struct frame f;
+
+	frame_udp4(&f, &flow_out, 18);
 	frame_ip4(&f)->tos = 0x10;
 	expect(rig, PORT_IN0, &f, XE_R_EGRESS_NOT_PORT, "TOS 0x10, routed elsewhere by policy");
 	frame_ip4(&f)->tos = 0x13;
@@ -151,6 +159,15 @@ void egress(void **state)
 	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "ECN bits only");
 	frame_ip4(&f)->tos = 0x08;
 	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "other TOS");
+	frame_ip4(&f)->tos = 0xb8;
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "DSCP EF");
+	if (net_blackhole_dscp(0xb8 >> 2)) {
+		print_message("route_by_tos: this kernel has no rules by DSCP\n");
+		return;
+	}
+	expect(rig, PORT_IN0, &f, XE_R_NO_ROUTE, "DSCP EF, blackholed by policy");
+	frame_ip4(&f)->tos = 0x18; /* its lower three bits only */
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "another DSCP");
 }
 
 void forwarding_off(void **state)

@@ -67,6 +67,8 @@ void ipv6_runts_and_lies(void **state)
 	frame_add_ext(&f, IPPROTO_DSTOPTS, 16);
 	f.b[f.l4_off - 16 + 1] = 5;
 	expect(rig, PORT_IN0, &f, XE_R_MALFORMED, "extension header longer than the packet");
+	frame_pad(&f, 300);
+	expect(rig, PORT_IN0, &f, XE_R_MALFORMED, "extension header goes on in the padding");
 }
 
 void ipv6_extension_headers(void **state)

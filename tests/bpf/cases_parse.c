@@ -121,7 +121,11 @@ void lying_ipv4_lengths(void **state)
 	for (uint8_t ihl = 0; ihl < 16; ihl++) {
 		frame_udp4(&f, &flow_out, 18);
 		frame_ip4(&f)->ihl = ihl;
-		/* 46 bytes of packet: ten words leave 6 bytes, too few for UDP. */
+		/* A longer header is a true one, too: the L4 header is then what was payload. 46
+		 * bytes of packet: ten words leave 6 bytes, too few for UDP. */
+		f.l4_off = ETH_HLEN + ihl * 4u;
+		f.tuple.sport_be = frame_udp(&f)->source;
+		f.tuple.dport_be = frame_udp(&f)->dest;
 		snprintf(name, sizeof(name), "header of %u words", ihl);
 		expect(rig, PORT_IN0, &f, ihl < 5 || ihl > 9 ? XE_R_MALFORMED : XE_R_TAKEN, name);
 	}
@@ -319,4 +323,7 @@ void multi_buffer(void **state)
 		return;
 	}
 	expect_run(rig, &run, XE_R_TAKEN, "payload in frags only");
+	/* steer reads headers before the first frag only; what it cannot read it never takes. */
+	while (--run.linear_len >= ETH_HLEN)
+		expect_run(rig, &run, XE_R_MALFORMED, "headers go on in a frag");
 }

@@ -163,10 +163,7 @@ void first_match(void **state)
 void generations(void **state)
 {
 	struct rig *rig = *state;
-	struct xe_ruleset *old, *fresh;
-	struct xe_rule rule;
 	struct frame f;
-	char err[128];
 
 	udp_to(&f, "198.18.0.1", 53);
 	for (int i = 0; i < 5; i++) {
@@ -175,23 +172,13 @@ void generations(void **state)
 		rig_rules(rig, "kernel from 10.1.0.0/16");
 		expect(rig, PORT_IN0, &f, XE_R_KERNEL_RULE, "even and odd generations in turn");
 	}
-	/* The entries of the set before are still there; the old set has more tuples. */
+	/* A generation of the other parity with more tuples leaves nothing behind that would match. */
 	rig_rules(rig, "drop from 10.1.0.5/32", "drop from 10.1.0.0/24", "drop from 10.1.0.0/16");
-	old = rig->rules;
-	assert_int_equal(xe_rule_parse("kernel from 10.1.0.0/16", &rule, err, sizeof(err)), 0);
-	assert_int_equal(xe_ruleset_compile(&rule, 1, ++rig->gen, rig_port_ids, NULL, &fresh, err,
-					    sizeof(err)),
-			 0);
-	assert_int_equal(xe_steer_set_rules(&rig->steer, fresh, NULL), 0);
-	expect(rig, PORT_IN0, &f, XE_R_KERNEL_RULE, "old set still in the maps");
-	rig->steer.conf->rules_gen = old->gen;
-	expect(rig, PORT_IN0, &f, XE_R_DROP_RULE, "switched back by one store");
-	rig->steer.conf->rules_gen = fresh->gen;
-	/* Leaves nothing of `old`: a generation of its parity, made empty, must match nothing. */
-	rig_set_compiled(rig, fresh);
-	rig->steer.conf->rules_gen = fresh->gen - 1;
-	expect(rig, PORT_IN0, &f, XE_R_NO_RULE, "old entries are gone");
-	rig->steer.conf->rules_gen = fresh->gen;
+	rig_rules(rig, "kernel from 10.1.0.0/16");
+	expect(rig, PORT_IN0, &f, XE_R_KERNEL_RULE, "the set in force");
+	rig->steer.conf->rules_gen--;
+	expect(rig, PORT_IN0, &f, XE_R_NO_RULE, "entries of the set before are gone");
+	rig->steer.conf->rules_gen++;
 }
 
 void many_tuples(void **state)
@@ -239,7 +226,7 @@ static void random_rule(char *text, size_t size)
 					    "10.0.0.0/8"};
 	static const char *const tos[] = {"0.0.0.0/0", "198.18.0.0/15", "198.18.0.1/32",
 					  "203.0.113.0/24", "10.1.1.0/24"};
-	static const char *const l4_ports[] = {"", ":53", ":50-60", ":0-53", ":54-65535", ":1000"};
+	static const char *const l4_ports[] = {"", ":53", ":50-60", ":1-53", ":54-65535", ":1000"};
 	static const char *const ins[] = {"", " in in0", " in in1", " in in*"};
 	static const char *const outs[] = {"", " out up0", " out up1", " out up*"};
 
@@ -343,7 +330,7 @@ void ten_thousand_rules(void **state)
 	print_message("one run, a match in the last rule: %u ns of 10 rules, %u ns of %u rules "
 		      "(%u tuples)\n",
 		      few_ns, run_time_ns(rig, &f), rig->rules->entry_cnt, rig->rules->tuple_cnt);
-	udp_to(&f, "11.0.9.0", 53);
+	udp_to(&f, "11.0.10.0", 53);
 	expect(rig, PORT_IN0, &f, XE_R_DROP_RULE, "one in the middle");
 	free(texts);
 	free(list);

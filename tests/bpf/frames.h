@@ -22,6 +22,7 @@
 #define FRAME_SIZE 9216
 
 struct frame {
+	uint8_t align[2]; /* as NET_IP_ALIGN: what follows the Ethernet header is aligned to 4 */
 	uint8_t b[FRAME_SIZE];
 	uint32_t len;
 	uint32_t l4_off;        /* bytes from the Ethernet header */

@@ -37,6 +37,7 @@ struct rig {
 	struct xe_xsk xsk;
 	struct xe_ruleset *rules;
 	uint32_t gen;
+	bool meta_limited; /* the kernel lets no more metadata be there than steer removes */
 	uint64_t seen[XE_R_STEER_CNT]; /* expectations met so far, by reason */
 };
 

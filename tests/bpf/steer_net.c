@@ -2,8 +2,16 @@
 #include "steer_net.h"
 
 #include <errno.h>
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+/* linux/fib_rules.h of kernel 6.12. */
+#define XE_FRA_DSCP 25
 
 const char *const port_names[PORT_CNT] = {"in0", "in1", "up0", "up1"};
 
@@ -60,6 +68,51 @@ int net_sysctl(const char *path, const char *value)
 		return -errno;
 	err = fputs(value, f) < 0;
 	return fclose(f) || err ? -EIO : 0;
+}
+
+static int kernel_is_before(int major, int minor)
+{
+	struct utsname u;
+	int a = 0, b = 0;
+
+	if (uname(&u) || sscanf(u.release, "%d.%d", &a, &b) != 2)
+		return 1;
+	return a < major || (a == major && b < minor);
+}
+
+int net_blackhole_dscp(unsigned char dscp)
+{
+	struct {
+		struct nlmsghdr nh;
+		struct fib_rule_hdr rule;
+		struct nlattr attr;
+		unsigned char dscp[4]; /* and padding */
+	} req = {
+		.nh = {.nlmsg_len = sizeof(req),
+		       .nlmsg_type = RTM_NEWRULE,
+		       .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL},
+		.rule = {.family = AF_INET, .action = FR_ACT_BLACKHOLE},
+		.attr = {.nla_len = sizeof(req.attr) + 1, .nla_type = XE_FRA_DSCP},
+		.dscp = {dscp},
+	};
+	struct {
+		struct nlmsghdr nh;
+		struct nlmsgerr err;
+		char rest[256];
+	} ack = {};
+	int fd, err = 0;
+
+	if (kernel_is_before(6, 12))
+		return -ENOTSUP;
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0)
+		return -errno;
+	if (send(fd, &req, sizeof(req), 0) < 0 || recv(fd, &ack, sizeof(ack), 0) < 0)
+		err = -errno;
+	else
+		err = ack.err.error;
+	close(fd);
+	return err;
 }
 
 static int net_up(void)

@@ -21,6 +21,9 @@ extern const char *const port_names[PORT_CNT];
 int net_open(void);
 /* One line for `ip -batch`, e.g. "route add ...". 0, or -EIO. */
 int net_ip(const char *line);
+/* `ip rule add dscp N blackhole`, for which Debian 12's iproute2 is too old. 0 or -errno; -ENOTSUP
+ * below kernel 6.12, which would ignore the DSCP and send everything into the black hole. */
+int net_blackhole_dscp(unsigned char dscp);
 /* Write /proc/sys/net/PATH in the namespace. */
 int net_sysctl(const char *path, const char *value);
 

@@ -47,7 +47,7 @@ def kinds(a):
     # Destinations and headers that are the kernel's.
     yield "ttl_1", out(ip(ttl=1), udp, load)
     yield "fragment_first", out(ip(flags="MF", id=77), udp, load)
-    yield "fragment_later", out(ip(frag=5, id=78), load)
+    yield "fragment_later", out(ip(frag=5, id=78, proto=17), load)
     yield "multicast", out(ip(dst="224.0.0.251"), udp, load, dst="01:00:5e:00:00:fb")
     yield "multicast_unicast_mac", out(ip(dst="239.1.2.3"), udp, load)
     yield "broadcast", out(ip(dst="255.255.255.255"), udp, load, dst="ff:ff:ff:ff:ff:ff")

@@ -88,8 +88,8 @@ static void add_rule(const char *text)
 
 static void add_nat(const char *proto, const char *text)
 {
-	struct xe_fallback_range *range = !strcmp(proto, "tcp") ? &nat_tcp[conf.nat_tcp_cnt++]
-								: &nat_udp[conf.nat_udp_cnt++];
+	struct xe_fallback_range *range =
+		!strcmp(proto, "tcp") ? &nat_tcp[conf.nat_tcp_cnt++] : &nat_udp[conf.nat_udp_cnt++];
 
 	if (sscanf(text, "%hu-%hu", &range->min, &range->max) != 2)
 		die("expected nat tcp|udp A-B");

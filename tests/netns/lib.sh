@@ -141,7 +141,7 @@ running() { kill -0 "${PIDS[$1]:-0}" 2>/dev/null && [ -n "${PIDS[$1]:-}" ]; }
 # ---- small readers
 
 json() { # FILE-OR-TEXT EXPRESSION: a Python expression over the JSON value j
-	"$PY" - "$1" "$2" <<-'EOP'
+	"$PY" - "$1" "$2" 2>/dev/null <<-'EOP'
 	import json, os, sys
 	text = open(sys.argv[1]).read() if os.path.isfile(sys.argv[1]) else sys.argv[1]
 	text = text.strip()
@@ -183,7 +183,7 @@ on() { # NS COMMAND...
 cleanup() {
 	local rc=$? name pid
 
-	trap '' INT TERM HUP
+	trap '' INT TERM HUP PIPE
 	for name in "${!PIDS[@]}"; do
 		kill "${PIDS[$name]}" 2>/dev/null
 	done
@@ -243,6 +243,7 @@ T=$(mktemp -d "/tmp/$ID.XXXXXX")
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+trap 'exit 141' PIPE
 
 UDP_ECHO=$(tool udp_echo) && UDP_SEND=$(tool udp_send) && TCP_MANY=$(tool tcp_many) ||
 	die "the generators of tests/tools do not build"

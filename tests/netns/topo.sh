@@ -27,17 +27,19 @@ topo_ns() { # NS...: quiet namespaces: IPv6 off, so that nothing talks unless a 
 
 # A container N (1 or 2): veth pair, address, default route. The variant decides what the host end
 # is: a routed /32 as Calico makes it, or a member of a bridge with the /24, as Docker does.
-topo_container() { # NS ADDRESS
-	must ip link add "veth$1" netns "$ID-h" type veth peer name eth0 netns "$ID-$1"
-	must on h ip link set "veth$1" up
+topo_container() { # NS ADDRESS [INTERFACE OF THE HOST]
+	local dev=${3:-veth$1}
+
+	must ip link add "$dev" netns "$ID-h" type veth peer name eth0 netns "$ID-$1"
+	must on h ip link set "$dev" up
 	must on "$1" ip link set eth0 up
 	if [ "$VARIANT" = bridge ]; then
-		must on h ip link set "veth$1" master br0
+		must on h ip link set "$dev" master br0
 		must on "$1" ip addr add "$2/24" dev eth0
 		must on "$1" ip route add default via 10.1.0.1
 	else
-		must on h ip addr add 10.1.0.1/32 dev "veth$1"
-		must on h ip route add "$2/32" dev "veth$1"
+		must on h ip addr add 10.1.0.1/32 dev "$dev"
+		must on h ip route add "$2/32" dev "$dev"
 		must on "$1" ip addr add "$2/32" dev eth0
 		must on "$1" ip route add 10.1.0.1/32 dev eth0
 		must on "$1" ip route add default via 10.1.0.1

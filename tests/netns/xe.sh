@@ -120,6 +120,9 @@ xe_left_as_found() {
 }
 
 xe_end() {
+	if [ $XE_UP = 1 ] && [ $FAILED -gt 0 ]; then # for whoever reads the log of a failure
+		xe_ctl drops | sed 's/^/# /'
+	fi
 	if [ "$XE_KERNEL" = 1 ]; then
 		skip "clean stop" "kernel stand-in"
 	elif [ $XE_UP = 1 ]; then
@@ -156,7 +159,10 @@ xe_conserve() {
 }
 
 # Between these two the kernel forwards nothing; the stand-in has to fail the same question.
-carried_begin() { FORW=$(snmp h Ip ForwDatagrams); }
+carried_begin() {
+	[ "$XE_KERNEL" = 1 ] || xe_drops carried
+	FORW=$(snmp h Ip ForwDatagrams)
+}
 
 carried_end() { # NAME [HOW MANY MAY]
 	local n=$(($(snmp h Ip ForwDatagrams) - FORW))
@@ -165,6 +171,10 @@ carried_end() { # NAME [HOW MANY MAY]
 		between "$1: the kernel forwarded it" $n 1 2000000000
 	else
 		between "$1: the kernel forwarded nothing" $n 0 "${2:-0}"
+		if [ $n -gt "${2:-0}" ]; then # why did steer leave it to the kernel?
+			xe_drops now
+			echo "# counted meanwhile: $(xe_moved carried now)"
+		fi
 	fi
 }
 

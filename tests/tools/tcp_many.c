@@ -30,7 +30,7 @@
 
 #include "pattern.h"
 
-#define PIECE (64 << 10) /* bytes of one send or recv: small enough for L2, large for GSO */
+#define PIECE      (64 << 10) /* bytes of one send or recv: small enough for L2, large for GSO */
 #define HEAD_MAGIC 0x584554435030314full
 
 struct head {
@@ -212,8 +212,8 @@ static int pull_head(struct conn *c)
 static int pull_trailer(struct conn *c)
 {
 	size_t n = 0;
-	int ret = pull(c, (uint8_t *)&c->trailer + c->lead_off, sizeof(c->trailer) - c->lead_off,
-		       &n);
+	int ret =
+		pull(c, (uint8_t *)&c->trailer + c->lead_off, sizeof(c->trailer) - c->lead_off, &n);
 
 	c->lead_off += (uint32_t)n;
 	if (ret || c->lead_off < sizeof(c->trailer))
@@ -293,7 +293,8 @@ static void serve_conn(struct conn *c)
 
 static int address(char **argv, struct sockaddr_in *sa)
 {
-	*sa = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1]))};
+	*sa = (struct sockaddr_in){.sin_family = AF_INET,
+				   .sin_port = htons((uint16_t)atoi(argv[1]))};
 	if (inet_pton(AF_INET, argv[0], &sa->sin_addr) == 1)
 		return 0;
 	fprintf(stderr, "tcp_many: expected an IPv4 address, got `%s`\n", argv[0]);
@@ -483,14 +484,29 @@ static int parse(int argc, char **argv)
 		uint64_t value = optarg ? strtoull(optarg, NULL, 10) : 0;
 
 		switch (c) {
-		case 'c': opt.conns = (uint32_t)value; break;
-		case 'u': opt.up_len = value; break;
-		case 'd': opt.down_len = value; break;
-		case 't': opt.seconds = (uint32_t)value; break;
-		case 'g': opt.gap_ms = (uint32_t)value; break;
-		case 'i': opt.idle_s = (uint32_t)value; break;
-		case 'v': opt.verbose = 1; break;
-		default: return -1;
+		case 'c':
+			opt.conns = (uint32_t)value;
+			break;
+		case 'u':
+			opt.up_len = value;
+			break;
+		case 'd':
+			opt.down_len = value;
+			break;
+		case 't':
+			opt.seconds = (uint32_t)value;
+			break;
+		case 'g':
+			opt.gap_ms = (uint32_t)value;
+			break;
+		case 'i':
+			opt.idle_s = (uint32_t)value;
+			break;
+		case 'v':
+			opt.verbose = 1;
+			break;
+		default:
+			return -1;
 		}
 	}
 	return argc - optind == 2 ? 0 : -1;
@@ -502,9 +518,10 @@ int main(int argc, char **argv)
 	int ret;
 
 	if (parse(argc, argv) < 0) {
-		fprintf(stderr, "usage: tcp_many server [-v] ADDR PORT\n"
-				"       tcp_many client [-c COUNT] [-u BYTES] [-d BYTES] [-t SECONDS] "
-				"[-g MS] [-i SECONDS] ADDR PORT\n");
+		fprintf(stderr,
+			"usage: tcp_many server [-v] ADDR PORT\n"
+			"       tcp_many client [-c COUNT] [-u BYTES] [-d BYTES] [-t SECONDS] "
+			"[-g MS] [-i SECONDS] ADDR PORT\n");
 		return 2;
 	}
 	if (allow_descriptors(opt.conns) < 0) {

@@ -20,7 +20,7 @@
 
 #include "pattern.h"
 
-#define BATCH	  64	/* datagrams a recvmmsg: one syscall a batch keeps a core's worth of load */
+#define BATCH     64    /* datagrams a recvmmsg: one syscall a batch keeps a core's worth of load */
 #define DGRAM_MAX 65536 /* the largest UDP datagram and one more, so that none is cut */
 #define PEERS_MAX 65536 /* open-addressed set; clients beyond it are echoed, but printed again */
 
@@ -147,9 +147,12 @@ static void serve(int fd)
 		for (int i = 0; i < BATCH; i++) {
 			iov[i] = (struct iovec){buffers[i], DGRAM_MAX};
 			msgs[i].msg_hdr = (struct msghdr){
-				.msg_name = &from[i], .msg_namelen = sizeof(from[i]),
-				.msg_iov = &iov[i], .msg_iovlen = 1,
-				.msg_control = control[i], .msg_controllen = sizeof(control[i]),
+				.msg_name = &from[i],
+				.msg_namelen = sizeof(from[i]),
+				.msg_iov = &iov[i],
+				.msg_iovlen = 1,
+				.msg_control = control[i],
+				.msg_controllen = sizeof(control[i]),
 			};
 		}
 		n = recvmmsg(fd, msgs, BATCH, MSG_WAITFORONE, NULL);

@@ -26,9 +26,10 @@
 #include "pattern.h"
 
 #define DGRAM_MAX 65536
-#define SEQ_MAX	  (1u << 24) /* bits of the seen set: 2 MiB, 16 M datagrams are minutes of load */
-#define LATE_NS	  2000000ull /* on a busy machine this process sleeps through whole periods; what is
-				later than this is not made up for, or a burst would overrun queues */
+#define SEQ_MAX   (1u << 24) /* bits of the seen set: 2 MiB, 16 M datagrams are minutes of load */
+#define LATE_NS                                                                                    \
+	2000000ull /* on a busy machine this process sleeps through whole periods; what is         \
+		      later than this is not made up for, or a burst would overrun queues */
 
 static struct {
 	uint32_t size_min, size_max, count, seconds, rate, wait_ms, l4_port, may_lose;
@@ -161,8 +162,8 @@ static void run(int fd)
 
 static int report(void)
 {
-	uint64_t lost = opt.one_way || count.received > count.sent ? 0
-								   : count.sent - count.received;
+	uint64_t lost =
+		opt.one_way || count.received > count.sent ? 0 : count.sent - count.received;
 
 	printf("{\"sent\": %lu, \"received\": %lu, \"lost\": %lu, \"duplicate\": %lu, "
 	       "\"reordered\": %lu, \"corrupt\": %lu, \"errors\": %lu, \"max_gap_ms\": %lu}\n",
@@ -207,15 +208,32 @@ static int parse(int argc, char **argv)
 			if (strchr(optarg, '-'))
 				opt.size_max = (uint32_t)atoi(strchr(optarg, '-') + 1);
 			break;
-		case 'n': opt.count = value; break;
-		case 't': opt.seconds = value; break;
-		case 'r': opt.rate = value ? value : 1; break;
-		case 'w': opt.wait_ms = value; break;
-		case 'p': opt.l4_port = value; break;
-		case 'l': opt.may_lose = value; break;
-		case 'z': opt.zero_checksum = 1; break;
-		case 'o': opt.one_way = 1; break;
-		default: return -1;
+		case 'n':
+			opt.count = value;
+			break;
+		case 't':
+			opt.seconds = value;
+			break;
+		case 'r':
+			opt.rate = value ? value : 1;
+			break;
+		case 'w':
+			opt.wait_ms = value;
+			break;
+		case 'p':
+			opt.l4_port = value;
+			break;
+		case 'l':
+			opt.may_lose = value;
+			break;
+		case 'z':
+			opt.zero_checksum = 1;
+			break;
+		case 'o':
+			opt.one_way = 1;
+			break;
+		default:
+			return -1;
 		}
 	}
 	if (opt.size_max < opt.size_min || opt.size_max > 65507)

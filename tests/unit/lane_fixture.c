@@ -18,7 +18,7 @@
 /* Frames a fake socket holds for receiving: two bursts of small packets, or 14 superpackets. */
 #define FILL 256u
 
-static const char *const ext_addrs[LF_EXT_CNT] = {"192.0.2.1",	"192.0.2.2",  "192.0.2.10",
+static const char *const ext_addrs[LF_EXT_CNT] = {"192.0.2.1",  "192.0.2.2",  "192.0.2.10",
 						  "192.0.2.11", "192.0.2.12", "192.0.2.13"};
 static uint32_t ext_list[LF_EXT_CNT] = {0, 1, 2, 3, 4, 5};
 
@@ -474,8 +474,7 @@ void lf_expect_punted(struct lf *f, const struct lf_spec *spec)
 	assert_int_equal(got.len, sizeof(vnet) + want.len - 14);
 	memcpy(&vnet, got.b, sizeof(vnet));
 	assert_memory_equal(got.b + sizeof(vnet), want.b + 14, want.len - 14);
-	assert_int_equal(vnet.flags,
-			 s.csum == LF_CSUM_PARTIAL ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0);
+	assert_int_equal(vnet.flags, s.csum == LF_CSUM_PARTIAL ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0);
 	assert_int_equal(vnet.gso_size, s.gso_size);
 	if (s.csum != LF_CSUM_PARTIAL)
 		return;

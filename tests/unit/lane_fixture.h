@@ -13,8 +13,8 @@
  * to_kernel + held). There is no AF_PACKET socket: what leaves by one is refused (XE_R_TX_REFUSED).
  *
  * Ports: LF_INSIDE 10.1.0.0/16, LF_INSIDE2 10.2.0.0/16, LF_UPLINK and LF_UPLINK2. Routes: those
- * prefixes, 203.0.113.0/24 by LF_UPLINK2, all else by LF_UPLINK. Ext addresses: 192.0.2.1 (LF_UPLINK
- * masquerade), 192.0.2.2 (LF_UPLINK2 masquerade), 192.0.2.10 to .13 for `source`.
+ * prefixes, 203.0.113.0/24 by LF_UPLINK2, all else by LF_UPLINK. Ext addresses: 192.0.2.1
+ * (LF_UPLINK masquerade), 192.0.2.2 (LF_UPLINK2 masquerade), 192.0.2.10 to .13 for `source`.
  */
 #ifndef XE_TEST_LANE_FIXTURE_H
 #define XE_TEST_LANE_FIXTURE_H
@@ -25,9 +25,9 @@
 enum { LF_INSIDE = 1, LF_INSIDE2, LF_UPLINK, LF_UPLINK2, LF_PORT_END };
 
 #define LF_EXT_CNT 6
-#define LF_RING	   1024u /* descriptors; more than any test has under way */
+#define LF_RING    1024u /* descriptors; more than any test has under way */
 #define LF_FRAMES  4096u
-#define LF_SENT	   256u
+#define LF_SENT    256u
 
 struct lf_sent {
 	uint16_t port;
@@ -50,9 +50,9 @@ struct lf {
 	struct xe_live_bucket *live;
 	struct xe_ruleset *rules;
 	struct xe_nat_range *ranges;
-	int punt_fd; /* one datagram a punted packet: virtio-net header and IP packet */
+	int punt_fd;           /* one datagram a punted packet: virtio-net header and IP packet */
 	uint8_t nexthop_state; /* what lf_answer() answers; XE_NH_READY at start */
-	uint32_t mtu;	       /* of the routes it answers, 1500 at start */
+	uint32_t mtu;          /* of the routes it answers, 1500 at start */
 	uint32_t requests[3];  /* seen, by enum xe_nh_op */
 	struct lf_sent sent[LF_SENT];
 	uint32_t sent_cnt; /* since lf_poll() began */
@@ -81,8 +81,8 @@ void lf_check_conservation(struct lf *f);
 uint64_t lf_drops(const struct lf *f);
 uint64_t lf_punts(const struct lf *f);
 
-/* Fails the test unless the packet, taken apart by code of its own, is this one: addresses, L4 ports,
- * TTL, header and L4 checksum, the payload that lf_build() made, no byte more. */
+/* Fails the test unless the packet, taken apart by code of its own, is this one: addresses, L4
+ * ports, TTL, header and L4 checksum, the payload that lf_build() made, no byte more. */
 void lf_expect(const struct lf_sent *sent, const struct lf_spec *spec, uint16_t out_port);
 /* The same for the next packet on punt_fd: what came in, behind a virtio-net header, without its
  * Ethernet header. */

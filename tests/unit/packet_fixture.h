@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* packet_fixture.h - packets to put into a lane, built byte by byte without any of its code, and the
- * checks of their checksums. */
+/* packet_fixture.h - packets to put into a lane, built byte by byte without any of its code, and
+ * the checks of their checksums. */
 #ifndef XE_TEST_PACKET_FIXTURE_H
 #define XE_TEST_PACKET_FIXTURE_H
 
@@ -20,7 +20,7 @@ struct lf_spec {
 	uint8_t ttl; /* 0: 64 */
 	uint32_t payload_len;
 	uint32_t ip_options_len, tcp_options_len; /* multiples of 4 */
-	uint32_t padding;			  /* bytes behind the IP packet */
+	uint32_t padding;                         /* bytes behind the IP packet */
 	enum lf_csum csum;
 	uint32_t first_len, frame_len; /* bytes of the first and of the other frames, 0: full */
 	uint16_t gso_size;

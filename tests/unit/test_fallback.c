@@ -246,7 +246,7 @@ static void test_golden(void **state)
 	add_port(&s, "eth0", XE_ROLE_UPLINK);
 	add_rule(&s, "masquerade from 10.1.0.0/16 out eth0");
 	listen_on(s.listen_tcp, 8080);
-	listen_on(s.listen_tcp, 22);	/* below the range */
+	listen_on(s.listen_tcp, 22);    /* below the range */
 	listen_on(s.listen_udp, 32768); /* above it */
 	text = text_of(&s);
 	assert_string_equal(text, golden);
@@ -482,9 +482,17 @@ static void test_rule_ranges(void **state)
 
 static void test_table_names(void **state)
 {
-	static const char *const bad[] = {"", "1x", "a b", "a;b", "a\"b", "x{", "a-b", "\xc3\xa9",
-					  "a\n", "x1234567890123456789012345678901234567890"
-						 "123456789012345678901234567890"};
+	static const char *const bad[] = {"",
+					  "1x",
+					  "a b",
+					  "a;b",
+					  "a\"b",
+					  "x{",
+					  "a-b",
+					  "\xc3\xa9",
+					  "a\n",
+					  "x1234567890123456789012345678901234567890"
+					  "123456789012345678901234567890"};
 	struct setup s;
 	char err[256], *text;
 
@@ -504,12 +512,23 @@ static void test_table_names(void **state)
 static const struct {
 	const char *name, *quoted; /* NULL: refused */
 } names[] = {
-	{"eth0", "\"eth0\""},	    {"eth0.100", "\"eth0.100\""}, {"veth*", "\"veth\\*\""},
-	{"*", "\"\\*\""},	    {"a*b", "\"a*b\""},		  {"a**", "\"a*\\*\""},
-	{"$(reboot)", "\"$(reboot)\""}, {"};drop", "\"};drop\""},	  {"#x", "\"#x\""},
-	{"\xc3\xa9", "\"\xc3\xa9\""}, {"x\"}", NULL},		  {"a\\", NULL},
-	{"a\\*", NULL},		    {"a b", NULL},		  {"a\n", NULL},
-	{"", NULL},		    {"a/b", NULL},
+	{"eth0", "\"eth0\""},
+	{"eth0.100", "\"eth0.100\""},
+	{"veth*", "\"veth\\*\""},
+	{"*", "\"\\*\""},
+	{"a*b", "\"a*b\""},
+	{"a**", "\"a*\\*\""},
+	{"$(reboot)", "\"$(reboot)\""},
+	{"};drop", "\"};drop\""},
+	{"#x", "\"#x\""},
+	{"\xc3\xa9", "\"\xc3\xa9\""},
+	{"x\"}", NULL},
+	{"a\\", NULL},
+	{"a\\*", NULL},
+	{"a b", NULL},
+	{"a\n", NULL},
+	{"", NULL},
+	{"a/b", NULL},
 };
 
 static void test_interface_names(void **state)
@@ -641,8 +660,8 @@ static void check_inside(const struct setup *s, const char *text)
 			assert_true(i == k || got[i].len > got[k].len ||
 				    !xe_prefix_covers(&got[i], &got[k].addr));
 	for (int i = 0; i < 200; i++) {
-		struct xe_addr addr = xe_addr_v4(
-			htonl(10u << 24 | below(4) << 16 | below(4) << 14 | below(6)));
+		struct xe_addr addr =
+			xe_addr_v4(htonl(10u << 24 | below(4) << 16 | below(4) << 14 | below(6)));
 		bool in = false;
 
 		for (uint32_t k = 0; k < cnt; k++)
@@ -775,18 +794,12 @@ static void test_kernel_takes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden),
-		cmocka_unit_test(test_lines),
-		cmocka_unit_test(test_order),
-		cmocka_unit_test(test_ipv6),
-		cmocka_unit_test(test_ipv6_part),
-		cmocka_unit_test(test_gaps),
-		cmocka_unit_test(test_rule_ranges),
-		cmocka_unit_test(test_table_names),
-		cmocka_unit_test(test_interface_names),
-		cmocka_unit_test(test_random_text),
-		cmocka_unit_test(test_random_kernel),
-		cmocka_unit_test(test_kernel_takes),
+		cmocka_unit_test(test_golden),          cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_order),           cmocka_unit_test(test_ipv6),
+		cmocka_unit_test(test_ipv6_part),       cmocka_unit_test(test_gaps),
+		cmocka_unit_test(test_rule_ranges),     cmocka_unit_test(test_table_names),
+		cmocka_unit_test(test_interface_names), cmocka_unit_test(test_random_text),
+		cmocka_unit_test(test_random_kernel),   cmocka_unit_test(test_kernel_takes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

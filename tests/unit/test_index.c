@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_index.c - the hash index against a plain array, with hashes that make long runs, runs over the
- * end of the table, and equal hashes. */
+/* test_index.c - the hash index against a plain array, with hashes that make long runs, runs over
+ * the end of the table, and equal hashes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include "state/index.h"
 
 #define CAPACITY 512u
-#define OPS	 300000
+#define OPS      300000
 
 struct entries {
 	uint32_t key[CAPACITY], hash[CAPACITY];
@@ -62,7 +62,7 @@ static void check_all(const struct xe_index *x, const struct entries *e, int kin
 static void run(int kind, int ops)
 {
 	static struct entries e;
-	struct xe_index x;
+	struct xe_index x = {};
 
 	memset(&e, 0, sizeof(e));
 	assert_int_equal(xe_index_open(&x, CAPACITY), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_live.c - the tags of live sessions: whatever comes and goes, each session that is there has its
- * tag where steer looks for it, and those that are gone leave none behind.
+ * test_live.c - the tags of live sessions: whatever comes and goes, each session that is there has
+ * its tag where steer looks for it, and those that are gone leave none behind.
  */
 #include <setjmp.h>
 #include <stdarg.h>

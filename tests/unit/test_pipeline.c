@@ -45,8 +45,8 @@ static int teardown(void **state)
 }
 
 /* What the peer answers to a packet that it got, and what the container is to see of it. */
-static void check_reply(struct lf *f, const struct lf_spec *out, uint16_t out_port, uint16_t ext_port,
-			const char *ext, enum lf_csum csum)
+static void check_reply(struct lf *f, const struct lf_spec *out, uint16_t out_port,
+			uint16_t ext_port, const char *ext, enum lf_csum csum)
 {
 	struct lf_spec reply = *out, seen;
 
@@ -74,52 +74,111 @@ struct nat_case {
 };
 
 #define FROM(host, port) .src = "10.1." host, .sport = port
-#define TO(host, port)	 .dst = host, .dport = port
+#define TO(host, port)   .dst = host, .dport = port
 
 static const struct nat_case nat_cases[] = {
-	{"UDP keeps its L4 port", {FROM("0.2", 5353), TO("198.51.100.9", 7), .payload_len = 100},
-	 "192.0.2.1", LF_UPLINK, 5353},
+	{"UDP keeps its L4 port",
+	 {FROM("0.2", 5353), TO("198.51.100.9", 7), .payload_len = 100},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 5353},
 	{"UDP with an L4 port outside the range",
-	 {FROM("0.2", 45000), TO("198.51.100.9", 7), .payload_len = 100}, "192.0.2.1", LF_UPLINK, 0},
-	{"UDP without payload", {FROM("0.2", 5001), TO("198.51.100.9", 7)}, "192.0.2.1", LF_UPLINK,
+	 {FROM("0.2", 45000), TO("198.51.100.9", 7), .payload_len = 100},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 0},
+	{"UDP without payload",
+	 {FROM("0.2", 5001), TO("198.51.100.9", 7)},
+	 "192.0.2.1",
+	 LF_UPLINK,
 	 5001},
-	{"UDP, one byte", {FROM("0.2", 5002), TO("198.51.100.9", 7), .payload_len = 1}, "192.0.2.1",
-	 LF_UPLINK, 5002},
+	{"UDP, one byte",
+	 {FROM("0.2", 5002), TO("198.51.100.9", 7), .payload_len = 1},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 5002},
 	{"other uplink, other address",
-	 {FROM("0.2", 5003), TO("203.0.113.5", 53), .payload_len = 40}, "192.0.2.2", LF_UPLINK2,
+	 {FROM("0.2", 5003), TO("203.0.113.5", 53), .payload_len = 40},
+	 "192.0.2.2",
+	 LF_UPLINK2,
 	 5003},
 	{"TCP SYN with options",
 	 {FROM("0.3", 6000), TO("198.51.100.9", 443), .proto = TCP, .tcp_flags = SYN,
-	  .tcp_options_len = 20}, "192.0.2.1", LF_UPLINK, 6000},
+	  .tcp_options_len = 20},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 6000},
 	{"TCP SYN with data, odd",
 	 {FROM("0.3", 6001), TO("198.51.100.9", 443), .proto = TCP, .tcp_flags = SYN,
-	  .payload_len = 333}, "192.0.2.1", LF_UPLINK, 6001},
+	  .payload_len = 333},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 6001},
 	{"TCP, all options that fit",
 	 {FROM("0.3", 6002), TO("198.51.100.9", 443), .proto = TCP, .tcp_flags = SYN,
-	  .tcp_options_len = 40, .ip_options_len = 40}, "192.0.2.1", LF_UPLINK, 6002},
-	{"IP options", {FROM("0.2", 5004), TO("198.51.100.9", 7), .ip_options_len = 8,
-	  .payload_len = 77}, "192.0.2.1", LF_UPLINK, 5004},
-	{"padding to 60 bytes", {FROM("0.2", 5005), TO("198.51.100.9", 7), .payload_len = 2,
-	  .padding = 16}, "192.0.2.1", LF_UPLINK, 5005},
-	{"padding of an odd packet", {FROM("0.2", 5006), TO("198.51.100.9", 7), .payload_len = 3,
-	  .padding = 15}, "192.0.2.1", LF_UPLINK, 5006},
-	{"MTU-sized", {FROM("0.2", 5007), TO("198.51.100.9", 7), .payload_len = 1472}, "192.0.2.1",
-	 LF_UPLINK, 5007},
-	{"two frames, cut at an odd place", {FROM("0.2", 5008), TO("198.51.100.9", 7),
-	  .payload_len = 1001, .first_len = 301}, "192.0.2.1", LF_UPLINK, 5008},
-	{"eighteen odd frames", {FROM("0.2", 5009), TO("198.51.100.9", 7), .payload_len = 1200,
-	  .first_len = 43, .frame_len = 71}, "192.0.2.1", LF_UPLINK, 5009},
-	{"first frame is all headers", {FROM("0.3", 6003), TO("198.51.100.9", 80), .proto = TCP,
-	  .tcp_flags = SYN, .payload_len = 501, .first_len = 54, .frame_len = 101}, "192.0.2.1",
-	 LF_UPLINK, 6003},
-	{"padding fills whole frames", {FROM("0.2", 5010), TO("198.51.100.9", 7), .payload_len = 20,
-	  .padding = 100, .first_len = 62, .frame_len = 30}, "192.0.2.1", LF_UPLINK, 5010},
-	{"padding ends inside a frame", {FROM("0.2", 5011), TO("198.51.100.9", 7), .payload_len = 25,
-	  .padding = 100, .first_len = 62, .frame_len = 30}, "192.0.2.1", LF_UPLINK, 5011},
-	{"snat to a pool", {FROM("7.7", 1025), TO("198.51.100.9", 7), .payload_len = 9}, NULL,
-	 LF_UPLINK, 0},
-	{"snat, L4 port in its range", {FROM("7.7", 40123), TO("198.51.100.9", 80), .proto = TCP,
-	  .tcp_flags = SYN}, NULL, LF_UPLINK, 40123},
+	  .tcp_options_len = 40, .ip_options_len = 40},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 6002},
+	{"IP options",
+	 {FROM("0.2", 5004), TO("198.51.100.9", 7), .ip_options_len = 8, .payload_len = 77},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 5004},
+	{"padding to 60 bytes",
+	 {FROM("0.2", 5005), TO("198.51.100.9", 7), .payload_len = 2, .padding = 16},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 5005},
+	{"padding of an odd packet",
+	 {FROM("0.2", 5006), TO("198.51.100.9", 7), .payload_len = 3, .padding = 15},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 5006},
+	{"MTU-sized",
+	 {FROM("0.2", 5007), TO("198.51.100.9", 7), .payload_len = 1472},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 5007},
+	{"two frames, cut at an odd place",
+	 {FROM("0.2", 5008), TO("198.51.100.9", 7), .payload_len = 1001, .first_len = 301},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 5008},
+	{"eighteen odd frames",
+	 {FROM("0.2", 5009), TO("198.51.100.9", 7), .payload_len = 1200, .first_len = 43,
+	  .frame_len = 71},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 5009},
+	{"first frame is all headers",
+	 {FROM("0.3", 6003), TO("198.51.100.9", 80), .proto = TCP, .tcp_flags = SYN,
+	  .payload_len = 501, .first_len = 54, .frame_len = 101},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 6003},
+	{"padding fills whole frames",
+	 {FROM("0.2", 5010), TO("198.51.100.9", 7), .payload_len = 20, .padding = 100,
+	  .first_len = 62, .frame_len = 30},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 5010},
+	{"padding ends inside a frame",
+	 {FROM("0.2", 5011), TO("198.51.100.9", 7), .payload_len = 25, .padding = 100,
+	  .first_len = 62, .frame_len = 30},
+	 "192.0.2.1",
+	 LF_UPLINK,
+	 5011},
+	{"snat to a pool",
+	 {FROM("7.7", 1025), TO("198.51.100.9", 7), .payload_len = 9},
+	 NULL,
+	 LF_UPLINK,
+	 0},
+	{"snat, L4 port in its range",
+	 {FROM("7.7", 40123), TO("198.51.100.9", 80), .proto = TCP, .tcp_flags = SYN},
+	 NULL,
+	 LF_UPLINK,
+	 40123},
 };
 
 /* The address that a pool gave, which is for the rule to say. */
@@ -373,8 +432,11 @@ static void test_l2_follows_the_container(void **state)
 {
 	struct lf *f = *state;
 	struct lf_spec in = {FROM("0.2", 8100), TO("198.51.100.9", 80), .payload_len = 5};
-	struct lf_spec reply = {.src = "198.51.100.9", .sport = 80, .dst = "192.0.2.1",
-				.dport = 8100, .payload_len = 6};
+	struct lf_spec reply = {.src = "198.51.100.9",
+				.sport = 80,
+				.dst = "192.0.2.1",
+				.dport = 8100,
+				.payload_len = 6};
 	static const uint8_t other[12] = {2, 9, 9, 9, 9, 1, 2, 9, 9, 9, 9, 2};
 	static struct lf_bytes bytes;
 	const struct lf_sent *sent;
@@ -385,7 +447,8 @@ static void test_l2_follows_the_container(void **state)
 	lf_deliver(f, LF_INSIDE, bytes.b, bytes.len, 0, 0, 0);
 	lf_poll(f);
 	assert_int_equal(f->sent_cnt, 1);
-	sent = lf_pass(f, LF_UPLINK2, &reply); /* by another uplink than it left by: the same flow */
+	sent = lf_pass(f, LF_UPLINK2,
+		       &reply); /* by another uplink than it left by: the same flow */
 	assert_non_null(sent);
 	assert_memory_equal(sent->bytes, other + 6, 6);
 	assert_memory_equal(sent->bytes + 6, other, 6);

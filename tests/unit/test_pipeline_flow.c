@@ -13,12 +13,12 @@
 
 #include "lane_fixture.h"
 
-#define CNT(a)	 (sizeof(a) / sizeof((a)[0]))
-#define TCP	 IPPROTO_TCP
-#define SYN	 XE_TH_SYN
-#define ACK	 XE_TH_ACK
-#define FIN	 XE_TH_FIN
-#define RST	 XE_TH_RST
+#define CNT(a)   (sizeof(a) / sizeof((a)[0]))
+#define TCP      IPPROTO_TCP
+#define SYN      XE_TH_SYN
+#define ACK      XE_TH_ACK
+#define FIN      XE_TH_FIN
+#define RST      XE_TH_RST
 #define SESSIONS 8u
 
 static const char *const rules[] = {
@@ -114,24 +114,36 @@ static const struct tcp_case {
 	{"SYN+ACK", {{O, SYN}, {B, SYN | ACK}}, XE_TCP_SYN_BACK},
 	{"handshake", {{O, SYN}, {B, SYN | ACK}, {O, ACK}}, XE_TCP_ESTABLISHED},
 	{"ACK without SYN+ACK", {{O, SYN}, {O, ACK}}, XE_TCP_SYN_SENT},
-	{"the peer alone establishes nothing", {{O, SYN}, {B, SYN | ACK}, {B, ACK}},
+	{"the peer alone establishes nothing",
+	 {{O, SYN}, {B, SYN | ACK}, {B, ACK}},
 	 XE_TCP_SYN_BACK},
-	{"simultaneous open", {{O, SYN}, {B, SYN}, {O, SYN | ACK}, {B, SYN | ACK}, {O, ACK}},
+	{"simultaneous open",
+	 {{O, SYN}, {B, SYN}, {O, SYN | ACK}, {B, SYN | ACK}, {O, ACK}},
 	 XE_TCP_ESTABLISHED},
 	{"SYN on a live tuple", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, SYN}}, XE_TCP_ESTABLISHED},
-	{"challenge ACK", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, SYN}, {B, ACK}},
+	{"challenge ACK",
+	 {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, SYN}, {B, ACK}},
 	 XE_TCP_ESTABLISHED},
 	{"FIN out", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, FIN | ACK}}, XE_TCP_CLOSING},
 	{"FIN back", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {B, FIN | ACK}}, XE_TCP_CLOSING},
 	{"half closed goes on",
-	 {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, FIN | ACK}, {B, ACK}, {B, ACK}}, XE_TCP_CLOSING},
+	 {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, FIN | ACK}, {B, ACK}, {B, ACK}},
+	 XE_TCP_CLOSING},
 	{"RST out", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, RST}}, XE_TCP_CLOSING},
 	{"RST back", {{O, SYN}, {B, RST | ACK}}, XE_TCP_CLOSING},
 	{"reopened", {{O, SYN}, {B, RST | ACK}, {O, SYN}}, XE_TCP_SYN_SENT},
 	{"the peer cannot reopen", {{O, SYN}, {B, RST | ACK}, {B, SYN}}, XE_TCP_CLOSING},
 	{"reopened and established",
-	 {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, FIN | ACK}, {B, FIN | ACK}, {O, ACK}, {O, SYN},
-	  {B, SYN | ACK}, {O, ACK}}, XE_TCP_ESTABLISHED},
+	 {{O, SYN},
+	  {B, SYN | ACK},
+	  {O, ACK},
+	  {O, FIN | ACK},
+	  {B, FIN | ACK},
+	  {O, ACK},
+	  {O, SYN},
+	  {B, SYN | ACK},
+	  {O, ACK}},
+	 XE_TCP_ESTABLISHED},
 };
 
 /* The state, and that the session then lives exactly as long as that state says. */
@@ -251,6 +263,30 @@ static void test_all_is_given_back(void **state)
 	for (int i = 0; i < 400; i++)
 		advance(f, 1);
 	assert_int_equal(lf_drops(f) + lf_punts(f), 0);
+	expect_empty(f);
+}
+
+/* No room for a session's tags: refused, and what it had taken before is given back. */
+static void test_tags_full(void **state)
+{
+	struct lf *f = *state;
+	struct lf_spec s = plain_out;
+
+	f->lane->live.mask = 0; /* one bucket of eight */
+	for (s.sport = 5000; s.sport < 5007; s.sport++)
+		assert_non_null(lf_pass(f, LF_INSIDE, &s));
+	s.dst = "10.2.0.9"; /* accepted, untranslated: needs two */
+	assert_null(lf_pass(f, LF_INSIDE, &s));
+	s.dst = plain_out.dst;
+	assert_non_null(lf_pass(f, LF_INSIDE, &s));
+	s.sport++;
+	assert_null(lf_pass(f, LF_INSIDE, &s));
+	s.proto = TCP;
+	s.tcp_flags = SYN;
+	assert_null(lf_pass(f, LF_INSIDE, &s));
+	assert_int_equal(f->lane->cnt.reason[XE_R_SESSIONS_FULL], 3);
+	assert_int_equal(lf_drops(f), 3);
+	advance(f, 300);
 	expect_empty(f);
 }
 
@@ -401,15 +437,11 @@ static void test_hold_flush(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tcp_states),
-		LANE_TEST(test_tcp_close_after_long_life),
-		LANE_TEST(test_udp_timeouts),
-		LANE_TEST(test_reopen_thousand_times),
-		LANE_TEST(test_all_is_given_back),
-		LANE_TEST(test_hold_and_release),
-		LANE_TEST(test_hold_live_flow),
-		LANE_TEST(test_hold_ends_in_punt),
-		LANE_TEST(test_hold_full),
+		cmocka_unit_test(test_tcp_states), LANE_TEST(test_tcp_close_after_long_life),
+		LANE_TEST(test_udp_timeouts),      LANE_TEST(test_reopen_thousand_times),
+		LANE_TEST(test_all_is_given_back), LANE_TEST(test_tags_full),
+		LANE_TEST(test_hold_and_release),  LANE_TEST(test_hold_live_flow),
+		LANE_TEST(test_hold_ends_in_punt), LANE_TEST(test_hold_full),
 		LANE_TEST(test_hold_flush),
 	};
 

@@ -20,7 +20,7 @@
 #include "lane_fixture.h"
 
 /* With sanitizers this is 2 s. */
-#define BURSTS	   6000
+#define BURSTS     6000
 #define BURST_SIZE 8
 
 static const char *const rules[] = {
@@ -57,7 +57,8 @@ static void random_reply(const struct lf *f, struct lf_spec *s, char *src, char 
 	s->proto = key->proto;
 }
 
-/* A packet of one of some hundred flows: few enough that sessions, replies and full ranges happen. */
+/* A packet of one of some hundred flows: few enough that sessions, replies and full ranges happen.
+ */
 static void random_spec(struct lf_spec *s, uint16_t port, char *src, char *dst)
 {
 	static const uint8_t flags[] = {2, 2, 2, 0x12, 0x10, 0x18, 0x11, 4, 0x14, 0x3f};
@@ -186,6 +187,8 @@ static void expect_nothing_left(struct lf *f)
 	assert_int_equal(f->lane->umem.hand_cnt, 0);
 	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
 		assert_true(f->owned[i] == 0);
+	for (uint32_t i = 0; i < f->lane->sources.high; i++)
+		assert_int_equal(f->lane->sources.slots[i].sessions, 0);
 	for (uint32_t i = 0; i <= f->lane->live.mask; i++)
 		for (int n = 0; n < XE_LIVE_SLOTS; n++)
 			assert_int_equal(f->live[i].tag[n], 0);

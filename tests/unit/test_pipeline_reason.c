@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_pipeline_reason.c - how packets end that are not sent: every reason of a worker, counted once
- * and nothing else with it, in a lane in memory (lane_fixture.h). Not here: NO_FRAMES, for which
- * nothing makes packets yet.
+ * test_pipeline_reason.c - how packets end that are not sent: every reason of a worker, counted
+ * once and nothing else with it, in a lane in memory (lane_fixture.h). Not here: NO_FRAMES, for
+ * which nothing makes packets yet.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -15,12 +15,12 @@
 
 #include "lane_fixture.h"
 
-#define CNT(a)	 (sizeof(a) / sizeof((a)[0]))
-#define TCP	 IPPROTO_TCP
-#define SYN	 XE_TH_SYN
-#define ACK	 XE_TH_ACK
-#define FIN	 XE_TH_FIN
-#define RST	 XE_TH_RST
+#define CNT(a)   (sizeof(a) / sizeof((a)[0]))
+#define TCP      IPPROTO_TCP
+#define SYN      XE_TH_SYN
+#define ACK      XE_TH_ACK
+#define FIN      XE_TH_FIN
+#define RST      XE_TH_RST
 #define SESSIONS 8u
 
 static const char *const rules[] = {
@@ -55,8 +55,7 @@ static void put_n(struct lf *f, uint32_t n, bool other_dst)
 	char dst[INET_ADDRSTRLEN];
 
 	for (uint32_t i = 0; i < n; i++) {
-		snprintf(dst, sizeof(dst), "198.51.%u.%u", other_dst ? 200 + i / 250 : 100,
-			 other_dst ? i % 250 + 1 : 9);
+		snprintf(dst, sizeof(dst), "198.51.100.%u", (uint8_t)(other_dst ? i + 20 : 9));
 		s.dst = dst;
 		s.sport = (uint16_t)(6000 + i);
 		lf_put(f, LF_INSIDE, &s);
@@ -189,23 +188,26 @@ static const struct reason_case {
 	struct lf_spec spec; /* what differs from plain_out, on an uplink plain_back */
 } reason_cases[] = {
 	{"spoofed", XE_R_W_SPOOFED, LF_INSIDE2, NULL, {}},
-	{"drop rule", XE_R_W_DROP_RULE, LF_INSIDE, NULL,
+	{"drop rule",
+	 XE_R_W_DROP_RULE,
+	 LF_INSIDE,
+	 NULL,
 	 {.src = "10.1.0.2", .sport = 9, .dst = "192.0.2.200", .dport = 9}},
 	{"no session", XE_R_NO_SESSION, LF_UPLINK, NULL, {}},
 	{"mid-flow", XE_R_NOT_SYN, LF_INSIDE, NULL, {.proto = TCP, .tcp_flags = ACK}},
-	{"SYN+ACK first", XE_R_NOT_SYN, LF_INSIDE, NULL,
-	 {.proto = TCP, .tcp_flags = SYN | ACK}},
-	{"SYN+FIN first", XE_R_NOT_SYN, LF_INSIDE, NULL,
-	 {.proto = TCP, .tcp_flags = SYN | FIN}},
+	{"SYN+ACK first", XE_R_NOT_SYN, LF_INSIDE, NULL, {.proto = TCP, .tcp_flags = SYN | ACK}},
+	{"SYN+FIN first", XE_R_NOT_SYN, LF_INSIDE, NULL, {.proto = TCP, .tcp_flags = SYN | FIN}},
 	{"RST first", XE_R_NOT_SYN, LF_INSIDE, NULL, {.proto = TCP, .tcp_flags = RST}},
-	{"sessions full", XE_R_SESSIONS_FULL, LF_INSIDE, fill_sessions,
-	 {.sport = 5999}},
+	{"sessions full", XE_R_SESSIONS_FULL, LF_INSIDE, fill_sessions, {.sport = 5999}},
 	{"source limit", XE_R_SOURCE_LIMIT, LF_INSIDE, limit_source, {.sport = 5999}},
 	{"range full", XE_R_L4_PORTS_EXHAUSTED, LF_INSIDE, fill_range, {.src = "10.1.8.9"}},
 	{"next hops full", XE_R_NEXTHOPS_FULL, LF_INSIDE, fill_nexthops, {}},
 	{"hold full for a hop", XE_R_HOLD_FULL, LF_INSIDE, fill_hop, {}},
 	{"tx ring full", XE_R_TX_FULL, LF_INSIDE, fill_tx_ring, {}},
-	{"no AF_PACKET", XE_R_TX_REFUSED, LF_INSIDE, open_flow,
+	{"no AF_PACKET",
+	 XE_R_TX_REFUSED,
+	 LF_INSIDE,
+	 open_flow,
 	 {.payload_len = 3000, .gso_size = 1000, .csum = LF_CSUM_PARTIAL}},
 	{"inside port gone", XE_R_PORT_GONE, LF_UPLINK, inside_gone, {}},
 	{"uplink gone", XE_R_PORT_GONE, LF_INSIDE, uplink_gone, {}},
@@ -213,7 +215,10 @@ static const struct reason_case {
 	{"same port", XE_R_NOT_ALLOWED, LF_INSIDE, NULL, {.dst = "10.1.0.3"}},
 	{"punt refused", XE_R_PUNT_FAILED, LF_INSIDE, no_punt_device, {}},
 	{"TTL ran out inward", XE_R_W_TTL, LF_UPLINK, open_flow, {.ttl = 1}},
-	{"kernel rule", XE_R_P_RULE, LF_INSIDE, NULL,
+	{"kernel rule",
+	 XE_R_P_RULE,
+	 LF_INSIDE,
+	 NULL,
 	 {.proto = TCP, .tcp_flags = SYN, .dport = 25}},
 	{"no rule", XE_R_P_RULE, LF_INSIDE2, NULL, {.src = "10.2.0.2"}},
 	{"no rule set", XE_R_P_RULE, LF_INSIDE, no_rules, {}},
@@ -224,7 +229,10 @@ static const struct reason_case {
 	{"no neighbour any more", XE_R_P_NO_NEIGHBOUR, LF_INSIDE, live_no_neighbour, {}},
 	{"not a port any more", XE_R_P_NOT_PORT, LF_INSIDE, live_not_port, {}},
 	{"too big outward", XE_R_P_TOO_BIG, LF_INSIDE, small_route_mtu, {}},
-	{"superpacket with too big segments", XE_R_P_TOO_BIG, LF_INSIDE, small_route_mtu,
+	{"superpacket with too big segments",
+	 XE_R_P_TOO_BIG,
+	 LF_INSIDE,
+	 small_route_mtu,
 	 {.gso_size = 50, .csum = LF_CSUM_PARTIAL}},
 	{"TTL ran out", XE_R_P_TTL, LF_INSIDE, NULL, {.ttl = 1}},
 	{"TTL ran out in a live flow", XE_R_P_TTL, LF_INSIDE, open_flow, {.ttl = 1}},
@@ -338,8 +346,14 @@ static void test_malformed(void **state)
 	s.first_len = 60;
 	s.tcp_options_len = 8;
 	lf_put(f, LF_INSIDE, &s);
+	/* a TCP header that goes on in the padding */
+	s = (struct lf_spec){
+		.src = s.src, .dst = s.dst, .proto = TCP, .tcp_flags = SYN, .padding = 60};
+	lf_build(&b, &s);
+	b.b[46] = 0xf0;
+	lf_deliver(f, LF_INSIDE, b.b, b.len, 0, 0, 0);
 	lf_poll(f);
-	assert_int_equal(f->lane->cnt.reason[XE_R_W_MALFORMED], CNT(malformed_cases) + 1);
+	assert_int_equal(f->lane->cnt.reason[XE_R_W_MALFORMED], CNT(malformed_cases) + 2);
 }
 
 /* Without steer's metadata, or with another port's, nothing is believed. More frames than any IP
@@ -355,8 +369,8 @@ static void test_bad_frames(void **state)
 
 		lf_put(f, LF_INSIDE, &s);
 		/* any other value of port or magic; the rest has no invalid values */
-		xe_umem_ptr(&f->lane->umem, rx->descs[(rx->producer - 1) % LF_RING].addr)[-1 - (int)i] ^=
-			0x40;
+		xe_umem_ptr(&f->lane->umem,
+			    rx->descs[(rx->producer - 1) % LF_RING].addr)[-1 - (int)i] ^= 0x40;
 		lf_poll(f);
 		if (i >= 4 && i <= 7)
 			assert_int_equal(f->lane->cnt.reason[XE_R_W_MALFORMED], before + 1);

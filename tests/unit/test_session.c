@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_session.c - the session table against an obvious one: a list of what should be in it, searched
- * by comparing keys.
+ * test_session.c - the session table against an obvious one: a list of what should be in it,
+ * searched by comparing keys.
  */
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -16,7 +16,7 @@
 #include "state/session.h"
 
 #define CAPACITY 3000u
-#define OPS	 200000
+#define OPS      200000
 
 /* Keys come from a small space, so that finding, missing and coming again all happen. */
 #define KEY_SPACE 6000u
@@ -161,6 +161,16 @@ static struct xe_tuple4 key_in(const struct xe_sessions *t, uint32_t first, uint
 	}
 }
 
+static uint32_t index_entries(const struct xe_sessions *t)
+{
+	uint32_t n = 0;
+
+	for (uint32_t b = 0; b <= t->bucket_mask; b++)
+		for (int i = 0; i < XE_BUCKET_SLOTS; i++)
+			n += t->buckets[b].tag[i] != 0;
+	return n;
+}
+
 /* The ninth key of a bucket goes to its second one, is found there, stays there when the first has
  * room again; the seventeenth is refused, which leaves no trace; then one leaves and it fits. */
 static void test_bucket_overflow(void **state)
@@ -189,6 +199,7 @@ static void test_bucket_overflow(void **state)
 	assert_null(xe_session_new(&t, &before[0], &before[1]));
 	assert_null(xe_session_new(&t, &before[1], &before[0]));
 	assert_int_equal(t.cnt, 2 * XE_BUCKET_SLOTS);
+	assert_int_equal(index_entries(&t), 2 * t.cnt);
 	assert_null(find(&t, before[0], &dir));
 	assert_null(find(&t, before[1], &dir));
 	xe_session_free(&t, s[0]);

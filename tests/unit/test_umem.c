@@ -71,13 +71,16 @@ static void test_frame_of(void **state)
 static void test_reclaim(void **state)
 {
 	struct xe_umem *umem = *state;
-	uint32_t frames[FRAMES];
-	uint32_t n = xe_umem_take(umem, frames, 100);
+	uint32_t frames[FRAMES], n;
 
-	for (uint32_t i = 0; i < n; i++) /* slots 7 and 2047, rx and tx */
-		xe_umem_move(umem, frames[i], XE_HOLDER_HAND,
+	assert_int_equal(xe_umem_take(umem, frames, 200), 200);
+	for (uint32_t i = 0; i < 100; i++) { /* slots 7 and 2047, rx and tx */
+		xe_umem_move(umem, frames[100 + i], XE_HOLDER_HAND,
 			     (uint16_t)((i & 1 ? 2047 : 7) * 2 + (i % 10 < 4)));
-	umem->hand_cnt -= n;
+		umem->hand_cnt--;
+	}
+	for (uint32_t i = 0; i < 100; i++)
+		xe_umem_put(umem, frames[i]);
 	assert_int_equal(xe_umem_audit(umem, 60, 40), 0);
 	assert_int_equal(xe_umem_reclaim(umem, 8), 0);
 	assert_int_equal(xe_umem_reclaim(umem, 7), 50);
@@ -93,7 +96,8 @@ static void test_reclaim(void **state)
 			assert_int_not_equal(frames[i], frames[k]);
 }
 
-/* Each kind of wrong bookkeeping is found (and logged: the lines on stderr are meant to be there). */
+/* Each kind of wrong bookkeeping is found (and logged: the lines on stderr are meant to be there).
+ */
 static void test_audit_finds(void **state)
 {
 	struct xe_umem *umem = *state;

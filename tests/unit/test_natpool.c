@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * test_natpool.c - which Ext L4 port a flow gets: its own where it can, else one that nobody
+ * guesses; never one of the host's or of another worker; UDP never shared, TCP shared between
+ * destinations; found whenever there is one, and given back without a trace.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "packet_fixture.h"
+#include "state/natpool.h"
+
+#define CAPACITY 80000u
+#define TCP      IPPROTO_TCP
+#define UDP      IPPROTO_UDP
+#define EXT      3
+
+struct world {
+	struct xe_sessions sessions;
+	struct xe_natpool pool;
+	struct xe_taken taken;
+	uint64_t *owned;
+};
+
+/* A flow that has its L4 port, and a session as the pool's user would make it. */
+struct taker {
+	struct xe_session *s;
+	struct xe_tuple4 back;
+	uint32_t ext, mapping;
+};
+
+static struct world *open_workers(uint16_t worker, uint16_t worker_cnt)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	w->owned = calloc(XE_OWNED_ENTRIES, sizeof(*w->owned));
+	assert_int_equal(xe_sessions_open(&w->sessions, CAPACITY, lf_random(), lf_random()), 0);
+	assert_int_equal(xe_natpool_open(&w->pool, &w->sessions, w->owned, &w->taken, worker,
+					 worker_cnt, lf_random(), lf_random()),
+			 0);
+	assert_int_equal(xe_natpool_add_ext(&w->pool, EXT, inet_addr("192.0.2.1")), 0);
+	assert_int_equal(xe_natpool_add_ext(&w->pool, EXT + 1, inet_addr("192.0.2.2")), 0);
+	return w;
+}
+
+static int open_world(void **state)
+{
+	*state = open_workers(0, 1);
+	return 0;
+}
+
+static int close_world(void **state)
+{
+	struct world *w = *state;
+
+	xe_natpool_close(&w->pool);
+	xe_natpool_close(&w->pool);
+	xe_sessions_close(&w->sessions);
+	free(w->owned);
+	free(w);
+	return 0;
+}
+
+static struct xe_tuple4 flow(uint8_t proto, uint32_t src, uint16_t sport, uint32_t dst)
+{
+	return (struct xe_tuple4){
+		.src_be = htonl(0x0a010000 + src),
+		.dst_be = htonl(0xc6336400 + dst),
+		.sport_be = htons(sport),
+		.dport_be = htons(80),
+		.port = 1,
+		.proto = proto,
+	};
+}
+
+/* 0 or what xe_natpool_take() says. */
+static int take(struct world *w, struct xe_tuple4 out, uint32_t ext, uint16_t min, uint16_t max,
+		struct taker *t)
+{
+	int err = xe_natpool_take(&w->pool, &out, ext, min, max, &t->back, &t->mapping);
+
+	if (err)
+		return err;
+	t->ext = ext;
+	t->s = xe_session_new(&w->sessions, &out, &t->back);
+	assert_non_null(t->s);
+	assert_int_equal(t->back.src_be, out.dst_be);
+	assert_int_equal(t->back.sport_be, out.dport_be);
+	assert_int_equal(t->back.dst_be, w->pool.ext[ext].addr_be);
+	assert_int_equal(t->back.port, XE_PORT_ANYUPLINK);
+	assert_int_equal(t->back.proto, out.proto);
+	return 0;
+}
+
+static void give(struct world *w, struct taker *t)
+{
+	xe_natpool_give(&w->pool, &t->back, t->ext, t->mapping);
+	xe_session_free(&w->sessions, t->s);
+}
+
+static uint16_t l4_port(const struct taker *t)
+{
+	return ntohs(t->back.dport_be);
+}
+
+static bool is_owned(const struct world *w, uint32_t ext, int udp, uint16_t port)
+{
+	return w->owned[xe_owned_idx(ext, udp, port)] >> (port & 63) & 1;
+}
+
+static uint32_t owned_cnt(const struct world *w)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
+		n += (uint32_t)__builtin_popcountll(w->owned[i]);
+	return n;
+}
+
+static void set_taken(struct world *w, int udp, uint16_t port)
+{
+	w->taken.bits[udp][port >> 6] |= 1ull << (port & 63);
+}
+
+static void test_kept_where_it_can_be(void **state)
+{
+	static const uint8_t protos[] = {TCP, UDP};
+	struct world *w = *state;
+	struct taker a, b, c, d;
+
+	for (int i = 0; i < 2; i++) {
+		uint8_t p = protos[i];
+
+		assert_int_equal(take(w, flow(p, 1, 2000, 1), EXT, 2000, 2999, &a), 0);
+		assert_int_equal(l4_port(&a), 2000);
+		assert_true(is_owned(w, EXT, p == UDP, 2000));
+		assert_false(is_owned(w, EXT, p != UDP, 2000));
+		/* another source with the same one, to the same destination */
+		assert_int_equal(take(w, flow(p, 2, 2000, 1), EXT, 2000, 2999, &b), 0);
+		assert_int_not_equal(l4_port(&b), 2000);
+		assert_in_range(l4_port(&b), 2000, 2999);
+		/* out of the range on either side, and the last of it */
+		assert_int_equal(take(w, flow(p, 1, 1999, 1), EXT, 2000, 2999, &c), 0);
+		assert_in_range(l4_port(&c), 2000, 2999);
+		assert_int_equal(take(w, flow(p, 1, 2999, 1), EXT, 2000, 2999, &d), 0);
+		assert_int_equal(l4_port(&d), 2999);
+		give(w, &d);
+		give(w, &c);
+		give(w, &b);
+		give(w, &a);
+		assert_int_equal(owned_cnt(w), 0);
+	}
+}
+
+static void test_taken_is_respected(void **state)
+{
+	struct world *w = *state;
+	struct taker t[40];
+
+	for (uint16_t p = 5000; p < 5040; p++) {
+		set_taken(w, 0, p);
+		if (p != 5017)
+			set_taken(w, 1, p);
+	}
+	assert_int_equal(take(w, flow(TCP, 1, 5017, 1), EXT, 5000, 5039, &t[0]), -ENOSPC);
+	assert_int_equal(take(w, flow(UDP, 1, 5001, 1), EXT, 5000, 5039, &t[0]), 0);
+	assert_int_equal(l4_port(&t[0]), 5017);
+	assert_int_equal(take(w, flow(UDP, 2, 5001, 1), EXT, 5000, 5039, &t[1]), -ENOSPC);
+	/* a listener that goes makes room */
+	w->taken.bits[1][5003 >> 6] &= ~(1ull << (5003 & 63));
+	assert_int_equal(take(w, flow(UDP, 2, 5001, 1), EXT, 5000, 5039, &t[1]), 0);
+	assert_int_equal(l4_port(&t[1]), 5003);
+}
+
+/* RFC 4787 REQ-1 and REQ-3: one mapping for all destinations, no L4 port for two inside endpoints.
+ */
+static void test_udp_mapping(void **state)
+{
+	struct world *w = *state;
+	struct taker a[50], b, c, again;
+
+	for (uint32_t i = 0; i < 50; i++) {
+		assert_int_equal(take(w, flow(UDP, 1, 40000, i), EXT, 2000, 2999, &a[i]), 0);
+		assert_int_equal(l4_port(&a[i]), l4_port(&a[0]));
+	}
+	assert_int_equal(w->pool.mapping_cnt, 1);
+	assert_int_equal(owned_cnt(w), 1);
+	/* another inside L4 port, another host, and the same on another inside port: others */
+	assert_int_equal(take(w, flow(UDP, 1, 40001, 0), EXT, 2000, 2999, &b), 0);
+	assert_int_not_equal(l4_port(&b), l4_port(&a[0]));
+	assert_int_equal(take(w, flow(UDP, 2, l4_port(&a[0]), 0), EXT, 2000, 2999, &c), 0);
+	assert_int_not_equal(l4_port(&c), l4_port(&a[0]));
+	/* the same flow again, not looked up first */
+	assert_int_equal(take(w, flow(UDP, 1, 40000, 7), EXT, 2000, 2999, &again), -EADDRINUSE);
+	for (uint32_t i = 0; i < 50; i++) {
+		assert_true(is_owned(w, EXT, 1, l4_port(&a[0])));
+		give(w, &a[i]);
+	}
+	assert_false(is_owned(w, EXT, 1, l4_port(&a[0])));
+	assert_int_equal(w->pool.mapping_cnt, 2);
+	/* the L4 port is free again for whom it was not */
+	give(w, &c);
+	assert_int_equal(take(w, flow(UDP, 2, l4_port(&a[0]), 0), EXT, 2000, 2999, &c), 0);
+	assert_int_equal(l4_port(&c), l4_port(&a[0]));
+	give(w, &b);
+	give(w, &c);
+	assert_int_equal(owned_cnt(w), 0);
+	assert_int_equal(w->pool.mapping_cnt, 0);
+}
+
+/* Each Ext address has L4 ports of its own, and mappings of its own. */
+static void test_ext_addresses_are_apart(void **state)
+{
+	struct world *w = *state;
+	struct taker a, b;
+
+	assert_int_equal(take(w, flow(UDP, 1, 2000, 1), EXT, 2000, 2000, &a), 0);
+	assert_int_equal(take(w, flow(UDP, 1, 2000, 2), EXT + 1, 2000, 2000, &b), 0);
+	assert_int_equal(l4_port(&b), 2000);
+	assert_int_equal(w->pool.mapping_cnt, 2);
+	give(w, &a);
+	assert_true(is_owned(w, EXT + 1, 1, 2000));
+	assert_false(is_owned(w, EXT, 1, 2000));
+	give(w, &b);
+}
+
+/* All L4 ports of odd ranges are used, each once, then the next flow is told that there is none;
+ * one given back is found, though it is the only one. UDP, and TCP to one destination. */
+static void fill_range(uint8_t proto, uint16_t min, uint16_t max, uint16_t worker,
+		       uint16_t worker_cnt)
+{
+	struct world *w = open_workers(worker, worker_cnt);
+	uint32_t span = (uint32_t)max - min + 1, mine = 0, n = 0;
+	struct taker *t = calloc(span + 1, sizeof(*t));
+	bool *seen = calloc(65536, sizeof(*seen));
+
+	for (uint32_t p = min; p <= max; p++)
+		mine += (p >> 6) % worker_cnt == worker;
+	while (!take(w, flow(proto, n, (uint16_t)(lf_random() >> 40), 1), EXT, min, max, &t[n])) {
+		uint16_t p = l4_port(&t[n]);
+
+		assert_in_range(p, min, max);
+		assert_false(seen[p]);
+		assert_int_equal((p >> 6) % worker_cnt, worker);
+		seen[p] = true;
+		n++;
+	}
+	assert_int_equal(n, mine);
+	assert_int_equal(owned_cnt(w), mine);
+	for (int i = 0; i < 20 && mine; i++) {
+		uint32_t k = (uint32_t)(lf_random() >> 40) % mine;
+		uint16_t p = l4_port(&t[k]);
+
+		give(w, &t[k]);
+		assert_false(is_owned(w, EXT, proto == UDP, p));
+		assert_int_equal(
+			take(w, flow(proto, span + 1 + (uint32_t)i, 1, 1), EXT, min, max, &t[k]),
+			0);
+		assert_int_equal(l4_port(&t[k]), p);
+		assert_int_equal(take(w, flow(proto, 2 * span + 99, 1, 1), EXT, min, max, &t[span]),
+				 -ENOSPC);
+	}
+	while (n)
+		give(w, &t[--n]);
+	assert_int_equal(owned_cnt(w), 0);
+	free(seen);
+	free(t);
+	close_world((void **)&w);
+}
+
+static void test_exhaustion(void **state)
+{
+	static const uint16_t ranges[][2] = {{1024, 1024},   {1087, 1088},   {1023, 1100},
+					     {20001, 20062}, {4096, 4159},   {10000, 19999},
+					     {65000, 65535}, {65535, 65535}, {1, 200}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		fill_range(UDP, ranges[i][0], ranges[i][1], 0, 1);
+		fill_range(TCP, ranges[i][0], ranges[i][1], 0, 1);
+	}
+}
+
+/* Blocks of 64: two and three workers share a range without a word in common. */
+static void test_workers_part_the_range(void **state)
+{
+	(void)state;
+	for (uint16_t worker = 0; worker < 2; worker++) {
+		fill_range(UDP, 1000, 2999, worker, 2);
+		fill_range(TCP, 1000, 2999, worker, 2);
+	}
+	for (uint16_t worker = 0; worker < 3; worker++)
+		fill_range(UDP, 30001, 30777, worker, 3);
+	fill_range(UDP, 1024, 1087, 1, 2); /* one block, the other worker's: nothing for this one */
+}
+
+/* RFC 7857 section 3: a range of ten carries a hundred destinations' flows. */
+static void test_tcp_is_shared(void **state)
+{
+	struct world *w = *state;
+	struct taker t[1000], more;
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		assert_int_equal(take(w, flow(TCP, i, 40000, i / 10), EXT, 3000, 3009, &t[i]), 0);
+		assert_in_range(l4_port(&t[i]), 3000, 3009);
+	}
+	/* each destination has its ten: an eleventh has none, another destination has */
+	assert_int_equal(take(w, flow(TCP, 2000, 40000, 5), EXT, 3000, 3009, &more), -ENOSPC);
+	assert_int_equal(take(w, flow(TCP, 2000, 40000, 100), EXT, 3000, 3009, &more), 0);
+	give(w, &more);
+	/* an own L4 port is shared, too, and only with another destination */
+	assert_int_equal(take(w, flow(TCP, 2000, 3004, 100), EXT, 3000, 3009, &more), 0);
+	assert_int_equal(l4_port(&more), 3004);
+	give(w, &more);
+	for (uint32_t i = 0; i < 1000; i++) {
+		assert_true(is_owned(w, EXT, 0, l4_port(&t[i])));
+		give(w, &t[i]);
+	}
+	assert_int_equal(owned_cnt(w), 0);
+}
+
+/* More sessions on one L4 port than its counter holds: refused there, never wrapped. */
+static void test_use_count_does_not_wrap(void **state)
+{
+	struct world *w = *state;
+	struct taker *t = calloc(70000, sizeof(*t)), more;
+	uint32_t n = 0;
+
+	while (n < 70000 && !take(w, flow(TCP, 1, 3000, n), EXT, 3000, 3000, &t[n]))
+		n++;
+	assert_int_equal(n, UINT16_MAX);
+	give(w, &t[--n]);
+	assert_int_equal(take(w, flow(TCP, 1, 3000, 80000), EXT, 3000, 3000, &more), 0);
+	while (n) {
+		give(w, &t[--n]);
+		assert_true(is_owned(w, EXT, 0, 3000));
+	}
+	give(w, &more);
+	assert_int_equal(owned_cnt(w), 0);
+	free(t);
+}
+
+/* RFC 6056: neither the next one, nor near the last, nor the same in another pool; spread evenly.
+ */
+static void test_not_to_be_guessed(void **state)
+{
+	struct world *w = *state, *other = open_workers(0, 1);
+	uint32_t near = 0, same = 0, per_1k[30] = {};
+	uint16_t last = 0;
+	struct taker t;
+
+	for (uint32_t i = 0; i < 3000; i++) {
+		assert_int_equal(take(w, flow(UDP, i, 40000, 1), EXT, 1024, 31743, &t), 0);
+		near += abs((int)l4_port(&t) - last) < 64;
+		last = l4_port(&t);
+		per_1k[(last - 1024) >> 10]++;
+		assert_int_equal(take(other, flow(UDP, i, 40000, 1), EXT, 1024, 31743, &t), 0);
+		same += l4_port(&t) == last;
+	}
+	assert_in_range(near, 0, 40); /* 12 expected */
+	assert_in_range(same, 0, 4);
+	for (int i = 0; i < 30; i++)
+		assert_in_range(per_1k[i], 60, 140); /* 100 expected */
+	close_world((void **)&other);
+}
+
+/* 99 % in use: the free ones are found, at once and all. */
+static void test_nearly_full(void **state)
+{
+	struct world *w = *state;
+	struct taker *t = calloc(10000, sizeof(*t));
+
+	for (uint32_t i = 0; i < 9900; i++)
+		assert_int_equal(take(w, flow(UDP, i, 1, 1), EXT, 10000, 19999, &t[i]), 0);
+	for (uint32_t round = 0; round < 2000; round++) {
+		for (uint32_t i = 9900; i < 9950; i++)
+			assert_int_equal(
+				take(w, flow(UDP, i + round * 50, 1, 1), EXT, 10000, 19999, &t[i]),
+				0);
+		for (uint32_t i = 9900; i < 9950; i++)
+			give(w, &t[i]);
+	}
+	free(t);
+}
+
+/* RFC 4787 REQ-2: an inside address keeps its Ext address; different ones use all of a pool. */
+static void test_paired_pooling(void **state)
+{
+	static const uint32_t exts[] = {EXT, EXT + 1, 9, 200};
+	struct xe_nat_range range = {.ext_cnt = 4, .ext = exts};
+	struct world *w = *state;
+	uint32_t cnt[256] = {};
+
+	for (uint32_t src = 0; src < 4000; src++) {
+		uint32_t ext = xe_nat_range_ext(&w->pool, &range, htonl(0x0a010000 + src));
+
+		assert_int_equal(xe_nat_range_ext(&w->pool, &range, htonl(0x0a010000 + src)), ext);
+		cnt[ext]++;
+	}
+	for (int i = 0; i < 4; i++)
+		assert_in_range(cnt[exts[i]], 850, 1150);
+}
+
+/* Random takes and gives against lists of who has what. */
+static void test_random_operations(void **state)
+{
+	static struct taker t[2000];
+	static bool used[2000];
+	struct world *w = *state;
+	struct xe_tuple4 out;
+	uint32_t refused = 0;
+
+	for (int i = 0; i < 100000; i++) {
+		uint32_t n = (uint32_t)(lf_random() >> 40) % 2000;
+
+		if (used[n]) {
+			assert_true(is_owned(w, EXT, n & 1, l4_port(&t[n])));
+			give(w, &t[n]);
+			used[n] = false;
+			continue;
+		}
+		/* 100 inside endpoints, 10 destinations each; 80 L4 ports */
+		out = flow(n & 1 ? UDP : TCP, n / 2 / 100, (uint16_t)(4990 + n / 2 % 100), n / 200);
+		used[n] = !take(w, out, EXT, 5000, 5079, &t[n]);
+		refused += !used[n];
+	}
+	assert_true(refused > 0);
+	for (uint32_t p = 5000; p < 5080; p++) {
+		uint32_t cnt[2] = {}, source = 0;
+
+		for (uint32_t n = 0; n < 2000; n++) {
+			if (!used[n] || l4_port(&t[n]) != p)
+				continue;
+			cnt[n & 1]++;
+			if (!(n & 1))
+				continue;
+			assert_true(!source ||
+				    source == t[n].s->key[0].src_be + t[n].s->key[0].sport_be);
+			source = t[n].s->key[0].src_be + t[n].s->key[0].sport_be;
+		}
+		assert_int_equal(is_owned(w, EXT, 0, (uint16_t)p), cnt[0] != 0);
+		assert_int_equal(is_owned(w, EXT, 1, (uint16_t)p), cnt[1] != 0);
+	}
+	for (uint32_t n = 0; n < 2000; n++)
+		if (used[n])
+			give(w, &t[n]);
+	assert_int_equal(owned_cnt(w), 0);
+	assert_int_equal(w->pool.mapping_cnt, 0);
+}
+
+#define POOL_TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		POOL_TEST(test_kept_where_it_can_be), POOL_TEST(test_taken_is_respected),
+		POOL_TEST(test_udp_mapping),          POOL_TEST(test_ext_addresses_are_apart),
+		cmocka_unit_test(test_exhaustion),    cmocka_unit_test(test_workers_part_the_range),
+		POOL_TEST(test_tcp_is_shared),        POOL_TEST(test_use_count_does_not_wrap),
+		POOL_TEST(test_not_to_be_guessed),    POOL_TEST(test_nearly_full),
+		POOL_TEST(test_paired_pooling),       POOL_TEST(test_random_operations),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
