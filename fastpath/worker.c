@@ -20,9 +20,6 @@
 #define SPIN_ROUNDS 64
 /* Longest sleep: a tenth of what steer takes for a stall (XE_BEAT_MAX_AGE_NS). */
 #define SLEEP_MS 100
-/* Frames a socket holds for receiving: the ring's whole size would spread the working set over 8 MiB
- * of memory, far beyond L2; 1024 take 60 superpackets in one go. */
-#define FILL_TARGET 1024
 /* Housekeeping is worth a look once a millisecond, not once a round. */
 #define HOUSEKEEPING_NS XE_NS_PER_MS
 
@@ -31,7 +28,7 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 	int node = numa_available() >= 0 ? numa_node_of_cpu(c->cpu) : -1, err;
 
 	lane->punt_fd = c->punt_fd;
-	lane->fill_target = FILL_TARGET;
+	lane->fill_max = XE_FILL_MAX;
 	lane->timeouts = c->timeouts;
 	lane->sessions_per_source = c->sessions_per_source;
 	lane->now_s = (uint32_t)(xe_now_ns() / XE_NS_PER_SEC);
@@ -283,6 +280,15 @@ void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg)
 	pthread_mutex_unlock(&w->call_lock);
 }
 
+/* What busy sockets may hold, when all are busy: three quarters of the frames; the rest is for what
+ * is being sent. */
+static void share_frames(struct xe_lane *lane)
+{
+	uint32_t share = lane->umem.frame_cnt / 4 * 3 / (lane->xsk_cnt ? lane->xsk_cnt : 1);
+
+	lane->fill_max = share > XE_FILL_MAX ? XE_FILL_MAX : share < XE_FILL_MIN ? XE_FILL_MIN : share;
+}
+
 int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
@@ -293,8 +299,9 @@ int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk)
 	if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, xsk->fd, &ev))
 		return -errno;
 	lane->xsks[lane->xsk_cnt++] = xsk;
-	xe_xsk_refill(xsk, &lane->umem, lane->fill_target);
-	return 0;
+	share_frames(lane);
+	xe_xsk_refill(xsk, &lane->umem, lane->fill_max);
+	return xsk->fill_cnt >= XE_FILL_MIN ? 0 : -ENOBUFS; /* the port goes as a whole then */
 }
 
 void xe_worker_del_socket(struct xe_worker *w, struct xe_xsk *xsk)
@@ -306,6 +313,7 @@ void xe_worker_del_socket(struct xe_worker *w, struct xe_xsk *xsk)
 			continue;
 		epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, xsk->fd, NULL);
 		lane->xsks[i] = lane->xsks[--lane->xsk_cnt];
+		share_frames(lane);
 		return;
 	}
 }

@@ -282,8 +282,7 @@ static void retry(struct xe_service *svc, uint32_t w, uint32_t idx)
 	struct xe_nexthop_answer a = xe_nexthop_read(&table->slots[idx]);
 	uint32_t n = svc->resolver->entries[w][idx].neighbour;
 
-	if (!svc->resolver->entries[w][idx].active || n == XE_NIL ||
-	    a.state != XE_NH_NO_NEIGHBOUR)
+	if (!svc->resolver->entries[w][idx].active || n == XE_NIL || a.state == XE_NH_READY)
 		return; /* released, or answered meanwhile */
 	answer_neighbour(svc, &svc->resolver->neighbours[n], &a);
 	xe_nexthop_write(table, idx, &a);
@@ -381,13 +380,20 @@ void xe_resolver_neigh_event(struct xe_service *svc, const struct xe_neigh *neig
 	if (idx == XE_NIL)
 		return;
 	n = &svc->resolver->neighbours[idx];
-	/* FAILED ends what was being resolved; one that was good has been flushed: ask again. */
+	/* FAILED ends what was being resolved; one that was good has been flushed. */
 	if (event != XE_NL_REMOVED && (neigh->nud_state & NUD_FAILED) &&
 	    n->state != XE_NH_READY) {
 		give_up(svc, n);
 		return;
 	}
-	answer_neighbour(svc, n, &a);
+	if (event == XE_NL_REMOVED || (neigh->nud_state & NUD_FAILED)) {
+		/* Not at once, or `ip neigh flush` would never see the table empty: with the first
+		 * packet that needs it, or the next tick. */
+		a.state = n->state = XE_NH_RESOLVING;
+		n->since_ns = xe_now_ns();
+	} else {
+		answer_neighbour(svc, n, &a);
+	}
 	tell_entries(svc, n, &a);
 }
 

@@ -128,14 +128,16 @@ static int bind_once(struct xe_xsk *xsk, uint16_t flags)
 static int xsk_bind(struct xe_xsk *xsk, bool zerocopy_wanted)
 {
 	uint16_t copy = XDP_USE_NEED_WAKEUP | XDP_COPY, zc = XDP_USE_NEED_WAKEUP | XDP_ZEROCOPY;
+	int err;
 
 	xsk->multi_buffer = true;
 	if (zerocopy_wanted && !bind_once(xsk, zc | XDP_USE_SG)) {
 		xsk->zerocopy = true;
 		return 0;
 	}
-	if (!bind_once(xsk, copy | XDP_USE_SG))
-		return 0;
+	err = bind_once(xsk, copy | XDP_USE_SG);
+	if (!err || err == -EBUSY) /* busy: no other flags will help */
+		return err;
 	xsk->multi_buffer = false;
 	return bind_once(xsk, copy);
 }
@@ -148,6 +150,7 @@ int xe_xsk_open(struct xe_xsk *xsk, const struct xe_umem *umem, int ifindex, uin
 
 	xsk->ifindex = ifindex;
 	xsk->queue = queue;
+	xsk->fill_target = XE_FILL_START;
 	xsk->fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (xsk->fd < 0) {
 		err = -errno;
@@ -198,10 +201,20 @@ int xe_xsk_lost(const struct xe_xsk *xsk, struct xe_xsk_lost *lost)
 	return 0;
 }
 
-void xe_xsk_refill(struct xe_xsk *xsk, struct xe_umem *umem, uint32_t target)
+/* A zero-copy driver that ran out of frames waits to be told that there are some again. */
+static void wake_driver(struct xe_xsk *xsk)
 {
-	uint32_t frames[64], idx, n;
+	if (xsk->zerocopy && xsk_ring_prod__needs_wakeup(&xsk->fill))
+		recvfrom(xsk->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+}
 
+void xe_xsk_refill(struct xe_xsk *xsk, struct xe_umem *umem, uint32_t fill_max)
+{
+	uint32_t target = xsk->fill_target < fill_max ? xsk->fill_target : fill_max;
+	uint32_t frames[64], idx = 0, n;
+
+	if (xsk->fill_cnt >= target)
+		return;
 	while (xsk->fill_cnt < target) {
 		n = target - xsk->fill_cnt;
 		n = xe_umem_take(umem, frames, n < 64 ? n : 64);
@@ -221,6 +234,7 @@ void xe_xsk_refill(struct xe_xsk *xsk, struct xe_umem *umem, uint32_t target)
 		umem->hand_cnt -= n;
 		xsk->fill_cnt += n;
 	}
+	wake_driver(xsk);
 }
 
 void xe_xsk_complete(struct xe_xsk *xsk, struct xe_umem *umem)

@@ -33,6 +33,15 @@
  * a few TCP flows; smaller rings made TCP back off, larger ones only add cache misses. */
 #define XE_RING_SIZE 2048u
 
+/* Frames a socket holds for receiving: few at first, so that hundreds of idle ports share the frames
+ * of a worker (128 take 7 superpackets, or a burst of small packets), doubled when a round has found a
+ * quarter of them used, up to 1024. The ring's whole size would spread the working set over 8 MiB, far
+ * beyond L2. */
+#define XE_FILL_START 128u
+#define XE_FILL_MAX   1024u
+/* With fewer a port is not attached: its packets would be lost where the kernel forwards them. */
+#define XE_FILL_MIN 32u
+
 struct xe_xsk {
 	int fd;
 	int ifindex;
@@ -42,6 +51,7 @@ struct xe_xsk {
 	bool zerocopy;
 	bool multi_buffer;
 	bool kick;	   /* tx ring holds what the kernel was not told of */
+	uint32_t fill_target; /* frames to hold for receiving */
 	uint32_t fill_cnt; /* frames at the kernel for receiving, rx ring included */
 	uint32_t tx_cnt;   /* frames at the kernel for sending, completion ring included */
 	uint64_t rx_packets; /* written by the worker */
@@ -66,8 +76,8 @@ void xe_xsk_close(struct xe_xsk *xsk);
 /* XDP_STATISTICS. */
 int xe_xsk_lost(const struct xe_xsk *xsk, struct xe_xsk_lost *lost);
 
-/* Give free frames to the fill ring until the socket holds `target`. */
-void xe_xsk_refill(struct xe_xsk *xsk, struct xe_umem *umem, uint32_t target);
+/* Give free frames to the fill ring until the socket holds its target, or fill_max. */
+void xe_xsk_refill(struct xe_xsk *xsk, struct xe_umem *umem, uint32_t fill_max);
 /* Take back what was sent. */
 void xe_xsk_complete(struct xe_xsk *xsk, struct xe_umem *umem);
 /* Kick until the kernel has taken everything, or says that it cannot now. Returns 0 or -errno. */

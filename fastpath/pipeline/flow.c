@@ -87,12 +87,11 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 {
 	struct xe_session *s = p->session;
 
-	p->nexthop = xe_nexthop_read(&lane->nexthops.slots[s->nexthop]);
 	switch (p->nexthop.state) {
 	case XE_NH_READY:
 		break;
 	case XE_NH_NO_NEIGHBOUR:
-		xe_nexthop_retry(&lane->nexthops, s->nexthop);
+		xe_nexthop_retry(&lane->nexthops, s->nexthop, lane->now_s);
 		xe_punt(lane, p, XE_R_P_NO_NEIGHBOUR);
 		return false;
 	case XE_NH_NO_ROUTE:
@@ -140,12 +139,27 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 	return true;
 }
 
+/* Has the route of a session moved to another port, where its rule does not send it (the in-to-out
+ * matrix), or with another address? */
+static bool has_moved(struct xe_lane *lane, struct xe_packet *p)
+{
+	return p->nexthop.state == XE_NH_READY && p->nexthop.port != p->session->out_port &&
+	       !xe_flow_reroute(lane, p);
+}
+
 static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 {
 	enum xe_dir dir = XE_DIR_OUT;
 
 	p->session = xe_session_find(&lane->sessions, &p->key, p->hash, &dir);
 	p->dir = dir;
+	if (p->session && dir == XE_DIR_OUT) {
+		p->nexthop = xe_nexthop_read(&lane->nexthops.slots[p->session->nexthop]);
+		if (has_moved(lane, p)) {
+			xe_flow_end(lane, p->session);
+			p->session = NULL;
+		}
+	}
 	if (!p->session) {
 		if (p->role == XE_ROLE_UPLINK) {
 			xe_packet_drop(lane, p, XE_R_NO_SESSION);
@@ -154,6 +168,7 @@ static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 		xe_flow_new(lane, p);
 		if (p->ended)
 			return;
+		p->nexthop = xe_nexthop_read(&lane->nexthops.slots[p->session->nexthop]);
 	}
 	if (p->dir == XE_DIR_OUT ? !egress_out(lane, p) : !egress_back(lane, p))
 		return;

@@ -123,18 +123,12 @@ static enum xe_worker_reason flow_open(struct xe_lane *lane, struct xe_packet *p
 {
 	enum xe_worker_reason reason;
 	struct xe_tuple4 back;
-	uint32_t source, ext, mapping;
+	uint32_t ext, mapping;
 	enum xe_dir dir;
 
-	if (lane->sessions.cnt == lane->sessions.capacity)
-		return XE_R_SESSIONS_FULL;
-	source = xe_source_take(&lane->sources, p->key.src_be, p->in_port,
-				lane->sessions_per_source);
-	if (source == XE_NIL)
-		return XE_R_SOURCE_LIMIT;
 	reason = translate(lane, p, nh, rule, &back, &ext, &mapping);
 	if (reason)
-		goto source;
+		return reason;
 	reason = XE_R_SESSIONS_FULL;
 	/* An untranslated flow's reply tuple may be taken by its mirror image. */
 	if (ext == XE_NIL && xe_session_find(&lane->sessions, &back,
@@ -144,15 +138,13 @@ static enum xe_worker_reason flow_open(struct xe_lane *lane, struct xe_packet *p
 	if (!p->session)
 		goto l4_port;
 	p->session->mapping = mapping;
-	p->session->source = source;
 	p->session->nexthop = nexthop;
+	p->session->out_port = nh->port;
 	xe_nexthop_ref(&lane->nexthops, nexthop);
 	return XE_R_NONE;
 l4_port:
 	if (ext != XE_NIL)
 		xe_natpool_give(&lane->pool, &back, ext, mapping);
-source:
-	xe_source_give(&lane->sources, source);
 	return reason;
 }
 
@@ -167,18 +159,59 @@ void xe_flow_end(struct xe_lane *lane, struct xe_session *s)
 	xe_session_free(&lane->sessions, s);
 }
 
-/* The rule for a flow that leaves by this port; what is not translated here ends the packet. */
-static int find_rule(struct xe_lane *lane, struct xe_packet *p, uint16_t out_port)
+static int lookup_rule(const struct xe_lane *lane, const struct xe_packet *p, uint16_t out_port)
 {
 	struct xe_addr src = xe_addr_v4(p->key.src_be), dst = xe_addr_v4(p->key.dst_be);
 	uint16_t out = out_port;
-	int rule = -1;
 
 	if (lane->ports[out_port].role == XE_ROLE_INSIDE)
 		out |= XE_OUT_INSIDE;
-	if (lane->rules)
-		rule = xe_ruleset_lookup(lane->rules, &src, &dst, p->key.dport_be, p->proto,
-					 p->in_port, out);
+	if (!lane->rules)
+		return -1;
+	return xe_ruleset_lookup(lane->rules, &src, &dst, p->key.dport_be, p->proto, p->in_port,
+				 out);
+}
+
+/* May a session with this Ext address be what the rule makes of it on the new port? */
+static bool rule_fits(const struct xe_lane *lane, const struct xe_packet *p, int rule)
+{
+	const struct xe_nat_range *range = (const struct xe_nat_range *)lane->rules->attach + rule;
+	uint32_t ext = p->session->ext;
+
+	switch (lane->rules->rules[rule].verb) {
+	case XE_VERB_ACCEPT:
+		return ext == XE_NIL &&
+		       p->session->key[XE_DIR_BACK].port ==
+			       (lane->ports[p->nexthop.port].role == XE_ROLE_UPLINK
+					? XE_PORT_ANYUPLINK
+					: p->nexthop.port);
+	case XE_VERB_MASQUERADE:
+		return ext != XE_NIL && ext == p->nexthop.masq_ext;
+	case XE_VERB_SNAT:
+		for (uint32_t i = 0; i < range->ext_cnt; i++)
+			if (range->ext[i] == ext)
+				return true;
+		return false;
+	default:
+		return false;
+	}
+}
+
+bool xe_flow_reroute(struct xe_lane *lane, struct xe_packet *p)
+{
+	int rule = lookup_rule(lane, p, p->nexthop.port);
+
+	if (rule < 0 || !rule_fits(lane, p, rule))
+		return false;
+	p->session->out_port = p->nexthop.port;
+	return true;
+}
+
+/* The rule for a flow that leaves by this port; what is not translated here ends the packet. */
+static int find_rule(struct xe_lane *lane, struct xe_packet *p, uint16_t out_port)
+{
+	int rule = lookup_rule(lane, p, out_port);
+
 	if (rule < 0 || lane->rules->rules[rule].verb == XE_VERB_KERNEL) {
 		xe_punt(lane, p, XE_R_P_RULE);
 		return -1;
@@ -206,7 +239,7 @@ static void with_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexth
 		xe_punt(lane, p, XE_R_P_NOT_PORT);
 		return;
 	case XE_NH_NO_NEIGHBOUR:
-		xe_nexthop_retry(&lane->nexthops, nexthop);
+		xe_nexthop_retry(&lane->nexthops, nexthop, lane->now_s);
 		xe_punt(lane, p, XE_R_P_NO_NEIGHBOUR);
 		return;
 	default:
@@ -227,7 +260,7 @@ static void with_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexth
 
 void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 {
-	uint32_t nexthop;
+	uint32_t nexthop, source;
 
 	if (!source_allowed(&lane->ports[p->in_port], p->key.src_be)) {
 		xe_packet_drop(lane, p, XE_R_W_SPOOFED);
@@ -238,13 +271,28 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 		xe_packet_drop(lane, p, XE_R_NOT_SYN);
 		return;
 	}
+	/* Limits before the route is asked: beyond them a scan costs the control thread nothing. */
+	if (lane->sessions.cnt == lane->sessions.capacity) {
+		xe_packet_drop(lane, p, XE_R_SESSIONS_FULL);
+		return;
+	}
+	source = xe_source_take(&lane->sources, p->key.src_be, p->in_port,
+				lane->sessions_per_source);
+	if (source == XE_NIL) {
+		xe_packet_drop(lane, p, XE_R_SOURCE_LIMIT);
+		return;
+	}
 	nexthop = xe_nexthop_get(&lane->nexthops, p->key.dst_be, p->key.src_be, p->in_port);
 	if (nexthop == XE_NIL) {
 		xe_packet_drop(lane, p, XE_R_NEXTHOPS_FULL);
-		return;
+	} else {
+		/* Keep the entry while we look; without a session or a held packet it goes again. */
+		xe_nexthop_ref(&lane->nexthops, nexthop);
+		with_route(lane, p, nexthop);
+		xe_nexthop_unref(&lane->nexthops, nexthop);
 	}
-	/* Keep the entry while we look; without a session or a held packet it goes again. */
-	xe_nexthop_ref(&lane->nexthops, nexthop);
-	with_route(lane, p, nexthop);
-	xe_nexthop_unref(&lane->nexthops, nexthop);
+	if (p->session)
+		p->session->source = source;
+	else
+		xe_source_give(&lane->sources, source);
 }

@@ -16,7 +16,8 @@ void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 
 	for (uint32_t i = 0; i < hold->cnt; i++)
 		same += hold->held[i].nexthop == nexthop;
-	if (hold->cnt == XE_HOLD_SIZE || same >= XE_HOLD_PER_HOP) {
+	if (hold->cnt == XE_HOLD_SIZE || same >= XE_HOLD_PER_HOP ||
+	    lane->ports[p->in_port].held >= XE_HOLD_PER_PORT) {
 		xe_packet_drop(lane, p, XE_R_HOLD_FULL);
 		return;
 	}
@@ -26,7 +27,11 @@ void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 		.since_s = lane->now_s,
 	};
 	set_cnt(hold, hold->cnt + 1);
+	lane->ports[p->in_port].held++;
 	xe_nexthop_ref(&lane->nexthops, nexthop);
+	/* A neighbour that was flushed is asked for again only when it is needed: now. */
+	if (!same && xe_nexthop_read(&lane->nexthops.slots[nexthop]).state == XE_NH_RESOLVING)
+		xe_nexthop_retry(&lane->nexthops, nexthop, lane->now_s);
 	p->ended = true; /* its frames are now the held copy's */
 	p->frame_cnt = 0;
 }
@@ -57,6 +62,7 @@ static uint32_t collect(struct xe_lane *lane, uint32_t *nexthops)
 			kept++;
 			continue;
 		}
+		lane->ports[h->packet.in_port].held--;
 		nexthops[burst->cnt] = h->nexthop;
 		burst->packets[burst->cnt] = h->packet;
 		burst->packets[burst->cnt].session = NULL;
@@ -103,6 +109,7 @@ void xe_hold_flush(struct xe_lane *lane, uint16_t port)
 			kept++;
 			continue;
 		}
+		lane->ports[h->packet.in_port].held--;
 		xe_packet_drop(lane, &h->packet, XE_R_PORT_GONE);
 		xe_nexthop_unref(&lane->nexthops, h->nexthop);
 	}

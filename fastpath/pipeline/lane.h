@@ -39,7 +39,8 @@ struct xe_lane_port {
 	struct xe_prefix4 *allow; /* inside: IPv4 sources */
 	uint32_t allow_cnt;
 	uint32_t gso_queued; /* superpackets of this port not sent yet: order! */
-	bool gso_by_qdisc;   /* the device refused a whole superpacket once */
+	uint32_t qdisc_until_s; /* the device refused a superpacket whole: by the qdisc until then */
+	uint32_t held;	     /* packets from here that wait for a next hop */
 };
 
 struct xe_lane_counters {
@@ -58,10 +59,12 @@ struct xe_timeouts {
 };
 
 /* Packets that wait for a next hop. The kernel holds 101 packets of 64 KiB by default for one
- * neighbour (unres_qlen_bytes); 8 are what TCP and DNS need to lose nothing at start, and 256 in
- * all bound the frames that dead destinations can tie up. */
-#define XE_HOLD_SIZE	 256
+ * neighbour (unres_qlen_bytes); 8 are what TCP and DNS need to lose nothing at start. 32 a port keep a
+ * container that talks to dead addresses from taking the places of the others; 1024 in all bound
+ * the frames tied up. */
+#define XE_HOLD_SIZE	 1024
 #define XE_HOLD_PER_HOP	 8
+#define XE_HOLD_PER_PORT 32
 /* The kernel gives a neighbour 3 probes of 1 s (mcast_solicit, retrans_time). */
 #define XE_HOLD_MAX_S	 4
 
@@ -79,7 +82,7 @@ struct xe_lane {
 	struct xe_umem umem;
 	struct xe_xsk *xsks[XE_LANE_SOCKETS];
 	uint32_t xsk_cnt;
-	uint32_t fill_target; /* frames each socket holds for receiving */
+	uint32_t fill_max; /* frames a busy socket may hold for receiving */
 	uint32_t leaving_fill, leaving_tx; /* frames of sockets that have left xsks and are closed
 					      by the control thread, until they are reclaimed */
 	struct xe_lane_port *ports; /* by port id, XE_MAX_PORTS */

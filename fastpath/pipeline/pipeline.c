@@ -25,7 +25,7 @@ uint32_t xe_pipeline_poll(struct xe_lane *lane)
 		uint32_t n;
 
 		/* First: an empty fill ring is loss, a full rx ring only delay. */
-		xe_xsk_refill(xsk, &lane->umem, lane->fill_target);
+		xe_xsk_refill(xsk, &lane->umem, lane->fill_max);
 		n = xe_rx(lane, xsk);
 		if (!n)
 			continue;

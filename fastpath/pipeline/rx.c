@@ -84,6 +84,8 @@ uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk)
 	if (!used)
 		return 0;
 	xsk_ring_cons__release(&xsk->rx, used);
+	if (avail >= xsk->fill_target / 4 && xsk->fill_target < XE_FILL_MAX)
+		xsk->fill_target *= 2;
 	xe_count(&lane->cnt.rx_packets, burst->cnt);
 	xe_count(&lane->cnt.rx_bytes, bytes);
 	xe_count(&xsk->rx_packets, burst->cnt);

@@ -10,6 +10,10 @@
 
 #include "pipeline/pipeline.h"
 
+/* ENOBUFS means that the device cannot take a superpacket whole, or only that its receiver is full now:
+ * after so long it is tried again. */
+#define QDISC_S 2
+
 /* include/linux/skbuff.h, see steer_gso.h */
 #define SKB_GSO_TCP_ECN (1u << 2)
 
@@ -50,14 +54,15 @@ static void gso_send_run(struct xe_lane *lane, struct xe_lane_port *port, uint32
 	int err;
 
 	while (first < cnt) {
-		uint32_t n = xe_gso_tx_send(&lane->gso, first, cnt, port->gso_by_qdisc, &err);
+		bool by_qdisc = (int32_t)(port->qdisc_until_s - lane->now_s) > 0;
+		uint32_t n = xe_gso_tx_send(&lane->gso, first, cnt, by_qdisc, &err);
 
 		sent_whole(lane, first, n);
 		first += n;
 		if (!err)
 			continue;
-		if (err == -ENOBUFS && !port->gso_by_qdisc) {
-			port->gso_by_qdisc = true;
+		if (err == -ENOBUFS && !by_qdisc) {
+			port->qdisc_until_s = lane->now_s + QDISC_S;
 			continue;
 		}
 		xe_packet_drop(lane, lane->gso.items[first].cookie, XE_R_TX_REFUSED);

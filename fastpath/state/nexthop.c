@@ -2,6 +2,7 @@
 #include "state/nexthop.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 struct nexthop_key {
 	__be32 dst_be, src_be;
@@ -133,9 +134,12 @@ void xe_nexthop_unref(struct xe_nexthops *t, uint32_t idx)
 	t->cnt--;
 }
 
-bool xe_nexthop_retry(struct xe_nexthops *t, uint32_t idx)
+void xe_nexthop_retry(struct xe_nexthops *t, uint32_t idx, uint32_t now_s)
 {
-	return request(t, idx, XE_NH_OP_RETRY);
+	struct xe_nexthop *nh = &t->slots[idx];
+
+	if (nh->retried_s != now_s && request(t, idx, XE_NH_OP_RETRY))
+		nh->retried_s = now_s;
 }
 
 bool xe_nexthops_next_request(struct xe_nexthops *t, struct xe_nh_request *req)
@@ -147,6 +151,12 @@ bool xe_nexthops_next_request(struct xe_nexthops *t, struct xe_nh_request *req)
 	*req = t->ring[tail % XE_NH_REQUESTS];
 	atomic_store_explicit(&t->tail, tail + 1, memory_order_release);
 	return true;
+}
+
+/* Not sched_yield(): it gives way to equals only. 50 us are a few switches of the scheduler. */
+void xe_nexthop_wait(void)
+{
+	usleep(50);
 }
 
 void xe_nexthop_write(struct xe_nexthops *t, uint32_t idx, const struct xe_nexthop_answer *a)

@@ -57,6 +57,7 @@ struct xe_nexthop {
 	uint32_t refs;
 	uint32_t hash;
 	uint32_t next_free;
+	uint32_t retried_s;
 } __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct xe_nexthop) == 64, "one cache line");
@@ -99,8 +100,16 @@ uint32_t xe_nexthop_get(struct xe_nexthops *t, __be32 dst_be, __be32 src_be, uin
 /* Worker. References of sessions and held packets; at zero the entry is released. */
 void xe_nexthop_ref(struct xe_nexthops *t, uint32_t idx);
 void xe_nexthop_unref(struct xe_nexthops *t, uint32_t idx);
-/* Worker. Ask again for an entry whose neighbour is gone. False: ring full, try later. */
-bool xe_nexthop_retry(struct xe_nexthops *t, uint32_t idx);
+/* Worker. Ask again for an entry whose neighbour is gone; at most once a second, so that packets to
+ * a dead one do not fill the ring. */
+void xe_nexthop_retry(struct xe_nexthops *t, uint32_t idx, uint32_t now_s);
+/* Looks at a sequence count that is being written before the reader sleeps: a write takes some
+ * nanoseconds, so whoever still waits then keeps the control thread from its CPU (workers have the
+ * higher priority), and spinning on would be for ever. */
+#define XE_NH_SPINS 100
+/* The reader's sleep then. */
+void xe_nexthop_wait(void);
+
 /* Worker, per packet: a consistent copy of the answer. The words are loaded with acquire order, so
  * that whoever sees a word of a later answer sees its count, too. */
 static inline struct xe_nexthop_answer xe_nexthop_read(const struct xe_nexthop *nh)
@@ -109,11 +118,12 @@ static inline struct xe_nexthop_answer xe_nexthop_read(const struct xe_nexthop *
 		struct xe_nexthop_answer answer;
 		uint32_t word[XE_NH_ANSWER_WORDS];
 	} copy;
-	uint32_t seq;
+	uint32_t seq, spins = 0;
 
 	do {
 		while ((seq = atomic_load_explicit(&nh->seq, memory_order_acquire)) & 1)
-			;
+			if (__builtin_expect(++spins >= XE_NH_SPINS, 0))
+				xe_nexthop_wait();
 		for (int i = 0; i < XE_NH_ANSWER_WORDS; i++)
 			copy.word[i] = __atomic_load_n(&nh->answer_word[i], __ATOMIC_ACQUIRE);
 	} while (atomic_load_explicit(&nh->seq, memory_order_relaxed) != seq);

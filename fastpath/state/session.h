@@ -42,7 +42,8 @@ enum xe_tcp_state {
 #define XE_SF_TAG_SECOND(dir) (0x10 << (dir))
 
 /* No session, no mapping, end of list. */
-#define XE_NIL 0xffffffffu
+#define XE_NIL	      0xffffffffu
+#define XE_TIMER_NONE 0xffffu
 
 struct xe_session {
 	/* First line: what a packet needs. */
@@ -62,7 +63,8 @@ struct xe_session {
 	uint64_t packets[2];
 	uint64_t bytes[2];
 	uint32_t timer_next, timer_prev; /* wheel slot list; timer_next also links free ones */
-	uint32_t timer_slot; /* XE_NIL: not in the wheel any more */
+	uint16_t timer_slot; /* XE_TIMER_NONE: not in the wheel (any more) */
+	uint16_t out_port;   /* port id it left by when its rule was looked up */
 	uint32_t created_s;
 	uint32_t rule; /* index in the rule set it was made under */
 	uint32_t ext;  /* Ext address index, XE_NIL: untranslated */

@@ -17,7 +17,7 @@ void xe_wheel_add(struct xe_wheel *w, struct xe_sessions *t, struct xe_session *
 	if (in_s > XE_WHEEL_SLOTS - 1)
 		in_s = XE_WHEEL_SLOTS - 1;
 	slot = (w->now_s + in_s) % XE_WHEEL_SLOTS;
-	s->timer_slot = slot;
+	s->timer_slot = (uint16_t)slot;
 	s->timer_prev = XE_NIL;
 	s->timer_next = w->head[slot];
 	if (s->timer_next != XE_NIL)
@@ -27,7 +27,7 @@ void xe_wheel_add(struct xe_wheel *w, struct xe_sessions *t, struct xe_session *
 
 void xe_wheel_del(struct xe_wheel *w, struct xe_sessions *t, struct xe_session *s)
 {
-	if (s->timer_slot == XE_NIL)
+	if (s->timer_slot == XE_TIMER_NONE)
 		return;
 	if (s->timer_prev != XE_NIL)
 		t->slots[s->timer_prev].timer_next = s->timer_next;
@@ -35,7 +35,7 @@ void xe_wheel_del(struct xe_wheel *w, struct xe_sessions *t, struct xe_session *
 		w->head[s->timer_slot] = s->timer_next;
 	if (s->timer_next != XE_NIL)
 		t->slots[s->timer_next].timer_prev = s->timer_prev;
-	s->timer_slot = XE_NIL;
+	s->timer_slot = XE_TIMER_NONE;
 }
 
 uint32_t xe_wheel_advance(struct xe_wheel *w, struct xe_sessions *t, uint32_t now_s,

@@ -108,7 +108,11 @@ static void open_port(struct lf *f, uint16_t port)
 	struct lf_ring *rings = &f->rings[port * 4];
 	struct xe_xsk *xsk = &f->xsk[port];
 
-	*xsk = (struct xe_xsk){.fd = -1, .port = port, .slot = port, .multi_buffer = true};
+	*xsk = (struct xe_xsk){.fd = -1,
+			       .port = port,
+			       .slot = port,
+			       .multi_buffer = true,
+			       .fill_target = FILL};
 	open_ring(&xsk->fill, NULL, &rings[0]);
 	open_ring(NULL, &xsk->rx, &rings[1]);
 	open_ring(&xsk->tx, NULL, &rings[2]);
@@ -158,7 +162,7 @@ struct lf *lf_open(const char *const *rules, uint32_t sessions)
 	f->lane->ports = calloc(XE_MAX_PORTS, sizeof(*f->lane->ports));
 	f->rings = calloc(LF_PORT_END * 4, sizeof(*f->rings));
 	f->lane->now_s = 1000;
-	f->lane->fill_target = FILL;
+	f->lane->fill_max = FILL;
 	f->lane->sessions_per_source = sessions;
 	f->lane->timeouts = (struct xe_timeouts){7440, 240, 300, 20};
 	f->lane->gso.bypass_fd = f->lane->gso.qdisc_fd = -1;
@@ -226,7 +230,7 @@ static uint8_t *next_fill(struct lf *f, uint16_t port, uint64_t *addr)
 {
 	struct lf_ring *fill = &f->rings[port * 4];
 
-	xe_xsk_refill(&f->xsk[port], &f->lane->umem, f->lane->fill_target);
+	xe_xsk_refill(&f->xsk[port], &f->lane->umem, f->lane->fill_max);
 	assert_true(fill->producer != fill->consumer);
 	*addr = ((uint64_t *)fill->descs)[fill->consumer++ % LF_RING] + XE_FRAME_HEADROOM;
 	return xe_umem_ptr(&f->lane->umem, *addr);

@@ -393,21 +393,21 @@ static void put_destinations(struct lf *f, uint32_t n)
 	lf_poll(f);
 }
 
-/* Full, in all; nothing is lost of what is in, and it all comes out, though it is 8 bursts. */
+/* Full for one port; nothing is lost of what is in, and it all comes out. */
 static void test_hold_full(void **state)
 {
 	struct lf *f = *state;
-	uint32_t hops = XE_HOLD_SIZE / XE_HOLD_PER_HOP;
+	uint32_t hops = XE_HOLD_PER_PORT / XE_HOLD_PER_HOP;
 
 	for (uint32_t i = 0; i < XE_HOLD_PER_HOP; i++)
 		put_destinations(f, hops);
-	assert_int_equal(f->lane->hold.cnt, XE_HOLD_SIZE);
+	assert_int_equal(f->lane->hold.cnt, XE_HOLD_PER_PORT);
 	open_flow(f); /* answers all, so that what is held comes out first */
 	assert_int_equal(f->lane->cnt.reason[XE_R_HOLD_FULL], 1);
-	assert_int_equal(f->sent_cnt, XE_HOLD_SIZE);
+	assert_int_equal(f->sent_cnt, XE_HOLD_PER_PORT);
 	assert_int_equal(f->lane->hold.cnt, 0);
 	assert_int_equal(lf_drops(f), 1);
-	assert_int_equal(f->lane->cnt.tx_packets, XE_HOLD_SIZE);
+	assert_int_equal(f->lane->cnt.tx_packets, XE_HOLD_PER_PORT);
 }
 
 static void test_hold_flush(void **state)
