@@ -48,7 +48,7 @@ DRIVER_BIN := $(DRIVER_SRC:tests/netns/%.c=$(BUILD)/tests/%)
 BENCH_SRC  := $(wildcard tests/bench/bench_*.c)
 BENCH_BIN  := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/tests/bench/%)
 
-.PHONY: all help deps demo check check-san check-long tests bench-build fuzz lint format install \
+.PHONY: all help docs deps demo check check-san check-long tests bench-build fuzz lint format install \
 	clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -62,8 +62,9 @@ help:
 	@echo "make check-san    the same tests with AddressSanitizer and UBSan (root)"
 	@echo "make check-long   TSan, fuzzers, and the dispatcher under other kernels (root)"
 	@echo "make fuzz         libFuzzer targets, FUZZ_SECONDS=60 each"
+	@echo "make docs         docs/reasons.md from include/xegress/reason.h"
 	@echo "make install      DESTDIR= PREFIX=/usr"
-	@echo "make lint format  clang-format (check, apply), cppcheck, shell syntax"
+	@echo "make lint format  clang-format (check, apply), shell syntax"
 	@echo "make deps clean"
 	@echo "SAN=address,undefined, DEBUG=1, BUILD=folder, V=1"
 
@@ -161,13 +162,16 @@ fuzz: deps
 
 FORMATTED := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 lint:
+	$(Q)tools/deps.sh lint
 	$(Q)clang-format --dry-run -Werror $(FORMATTED)
-	$(Q)cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --suppress=missingIncludeSystem \
-		--enable=warning,portability -D__x86_64__ -Ifastpath -Iinclude fastpath ctl
+	$(Q)tools/reasons_doc.sh | diff - docs/reasons.md || { echo "docs/reasons.md: make docs"; exit 1; }
 	$(Q)for f in $$(git ls-files '*.sh'); do bash -n $$f || exit 1; done
 
 format:
 	$(Q)clang-format -i $(FORMATTED)
+
+docs:
+	$(Q)tools/reasons_doc.sh > docs/reasons.md
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 \

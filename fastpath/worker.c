@@ -171,9 +171,9 @@ static void housekeeping(struct xe_worker *w, uint64_t now_ns, uint64_t *next_ns
 	struct xe_lane *lane = w->lane;
 	static _Thread_local uint32_t hold_seen_s;
 
-	if (lane->hold.cnt &&
-	    (lane->hold.epoch != atomic_load_explicit(&lane->nexthops.epoch, memory_order_acquire) ||
-	     hold_seen_s != lane->now_s)) {
+	if (lane->hold.cnt && (lane->hold.epoch != atomic_load_explicit(&lane->nexthops.epoch,
+									memory_order_acquire) ||
+			       hold_seen_s != lane->now_s)) {
 		hold_seen_s = lane->now_s;
 		xe_hold_poll(lane);
 		xe_tx_flush(lane);
@@ -188,9 +188,10 @@ static void housekeeping(struct xe_worker *w, uint64_t now_ns, uint64_t *next_ns
 }
 
 /*
- * A worker that shares its CPU must get it at once when packets come: the senders fill its rings at the
- * rate of their own CPUs, and what does not fit is lost, while the kernel's forwarding would have
- * slowed them down. It still yields by sleeping when idle. Needs CAP_SYS_NICE; works less well without.
+ * A worker that shares its CPU must get it at once when packets come: the senders fill its rings at
+ * the rate of their own CPUs, and what does not fit is lost, while the kernel's forwarding would
+ * have slowed them down. It still yields by sleeping when idle. Needs CAP_SYS_NICE; works less well
+ * without.
  */
 static void raise_priority(const struct xe_worker *w)
 {
@@ -286,7 +287,9 @@ static void share_frames(struct xe_lane *lane)
 {
 	uint32_t share = lane->umem.frame_cnt / 4 * 3 / (lane->xsk_cnt ? lane->xsk_cnt : 1);
 
-	lane->fill_max = share > XE_FILL_MAX ? XE_FILL_MAX : share < XE_FILL_MIN ? XE_FILL_MIN : share;
+	lane->fill_max = share > XE_FILL_MAX   ? XE_FILL_MAX
+			 : share < XE_FILL_MIN ? XE_FILL_MIN
+					       : share;
 }
 
 int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk)

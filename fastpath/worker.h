@@ -25,8 +25,8 @@ struct xe_worker {
 	enum xe_wait wait;
 	pthread_t thread;
 	bool running;
-	int wake_fd;	/* eventfd: a call or an answered next hop waits */
-	int epoll_fd;	/* wake_fd and the sockets */
+	int wake_fd;    /* eventfd: a call or an answered next hop waits */
+	int epoll_fd;   /* wake_fd and the sockets */
 	int control_fd; /* eventfd of the control thread, not owned: next-hop requests wait */
 	uint64_t *beat; /* heartbeat word in the map `beats` */
 	_Atomic bool stop;

@@ -5,6 +5,7 @@
 #
 #   build   what compiles the programs           demo   what the demo shows
 #   check   what the tests use                   long   what make check-long uses (QEMU)
+#   lint    what make lint uses
 #
 # Debian 12 and 13, Ubuntu 24.04. Does nothing, and needs neither root nor network, when all is there.
 set -eu
@@ -34,8 +35,9 @@ build) wanted=$build ;;
 demo) wanted=$demo ;;
 check) wanted=$check ;;
 long) wanted=$long ;;
+lint) wanted=clang-format ;;
 *)
-	echo "usage: deps.sh build|demo|check|long" >&2
+	echo "usage: deps.sh build|demo|check|long|lint" >&2
 	exit 2
 	;;
 esac

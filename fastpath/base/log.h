@@ -12,7 +12,7 @@ enum xe_log_level { XE_LOG_ERR = 3, XE_LOG_WARN = 4, XE_LOG_INFO = 6, XE_LOG_DEB
 void xe_log_set_level(enum xe_log_level level);
 void xe_log(enum xe_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-#define xe_log_err(...)	  xe_log(XE_LOG_ERR, __VA_ARGS__)
+#define xe_log_err(...)   xe_log(XE_LOG_ERR, __VA_ARGS__)
 #define xe_log_warn(...)  xe_log(XE_LOG_WARN, __VA_ARGS__)
 #define xe_log_info(...)  xe_log(XE_LOG_INFO, __VA_ARGS__)
 #define xe_log_debug(...) xe_log(XE_LOG_DEBUG, __VA_ARGS__)

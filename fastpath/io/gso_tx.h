@@ -2,9 +2,9 @@
 /*
  * gso_tx.h - superpackets out: AF_PACKET with a virtio-net header.
  *
- * AF_XDP cannot ask for segmentation (up to 6.18), AF_PACKET can: the packet's frames are the iovecs
- * of one message, the header in front names the segment size and asks for the checksum, and the
- * kernel makes one skb of it. A veth passes that on whole, a NIC segments in hardware.
+ * AF_XDP cannot ask for segmentation (up to 6.18), AF_PACKET can: the packet's frames are the
+ * iovecs of one message, the header in front names the segment size and asks for the checksum, and
+ * the kernel makes one skb of it. A veth passes that on whole, a NIC segments in hardware.
  * PACKET_QDISC_BYPASS saves the qdisc, but loses what a device cannot take whole: then the second
  * socket, without it, lets the kernel segment in software.
  *
@@ -46,8 +46,8 @@ void xe_gso_tx_close(struct xe_gso_tx *tx);
 
 /* Queue one packet: the caller fills what it returns; NULL when the batch is full. */
 struct xe_gso_item *xe_gso_tx_next(struct xe_gso_tx *tx, uint32_t iov_cnt);
-/* Send messages [first, cnt) by one socket until one is refused; returns how many went, *err why the
- * next one did not (0: all). */
+/* Send messages [first, cnt) by one socket until one is refused; returns how many went, *err why
+ * the next one did not (0: all). */
 uint32_t xe_gso_tx_send(struct xe_gso_tx *tx, uint32_t first, uint32_t cnt, bool by_qdisc,
 			int *err);
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "io/tun.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libmnl/libmnl.h>
 #include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -12,8 +15,12 @@
 
 #include "base/log.h"
 
-/* Its packets carry sources that are routed elsewhere, so the reverse path filter must not look;
- * IPv6 is not punted, and without an address the kernel sends nothing into it. */
+/* The dummy address of RFC 7600, never a destination: Linux itself signs with it where it has no other.
+ */
+#define PUNT_ADDR "192.0.0.8"
+/* Room for one short request and its acknowledgement with the request in it. */
+#define NETLINK_BUF_SIZE 512
+
 static void set_conf(const char *family, const char *name, const char *key, const char *value)
 {
 	char path[128];
@@ -25,6 +32,63 @@ static void set_conf(const char *family, const char *name, const char *key, cons
 		xe_log_debug("%s: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
+}
+
+/* Send and read the acknowledgement. Requests are made in buf, the answer overwrites it. */
+static int ask(struct mnl_socket *nl, void *buf)
+{
+	struct nlmsghdr *nlh = buf;
+	ssize_t n;
+
+	nlh->nlmsg_seq = 1;
+	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	n = mnl_socket_recvfrom(nl, buf, NETLINK_BUF_SIZE);
+	if (n < 0 || mnl_cb_run(buf, (size_t)n, 1, mnl_socket_get_portid(nl), NULL, NULL) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Scope host: nothing that the host sends by itself ever takes it for its source. */
+static int add_address(const char *name)
+{
+	char buf[NETLINK_BUF_SIZE] __attribute__((aligned(8)));
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct ifaddrmsg *ifa;
+	int err;
+
+	if (!nl)
+		return -errno;
+	nlh->nlmsg_type = RTM_NEWADDR;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE;
+	ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
+	*ifa = (struct ifaddrmsg){.ifa_family = AF_INET,
+				  .ifa_prefixlen = 32,
+				  .ifa_scope = RT_SCOPE_HOST,
+				  .ifa_index = if_nametoindex(name)};
+	mnl_attr_put_u32(nlh, IFA_LOCAL, inet_addr(PUNT_ADDR));
+	mnl_attr_put_u32(nlh, IFA_ADDRESS, inet_addr(PUNT_ADDR));
+	err = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) ? -errno : ask(nl, buf);
+	mnl_socket_close(nl);
+	return err;
+}
+
+/*
+ * Its packets carry sources that are routed elsewhere. The kernel filters by the larger of an
+ * interface's rp_filter and that of `all`, so 0 says nothing where `all` is 1: 2 does, which wants
+ * no more than that some route leads to the source. But on an interface without an address 2 lets
+ * nothing pass (seen on 6.18; __fib_validate_source), so it gets one.
+ */
+static void pass_reverse_path_filter(const char *name)
+{
+	int err = add_address(name);
+
+	if (err)
+		xe_log_warn("punt device %s: no address (%s): with net.ipv4.conf.all.rp_filter not 0 "
+			    "what is given back to the kernel is lost",
+			    name, strerror(-err));
+	set_conf("ipv4", name, "rp_filter", err ? "0" : "2");
 }
 
 static int bring_up(const struct ifreq *dev)
@@ -53,8 +117,9 @@ int xe_tun_open(char name[IFNAMSIZ])
 		err = -errno;
 		goto out;
 	}
+	/* IPv6 is not punted, and without an address the kernel sends none into it. */
 	set_conf("ipv6", ifr.ifr_name, "disable_ipv6", "1");
-	set_conf("ipv4", ifr.ifr_name, "rp_filter", "0");
+	pass_reverse_path_filter(ifr.ifr_name);
 	set_conf("ipv4", ifr.ifr_name, "forwarding", "1");
 	err = bring_up(&ifr);
 out:

@@ -15,8 +15,8 @@ int xe_umem_open(struct xe_umem *umem, uint32_t frame_cnt, int node)
 
 	memset(umem, 0, sizeof(*umem));
 	umem->size = (size_t)frame_cnt << XE_FRAME_SHIFT;
-	umem->base = mmap(NULL, umem->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			  0);
+	umem->base =
+		mmap(NULL, umem->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (umem->base == MAP_FAILED) {
 		umem->base = NULL;
 		goto out;

@@ -13,8 +13,8 @@
  * All sockets of a worker register the same memory, each as a UMEM of its own, so a frame received
  * on one can be sent on any other, and a copy-mode veth can share with a zero-copy NIC (a shared
  * UMEM would force the first socket's mode on all). At every moment
- * free + fill + tx + in hand = all; `holder` says it frame by frame, which is also how the frames of a
- * closed socket are found again.
+ * free + fill + tx + in hand = all; `holder` says it frame by frame, which is also how the frames
+ * of a closed socket are found again.
  *
  * Single writer: the owning worker; the control thread while the worker does not run or waits for
  * it in a call.
@@ -46,7 +46,7 @@ struct xe_umem {
 	uint32_t frame_cnt;
 	uint32_t free_cnt;
 	uint32_t hand_cnt;
-	uint32_t *free;	  /* stack: the frame last freed is the one still in cache */
+	uint32_t *free;   /* stack: the frame last freed is the one still in cache */
 	uint16_t *holder; /* per frame */
 };
 

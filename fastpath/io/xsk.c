@@ -13,7 +13,8 @@
 #ifndef SO_SNDBUFFORCE
 #define SO_SNDBUFFORCE 32
 #endif
-/* Socket option of SOL_XDP: descriptors one sendto() sends in copy mode (kernel 6.17; 32 before). */
+/* Socket option of SOL_XDP: descriptors one sendto() sends in copy mode (kernel 6.17; 32 before).
+ */
 #define XE_XDP_MAX_TX_SKB_BUDGET 9
 /* One kick sends a whole ring. */
 #define TX_BUDGET 2048
@@ -21,14 +22,15 @@
  * stops a burst after some 90 full-size packets. A full ring of frames with their overhead. */
 #define SNDBUF_SIZE (16 << 20)
 /* A closed socket's queue is free after an RCU grace period and a work item: tens of ms. */
-#define BIND_TRIES     50
-#define BIND_RETRY_US  20000
+#define BIND_TRIES    50
+#define BIND_RETRY_US 20000
 /* Kicks without progress before a flush gives up until the next round. */
 #define FLUSH_TRIES 64
 
 static int ring_map(struct xe_xsk *xsk, int n, off_t pgoff, size_t size, void **out)
 {
-	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, xsk->fd, pgoff);
+	void *m =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, xsk->fd, pgoff);
 
 	if (m == MAP_FAILED)
 		return -errno;
@@ -60,8 +62,8 @@ static int rings_map(struct xe_xsk *xsk)
 
 	if (getsockopt(xsk->fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &len))
 		return -errno;
-	err = ring_map(xsk, 0, XDP_UMEM_PGOFF_FILL_RING,
-		       off.fr.desc + XE_RING_SIZE * sizeof(__u64), &m);
+	err = ring_map(xsk, 0, XDP_UMEM_PGOFF_FILL_RING, off.fr.desc + XE_RING_SIZE * sizeof(__u64),
+		       &m);
 	if (err)
 		return err;
 	RING_INIT(&xsk->fill, m, &off.fr, XE_RING_SIZE);
@@ -269,8 +271,8 @@ int xe_xsk_flush(struct xe_xsk *xsk, struct xe_umem *umem)
 			continue;
 		}
 		err = -errno;
-		/* EAGAIN: the budget of one call; EBUSY: one packet dropped by the device, which has
-		 * been completed; ENOBUFS: completions or socket memory. All go on. */
+		/* EAGAIN: the budget of one call; EBUSY: one packet dropped by the device, which
+		 * has been completed; ENOBUFS: completions or socket memory. All go on. */
 		if (err != -EAGAIN && err != -EBUSY && err != -ENOBUFS)
 			break;
 		xe_xsk_complete(xsk, umem);

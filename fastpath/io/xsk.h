@@ -33,10 +33,10 @@
  * a few TCP flows; smaller rings made TCP back off, larger ones only add cache misses. */
 #define XE_RING_SIZE 2048u
 
-/* Frames a socket holds for receiving: few at first, so that hundreds of idle ports share the frames
- * of a worker (128 take 7 superpackets, or a burst of small packets), doubled when a round has found a
- * quarter of them used, up to 1024. The ring's whole size would spread the working set over 8 MiB, far
- * beyond L2. */
+/* Frames a socket holds for receiving: few at first, so that hundreds of idle ports share the
+ * frames of a worker (128 take 7 superpackets, or a burst of small packets), doubled when a round
+ * has found a quarter of them used, up to 1024. The ring's whole size would spread the working set
+ * over 8 MiB, far beyond L2. */
 #define XE_FILL_START 128u
 #define XE_FILL_MAX   1024u
 /* With fewer a port is not attached: its packets would be lost where the kernel forwards them. */
@@ -46,15 +46,15 @@ struct xe_xsk {
 	int fd;
 	int ifindex;
 	uint16_t queue;
-	uint16_t port;	/* port id */
-	uint16_t slot;	/* names its frames in xe_umem.holder */
+	uint16_t port; /* port id */
+	uint16_t slot; /* names its frames in xe_umem.holder */
 	bool zerocopy;
 	bool multi_buffer;
-	bool kick;	   /* tx ring holds what the kernel was not told of */
+	bool kick;            /* tx ring holds what the kernel was not told of */
 	uint32_t fill_target; /* frames to hold for receiving */
-	uint32_t fill_cnt; /* frames at the kernel for receiving, rx ring included */
-	uint32_t tx_cnt;   /* frames at the kernel for sending, completion ring included */
-	uint64_t rx_packets; /* written by the worker */
+	uint32_t fill_cnt;    /* frames at the kernel for receiving, rx ring included */
+	uint32_t tx_cnt;      /* frames at the kernel for sending, completion ring included */
+	uint64_t rx_packets;  /* written by the worker */
 	struct xsk_ring_prod fill, tx;
 	struct xsk_ring_cons rx, comp;
 	void *map[4];
@@ -68,7 +68,8 @@ struct xe_xsk_lost {
 };
 
 /* Open and bind. zerocopy_wanted: try it, fall back to copy. Retries EBUSY (an earlier socket's
- * close is asynchronous) for a bounded time. Errors: -errno of the step, which is logged by name. */
+ * close is asynchronous) for a bounded time. Errors: -errno of the step, which is logged by name.
+ */
 int xe_xsk_open(struct xe_xsk *xsk, const struct xe_umem *umem, int ifindex, uint16_t queue,
 		bool zerocopy_wanted);
 /* The kernel lets go of all frames; they are found by xe_umem_reclaim(slot). */
@@ -85,8 +86,8 @@ int xe_xsk_flush(struct xe_xsk *xsk, struct xe_umem *umem);
 
 /* Put one packet of n frames (addr, len each; frames in hand) on the tx ring. False when it has no
  * room: the frames stay in hand. */
-static inline bool xe_xsk_send(struct xe_xsk *xsk, struct xe_umem *umem, const struct xdp_desc *descs,
-			       uint32_t n)
+static inline bool xe_xsk_send(struct xe_xsk *xsk, struct xe_umem *umem,
+			       const struct xdp_desc *descs, uint32_t n)
 {
 	uint32_t idx;
 

@@ -25,10 +25,11 @@
 #define XE_PACKET_FRAMES 18
 
 struct xe_packet {
-	uint8_t *l2;	  /* Ethernet header, in the first frame */
-	uint32_t len;	  /* bytes from l2 to the end of the IP packet, padding cut off */
-	uint32_t l4_len;  /* L4 header and payload */
-	uint16_t l4_off;  /* from l2; everything up to the end of the L4 header is in the first frame */
+	uint8_t *l2;     /* Ethernet header, in the first frame */
+	uint32_t len;    /* bytes from l2 to the end of the IP packet, padding cut off */
+	uint32_t l4_len; /* L4 header and payload */
+	uint16_t l4_off; /* from l2; everything up to the end of the L4 header is in the first frame
+			  */
 	uint16_t in_port; /* port ids */
 	uint16_t out_port;
 	uint16_t gso_size; /* payload bytes a segment, 0: no superpacket */
@@ -37,9 +38,9 @@ struct xe_packet {
 	uint8_t l4_hdr_len;
 	uint8_t proto;
 	uint8_t tcp_flags; /* the 13th byte of the TCP header */
-	uint8_t dir;	   /* enum xe_dir */
-	uint8_t role;	   /* of in_port */
-	bool partial;	   /* L4 checksum field holds the pseudo-header sum only */
+	uint8_t dir;       /* enum xe_dir */
+	uint8_t role;      /* of in_port */
+	bool partial;      /* L4 checksum field holds the pseudo-header sum only */
 	bool ended;
 	struct xe_tuple4 key; /* as it came in */
 	uint64_t hash;
@@ -55,8 +56,8 @@ struct xe_burst {
 
 #define XE_L3_OFF 14 /* Ethernet header; VLAN-tagged frames are not taken */
 
-/* Offsets in the IPv4, TCP and UDP headers. Fields are read and written through memcpy: an IP header
- * behind an Ethernet header is never aligned to 4 bytes in a frame. */
+/* Offsets in the IPv4, TCP and UDP headers. Fields are read and written through memcpy: an IP
+ * header behind an Ethernet header is never aligned to 4 bytes in a frame. */
 #define XE_IP_TOT_LEN  2
 #define XE_IP_FRAG     6
 #define XE_IP_TTL      8

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * flow.c - from the tuple to the session, and what a packet means for it: TCP state, idleness, where
- * it goes. Leaves only packets that can be sent.
+ * flow.c - from the tuple to the session, and what a packet means for it: TCP state, idleness,
+ * where it goes. Leaves only packets that can be sent.
  */
 #include <netinet/in.h>
 
 #include "pipeline/pipeline.h"
 
 /*
- * TCP enough for the two timeouts of RFC 5382 REQ-5: established once both sides have spoken and the
- * inside acknowledged, transitory before that and after FIN or RST. Nothing here frees a session.
+ * TCP enough for the two timeouts of RFC 5382 REQ-5: established once both sides have spoken and
+ * the inside acknowledged, transitory before that and after FIN or RST. Nothing here frees a
+ * session.
  */
 static void tcp_track(struct xe_session *s, enum xe_dir dir, uint8_t flags)
 {
@@ -21,7 +22,7 @@ static void tcp_track(struct xe_session *s, enum xe_dir dir, uint8_t flags)
 		/* A new connection on a closed tuple starts over. */
 		if (dir == XE_DIR_OUT && !(flags & XE_TH_ACK) && s->tcp_state == XE_TCP_CLOSING) {
 			s->tcp_state = XE_TCP_SYN_SENT;
-			s->flags &= (uint8_t)~(XE_SF_FIN_OUT | XE_SF_FIN_BACK | XE_SF_REPLIED);
+			s->flags &= (uint8_t) ~(XE_SF_FIN_OUT | XE_SF_FIN_BACK | XE_SF_REPLIED);
 		} else if (dir == XE_DIR_BACK && s->tcp_state == XE_TCP_SYN_SENT) {
 			s->tcp_state = XE_TCP_SYN_BACK;
 		}
@@ -50,7 +51,8 @@ static void touch(struct xe_lane *lane, struct xe_session *s, const struct xe_pa
 		s->flags |= XE_SF_REPLIED;
 	if (p->proto == IPPROTO_TCP) {
 		tcp_track(s, p->dir, p->tcp_flags);
-		/* The wheel only ever finds that a session has longer: a shorter time must be set. */
+		/* The wheel only ever finds that a session has longer: a shorter time must be set.
+		 */
 		if (before == XE_TCP_ESTABLISHED && s->tcp_state != before) {
 			xe_wheel_del(&lane->wheel, &lane->sessions, s);
 			xe_wheel_add(&lane->wheel, &lane->sessions, s,

@@ -35,9 +35,8 @@ static enum xe_worker_reason translate(struct xe_lane *lane, const struct xe_pac
 	}
 	range += rule;
 	*ext = range->ext_cnt ? xe_nat_range_ext(&lane->pool, range, p->key.src_be) : nh->masq_ext;
-	if (*ext == XE_NIL ||
-	    xe_natpool_take(&lane->pool, &p->key, *ext, range->port_min, range->port_max, back,
-			    mapping))
+	if (*ext == XE_NIL || xe_natpool_take(&lane->pool, &p->key, *ext, range->port_min,
+					      range->port_max, back, mapping))
 		return XE_R_L4_PORTS_EXHAUSTED;
 	return XE_R_NONE;
 }
@@ -131,8 +130,8 @@ static enum xe_worker_reason flow_open(struct xe_lane *lane, struct xe_packet *p
 		return reason;
 	reason = XE_R_SESSIONS_FULL;
 	/* An untranslated flow's reply tuple may be taken by its mirror image. */
-	if (ext == XE_NIL && xe_session_find(&lane->sessions, &back,
-					     xe_session_hash(&lane->sessions, &back), &dir))
+	if (ext == XE_NIL &&
+	    xe_session_find(&lane->sessions, &back, xe_session_hash(&lane->sessions, &back), &dir))
 		goto l4_port;
 	p->session = session_make(lane, p, &back, ext, rule);
 	if (!p->session)
@@ -180,11 +179,10 @@ static bool rule_fits(const struct xe_lane *lane, const struct xe_packet *p, int
 
 	switch (lane->rules->rules[rule].verb) {
 	case XE_VERB_ACCEPT:
-		return ext == XE_NIL &&
-		       p->session->key[XE_DIR_BACK].port ==
-			       (lane->ports[p->nexthop.port].role == XE_ROLE_UPLINK
-					? XE_PORT_ANYUPLINK
-					: p->nexthop.port);
+		return ext == XE_NIL && p->session->key[XE_DIR_BACK].port ==
+						(lane->ports[p->nexthop.port].role == XE_ROLE_UPLINK
+							 ? XE_PORT_ANYUPLINK
+							 : p->nexthop.port);
 	case XE_VERB_MASQUERADE:
 		return ext != XE_NIL && ext == p->nexthop.masq_ext;
 	case XE_VERB_SNAT:
@@ -286,7 +284,8 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 	if (nexthop == XE_NIL) {
 		xe_packet_drop(lane, p, XE_R_NEXTHOPS_FULL);
 	} else {
-		/* Keep the entry while we look; without a session or a held packet it goes again. */
+		/* Keep the entry while we look; without a session or a held packet it goes again.
+		 */
 		xe_nexthop_ref(&lane->nexthops, nexthop);
 		with_route(lane, p, nexthop);
 		xe_nexthop_unref(&lane->nexthops, nexthop);

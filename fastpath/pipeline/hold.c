@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* hold.c - packets that wait for a route or a neighbour: a few each, and not for long. They are looked
- * at when the control thread has answered something, and once a second for those it never will. */
+/* hold.c - packets that wait for a route or a neighbour: a few each, and not for long. They are
+ * looked at when the control thread has answered something, and once a second for those it never
+ * will. */
 #include "pipeline/pipeline.h"
 
 /* Read by the control thread at any time. */

@@ -2,9 +2,9 @@
 /*
  * lane.h - everything the packets of one worker need: sockets, frames, tables, counters.
  *
- * A lane belongs to its worker thread. The control thread touches it only before the worker runs, or
- * inside a worker call (worker.h), when the worker stands still; counters it may read at any time
- * (single writer, aligned 64-bit words).
+ * A lane belongs to its worker thread. The control thread touches it only before the worker runs,
+ * or inside a worker call (worker.h), when the worker stands still; counters it may read at any
+ * time (single writer, aligned 64-bit words).
  */
 #ifndef XE_LANE_H
 #define XE_LANE_H
@@ -31,16 +31,17 @@ struct xe_prefix4 {
 /* A port as this worker sees it. */
 struct xe_lane_port {
 	bool live;
-	uint8_t role; /* enum xe_port_role */
+	uint8_t role;       /* enum xe_port_role */
 	uint8_t l2_addr[6]; /* source of what leaves here */
 	int ifindex;
 	uint32_t mtu;
-	struct xe_xsk *tx; /* the socket this worker sends by, NULL: by AF_PACKET only */
+	struct xe_xsk *tx;        /* the socket this worker sends by, NULL: by AF_PACKET only */
 	struct xe_prefix4 *allow; /* inside: IPv4 sources */
 	uint32_t allow_cnt;
 	uint32_t gso_queued; /* superpackets of this port not sent yet: order! */
-	uint32_t qdisc_until_s; /* the device refused a superpacket whole: by the qdisc until then */
-	uint32_t held;	     /* packets from here that wait for a next hop */
+	uint32_t
+		qdisc_until_s; /* the device refused a superpacket whole: by the qdisc until then */
+	uint32_t held;         /* packets from here that wait for a next hop */
 };
 
 struct xe_lane_counters {
@@ -59,14 +60,14 @@ struct xe_timeouts {
 };
 
 /* Packets that wait for a next hop. The kernel holds 101 packets of 64 KiB by default for one
- * neighbour (unres_qlen_bytes); 8 are what TCP and DNS need to lose nothing at start. 32 a port keep a
- * container that talks to dead addresses from taking the places of the others; 1024 in all bound
- * the frames tied up. */
-#define XE_HOLD_SIZE	 1024
-#define XE_HOLD_PER_HOP	 8
+ * neighbour (unres_qlen_bytes); 8 are what TCP and DNS need to lose nothing at start. 32 a port
+ * keep a container that talks to dead addresses from taking the places of the others; 1024 in all
+ * bound the frames tied up. */
+#define XE_HOLD_SIZE     1024
+#define XE_HOLD_PER_HOP  8
 #define XE_HOLD_PER_PORT 32
 /* The kernel gives a neighbour 3 probes of 1 s (mcast_solicit, retrans_time). */
-#define XE_HOLD_MAX_S	 4
+#define XE_HOLD_MAX_S 4
 
 struct xe_hold {
 	uint32_t cnt;
@@ -82,10 +83,10 @@ struct xe_lane {
 	struct xe_umem umem;
 	struct xe_xsk *xsks[XE_LANE_SOCKETS];
 	uint32_t xsk_cnt;
-	uint32_t fill_max; /* frames a busy socket may hold for receiving */
+	uint32_t fill_max;                 /* frames a busy socket may hold for receiving */
 	uint32_t leaving_fill, leaving_tx; /* frames of sockets that have left xsks and are closed
 					      by the control thread, until they are reclaimed */
-	struct xe_lane_port *ports; /* by port id, XE_MAX_PORTS */
+	struct xe_lane_port *ports;        /* by port id, XE_MAX_PORTS */
 	struct xe_sessions sessions;
 	struct xe_wheel wheel;
 	struct xe_live live;

@@ -2,8 +2,8 @@
 /*
  * parse.c - headers and lengths of IPv4 TCP and UDP packets.
  *
- * steer has checked most of this. It is checked again: a worker writes at the offsets found here, and
- * what runs in the kernel may be an older program of ours, or see another packet than we got.
+ * steer has checked most of this. It is checked again: a worker writes at the offsets found here,
+ * and what runs in the kernel may be an older program of ours, or see another packet than we got.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -53,7 +53,8 @@ static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
 	const uint8_t *ip = p->l2 + XE_L3_OFF, *l4;
 	uint32_t head_len = p->frames[0].len, hdr_len, tot_len;
 
-	if (head_len < XE_L3_OFF + XE_IP_HDR_MIN + XE_UDP_HDR_LEN || xe_get16(p->l2 + 12) != htons(0x0800))
+	if (head_len < XE_L3_OFF + XE_IP_HDR_MIN + XE_UDP_HDR_LEN ||
+	    xe_get16(p->l2 + 12) != htons(0x0800))
 		return false;
 	hdr_len = (ip[0] & 15) * 4;
 	tot_len = ntohs(xe_get16(ip + XE_IP_TOT_LEN));

@@ -35,8 +35,8 @@ uint32_t xe_pipeline_poll(struct xe_lane *lane);
 /* flow_new.c: the first packet of a flow. On success p->session is set; else the packet has ended
  * (held, punted or dropped). */
 void xe_flow_new(struct xe_lane *lane, struct xe_packet *p);
-/* The session's next hop leaves by another port than before: true when its rule and address fit there,
- * too; else the flow must start anew. */
+/* The session's next hop leaves by another port than before: true when its rule and address fit
+ * there, too; else the flow must start anew. */
 bool xe_flow_reroute(struct xe_lane *lane, struct xe_packet *p);
 /* End a session: next hop, L4 port, tags, source count, timer. */
 void xe_flow_end(struct xe_lane *lane, struct xe_session *s);

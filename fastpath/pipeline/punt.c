@@ -2,8 +2,8 @@
 /*
  * punt.c - a packet that should not have been taken goes to the kernel's path after all.
  *
- * By a tun device with virtio-net headers: the kernel sees the untranslated IP packet come in on it,
- * superpackets and partial checksums included, routes it, and answers where an answer is due
+ * By a tun device with virtio-net headers: the kernel sees the untranslated IP packet come in on
+ * it, superpackets and partial checksums included, routes it, and answers where an answer is due
  * (unreachable, fragmentation needed). Only packets from inside ports, before nat has touched them.
  */
 #include <netinet/in.h>

@@ -29,8 +29,8 @@ static uint32_t packet_frames(struct xsk_ring_cons *rx, uint32_t idx, uint32_t f
 	return 0;
 }
 
-static void take_frames(struct xe_lane *lane, struct xe_xsk *xsk, struct xe_packet *p,
-			uint32_t idx, uint32_t n)
+static void take_frames(struct xe_lane *lane, struct xe_xsk *xsk, struct xe_packet *p, uint32_t idx,
+			uint32_t n)
 {
 	p->len = 0;
 	p->frame_cnt = 0;

@@ -10,8 +10,8 @@
 
 #include "pipeline/pipeline.h"
 
-/* ENOBUFS means that the device cannot take a superpacket whole, or only that its receiver is full now:
- * after so long it is tried again. */
+/* ENOBUFS means that the device cannot take a superpacket whole, or only that its receiver is full
+ * now: after so long it is tried again. */
 #define QDISC_S 2
 
 /* include/linux/skbuff.h, see steer_gso.h */

@@ -4,8 +4,8 @@
  * memory that the steering program reads.
  *
  * A tag that is present twice (two sessions whose hashes agree in bucket and tag) is stored twice,
- * so removing one leaves the other. Which of its two buckets a tag went to is kept with the session:
- * guessed at removal, it could be another session's equal tag that goes.
+ * so removing one leaves the other. Which of its two buckets a tag went to is kept with the
+ * session: guessed at removal, it could be another session's equal tag that goes.
  */
 #ifndef XE_LIVE_H
 #define XE_LIVE_H
@@ -48,8 +48,7 @@ static inline bool xe_live_add(struct xe_live *live, uint64_t hash, bool *second
 	uint16_t tag = xe_live_tag(hash);
 
 	*second = !xe_live_put_in(&live->buckets[xe_live_first(hash, live->mask)], tag);
-	return !*second ||
-	       xe_live_put_in(&live->buckets[xe_live_second(hash, live->mask)], tag);
+	return !*second || xe_live_put_in(&live->buckets[xe_live_second(hash, live->mask)], tag);
 }
 
 static inline void xe_live_del(struct xe_live *live, uint64_t hash, bool second)

@@ -32,8 +32,8 @@ struct xe_taken {
 /* What a rule gives its flows: made by the control thread, immutable (struct xe_ruleset.attach). */
 struct xe_nat_range {
 	uint16_t port_min, port_max; /* host order, inclusive */
-	uint32_t ext_cnt;	     /* 0: masquerade, the next hop says which */
-	const uint32_t *ext;	     /* Ext address indexes */
+	uint32_t ext_cnt;            /* 0: masquerade, the next hop says which */
+	const uint32_t *ext;         /* Ext address indexes */
 };
 
 /* An endpoint-independent mapping (UDP). */
@@ -79,8 +79,8 @@ int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, __be32 addr_be);
 /*
  * Choose the Ext L4 port for a new flow `out` translated to address `ext`. On success *back is the
  * tuple of its replies (on any uplink), *mapping the mapping to count (XE_NIL for TCP), and the L4
- * port is marked used and owned. 0, -ENOSPC: none free, -EADDRINUSE: the mapping's tuple is taken by
- * another session (cannot be for UDP unless the caller skipped its lookup).
+ * port is marked used and owned. 0, -ENOSPC: none free, -EADDRINUSE: the mapping's tuple is taken
+ * by another session (cannot be for UDP unless the caller skipped its lookup).
  */
 int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out, uint32_t ext,
 		    uint16_t port_min, uint16_t port_max, struct xe_tuple4 *back,

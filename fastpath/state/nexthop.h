@@ -2,8 +2,8 @@
 /*
  * nexthop.h - where packets for a destination go: asked from the kernel once, followed live.
  *
- * One table a worker. The worker makes an entry for (destination, source, inside port) when a new flow
- * needs it, and asks the control thread to resolve it (request ring below). The control thread
+ * One table a worker. The worker makes an entry for (destination, source, inside port) when a new
+ * flow needs it, and asks the control thread to resolve it (request ring below). The control thread
  * asks the kernel (RTM_GETROUTE, neighbour table), writes the answer into the entry under its
  * sequence counter, and writes again whenever routes or neighbours change. The worker meanwhile
  * uses what is there. Entries are counted by the sessions that use them; the last one lets go, the
@@ -22,12 +22,12 @@
 
 enum xe_nexthop_state {
 	XE_NH_UNUSED = 0,   /* free, or released and confirmed */
-	XE_NH_ASKED,	    /* no answer yet: hold packets */
-	XE_NH_READY,	    /* mac, port and mtu are good */
+	XE_NH_ASKED,        /* no answer yet: hold packets */
+	XE_NH_READY,        /* mac, port and mtu are good */
 	XE_NH_RESOLVING,    /* the neighbour is being resolved: hold packets */
 	XE_NH_NO_NEIGHBOUR, /* it did not answer: the kernel's path says so to the sender */
-	XE_NH_NO_ROUTE,	    /* unreachable, prohibit, blackhole, local, ... */
-	XE_NH_NOT_PORT,	    /* leaves by an interface that is no port, or is denied */
+	XE_NH_NO_ROUTE,     /* unreachable, prohibit, blackhole, local, ... */
+	XE_NH_NOT_PORT,     /* leaves by an interface that is no port, or is denied */
 };
 
 struct xe_nexthop_answer {

@@ -54,8 +54,8 @@ void xe_sessions_close(struct xe_sessions *t)
 	memset(t, 0, sizeof(*t));
 }
 
-static int bucket_find(const struct xe_sessions *t, const struct xe_session_bucket *b,
-		       uint16_t tag, const struct xe_tuple4 *key)
+static int bucket_find(const struct xe_sessions *t, const struct xe_session_bucket *b, uint16_t tag,
+		       const struct xe_tuple4 *key)
 {
 	for (int i = 0; i < XE_BUCKET_SLOTS; i++) {
 		if (b->tag[i] != tag)

@@ -9,8 +9,8 @@
  *
  * The translation of a packet is the other key read backwards, so nothing else is stored for it.
  * The index is a table of buckets of one cache line, 8 entries of 16-bit tag and session number
- * each; a key is in one of two buckets. Lookup touches one bucket (rarely two) and one session line;
- * both can be prefetched for a burst. Nothing chains, so no input makes it slow.
+ * each; a key is in one of two buckets. Lookup touches one bucket (rarely two) and one session
+ * line; both can be prefetched for a burst. Nothing chains, so no input makes it slow.
  *
  * Single writer and only reader: the owning worker (and the control thread in a worker call).
  */
@@ -42,7 +42,7 @@ enum xe_tcp_state {
 #define XE_SF_TAG_SECOND(dir) (0x10 << (dir))
 
 /* No session, no mapping, end of list. */
-#define XE_NIL	      0xffffffffu
+#define XE_NIL        0xffffffffu
 #define XE_TIMER_NONE 0xffffu
 
 struct xe_session {
@@ -63,11 +63,11 @@ struct xe_session {
 	uint64_t packets[2];
 	uint64_t bytes[2];
 	uint32_t timer_next, timer_prev; /* wheel slot list; timer_next also links free ones */
-	uint16_t timer_slot; /* XE_TIMER_NONE: not in the wheel (any more) */
-	uint16_t out_port;   /* port id it left by when its rule was looked up */
+	uint16_t timer_slot;             /* XE_TIMER_NONE: not in the wheel (any more) */
+	uint16_t out_port;               /* port id it left by when its rule was looked up */
 	uint32_t created_s;
-	uint32_t rule; /* index in the rule set it was made under */
-	uint32_t ext;  /* Ext address index, XE_NIL: untranslated */
+	uint32_t rule;    /* index in the rule set it was made under */
+	uint32_t ext;     /* Ext address index, XE_NIL: untranslated */
 	uint32_t mapping; /* shared Ext L4 port (endpoint-independent), XE_NIL: none */
 	uint32_t source;  /* per-source counter */
 } __attribute__((aligned(64)));

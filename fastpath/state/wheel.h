@@ -4,8 +4,8 @@
  *
  * A packet only writes session.last_used_s. The session stays in its slot; when the hand gets
  * there, it ends if it has really been idle, else it moves on to where its deadline now is. So the
- * cost of a timer is one relink per timeout, not per packet. A deadline that comes nearer is not seen
- * that way: it needs xe_wheel_del() and xe_wheel_add().
+ * cost of a timer is one relink per timeout, not per packet. A deadline that comes nearer is not
+ * seen that way: it needs xe_wheel_del() and xe_wheel_add().
  *
  * Owned by the worker that owns the table.
  */

@@ -23,12 +23,14 @@
 	XE_REASON(TAKEN, S_TAKE, "redirected to the worker that owns this port")                   \
 	XE_REASON(NOT_IP, S_PASS, "not IPv4 or IPv6 (ARP, LLDP, VLAN-tagged, ...): the kernel's")  \
 	XE_REASON(NOT_TCP_UDP, S_PASS, "neither TCP nor UDP (ICMP, SCTP, ESP, ...): the kernel's") \
-	XE_REASON(OTHER_L2, S_PASS, "Ethernet destination is not this host: bridged by the kernel") \
+	XE_REASON(OTHER_L2, S_PASS,                                                                \
+		  "Ethernet destination is not this host: bridged by the kernel")                  \
 	XE_REASON(DST_SPECIAL, S_PASS,                                                             \
 		  "broadcast, multicast, link-local, loopback or unspecified destination")         \
-	XE_REASON(DST_LOCAL, S_PASS,                                                               \
-		  "the kernel does not forward it: an address of this host, a directed broadcast, " \
-		  "or no route at all")                     \
+	XE_REASON(                                                                                 \
+		DST_LOCAL, S_PASS,                                                                 \
+		"the kernel does not forward it: an address of this host, a directed broadcast, "  \
+		"or no route at all")                                                              \
 	XE_REASON(TTL, S_PASS, "TTL or hop limit is 1 or less: the kernel answers time exceeded")  \
 	XE_REASON(FRAGMENT, S_PASS, "IP fragment: forwarded by the kernel in this version")        \
 	XE_REASON(IPV6, S_PASS, "IPv6: forwarded by the kernel in this version")                   \
@@ -68,9 +70,10 @@
 	XE_REASON(TX_FULL, W_DROP, "the egress device does not drain its TX ring")                 \
 	XE_REASON(TX_REFUSED, W_DROP, "the kernel refused the packet on the egress device")        \
 	XE_REASON(PORT_GONE, W_DROP, "its port was removed while the packet was in hand")          \
-	XE_REASON(TOO_BIG, W_DROP, "from an uplink, and larger than the inside port's MTU")         \
+	XE_REASON(TOO_BIG, W_DROP, "from an uplink, and larger than the inside port's MTU")        \
 	XE_REASON(NOT_ALLOWED, W_DROP, "the in-to-out matrix forbids this pair of ports")          \
-	XE_REASON(PUNT_FAILED, W_DROP, "the kernel's path was wanted, but the punt device refused") \
+	XE_REASON(PUNT_FAILED, W_DROP,                                                             \
+		  "the kernel's path was wanted, but the punt device refused")                     \
 	XE_REASON(P_RULE, W_PUNT, "rule or missing rule found late: given to the kernel's path")   \
 	XE_REASON(P_NO_ROUTE, W_PUNT, "no usable route: the kernel's path answers")                \
 	XE_REASON(P_NO_NEIGHBOUR, W_PUNT, "next hop does not resolve: the kernel's path answers")  \

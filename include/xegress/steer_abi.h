@@ -15,7 +15,8 @@
  *   live           array, mmap     xe_live_bucket                     workers         steer
  *   beats          array, mmap     worker -> CLOCK_MONOTONIC, ns      workers         steer
  *   steer_conf     array, mmap     0 -> xe_steer_conf                 control thread  steer
- *   counters       per-CPU array   port -> xe_port_counters           steer           control thread
+ *   counters       per-CPU array   port -> xe_port_counters           steer           control
+ * thread
  *
  * Everything here is host byte order unless the name ends in _be.
  */
@@ -35,8 +36,8 @@
  */
 struct xe_meta {
 	__u64 flow_hash; /* xe_flow_hash() of the packet's tuple, see below */
-	__u32 gso_type;	 /* SKB_GSO_* bits of the running kernel, 0: no superpacket or not known */
-	__u16 gso_size;	 /* payload bytes a segment, 0: no superpacket or not known */
+	__u32 gso_type;  /* SKB_GSO_* bits of the running kernel, 0: no superpacket or not known */
+	__u16 gso_size;  /* payload bytes a segment, 0: no superpacket or not known */
 	__u16 gso_segs;
 	__u16 port;  /* port id the packet arrived on */
 	__u16 magic; /* XE_META_MAGIC ^ port: a frame without metadata is not mistaken for one */
@@ -49,12 +50,12 @@ struct xe_meta {
 #define XE_PF_ALLOW4 0x02 /* the port has IPv4 allow entries; without, IPv4 is the kernel's */
 #define XE_PF_ALLOW6 0x04 /* the same for IPv6 */
 struct xe_port_conf {
-	__u8 l2_addr[6];      /* Ethernet address that packets for this host carry: the port's own
-				 or, when it is a bridge member, its bridge's */
-	__u8 flags;	      /* XE_PF_* */
-	__u8 role;	      /* enum xe_port_role */
-	__u32 route_ifindex;  /* ingress interface for routing: the port's or its master's */
-	__u16 worker;	      /* owner: index into beats and the live regions */
+	__u8 l2_addr[6];     /* Ethernet address that packets for this host carry: the port's own
+				or, when it is a bridge member, its bridge's */
+	__u8 flags;          /* XE_PF_* */
+	__u8 role;           /* enum xe_port_role */
+	__u32 route_ifindex; /* ingress interface for routing: the port's or its master's */
+	__u16 worker;        /* owner: index into beats and the live regions */
 	__u16 reserved;
 };
 
@@ -75,7 +76,7 @@ struct xe_tuple {
 	struct xe_addr src_mask;
 	struct xe_addr dst_mask;
 	__be16 dport_mask_be;
-	__u16 in_mask;	/* 0xffff exact, 0 any */
+	__u16 in_mask;  /* 0xffff exact, 0 any */
 	__u16 out_mask; /* 0xffff exact, XE_OUT_INSIDE any port of the role, 0 any */
 	__u8 proto_mask;
 	__u8 reserved;
@@ -100,7 +101,7 @@ struct xe_rule_key {
 };
 struct xe_rule_value {
 	__u32 rule_idx; /* position in the configuration: the lowest wins */
-	__u8 verb;	/* enum xe_verb */
+	__u8 verb;      /* enum xe_verb */
 	__u8 reserved[3];
 };
 
@@ -115,7 +116,7 @@ struct xe_steer_conf {
  * Owned L4 ports: one bit each, 64 a word. A bit is set while a session receives on it. A word is
  * one L4 port block and belongs to one worker at a time, so there is one writer a word.
  */
-#define XE_OWNED_WORDS	 1024 /* 65536 / 64 */
+#define XE_OWNED_WORDS   1024 /* 65536 / 64 */
 #define XE_OWNED_ENTRIES (XE_MAX_EXT_ADDRS * 2 * XE_OWNED_WORDS)
 static inline __u32 xe_owned_idx(__u32 ext_idx, int is_udp, __u16 l4_port)
 {
@@ -165,10 +166,20 @@ struct xe_tuple4 {
 #define XE_ROTL64(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
 #define XE_SIP_ROUND(v0, v1, v2, v3)                                                               \
 	do {                                                                                       \
-		v0 += v1; v1 = XE_ROTL64(v1, 13); v1 ^= v0; v0 = XE_ROTL64(v0, 32);                \
-		v2 += v3; v3 = XE_ROTL64(v3, 16); v3 ^= v2;                                        \
-		v0 += v3; v3 = XE_ROTL64(v3, 21); v3 ^= v0;                                        \
-		v2 += v1; v1 = XE_ROTL64(v1, 17); v1 ^= v2; v2 = XE_ROTL64(v2, 32);                \
+		v0 += v1;                                                                          \
+		v1 = XE_ROTL64(v1, 13);                                                            \
+		v1 ^= v0;                                                                          \
+		v0 = XE_ROTL64(v0, 32);                                                            \
+		v2 += v3;                                                                          \
+		v3 = XE_ROTL64(v3, 16);                                                            \
+		v3 ^= v2;                                                                          \
+		v0 += v3;                                                                          \
+		v3 = XE_ROTL64(v3, 21);                                                            \
+		v3 ^= v0;                                                                          \
+		v2 += v1;                                                                          \
+		v1 = XE_ROTL64(v1, 17);                                                            \
+		v1 ^= v2;                                                                          \
+		v2 = XE_ROTL64(v2, 32);                                                            \
 	} while (0)
 
 /*
@@ -176,8 +187,8 @@ struct xe_tuple4 {
  * does not know the key (drawn at start) can choose tuples that collide. The same code runs in
  * steer and in the workers; the length word of the original is left out, the input being fixed.
  */
-static inline __attribute__((always_inline)) __u64 xe_flow_hash(const struct xe_tuple4 *t,
-								__u64 k0, __u64 k1)
+static inline __attribute__((always_inline)) __u64 xe_flow_hash(const struct xe_tuple4 *t, __u64 k0,
+								__u64 k1)
 {
 	__u64 a = (__u64)t->src_be | (__u64)t->dst_be << 32;
 	__u64 b = (__u64)t->sport_be | (__u64)t->dport_be << 16 | (__u64)t->port << 32 |

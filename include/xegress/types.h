@@ -32,7 +32,7 @@
 
 /* "No port" in port id fields, and the port id under which a packet that came from any uplink is
  * looked up: a reply may come back on another uplink than its flow left by. */
-#define XE_PORT_NONE	  0xffff
+#define XE_PORT_NONE      0xffff
 #define XE_PORT_ANYUPLINK 0xfffe
 
 /* An IPv6 address, or an IPv4 address as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2), in network
