@@ -29,6 +29,8 @@ static bool matches(const struct xe_lane *lane, const struct xe_session *s,
 		return false;
 	if (f->to.family && !xe_prefix_covers(&f->to, &dst))
 		return false;
+	if (f->by_masquerade && (s->verb != XE_VERB_MASQUERADE || s->ext != f->ext))
+		return false;
 	return !f->by_port ||
 	       (f->port != XE_PORT_NONE && (out->port == f->port || out_port(lane, s) == f->port));
 }
@@ -165,14 +167,28 @@ bool xe_flow_walk_retime(struct xe_service *svc, struct xe_flow_walk *walk)
 	return run_step(svc, &step);
 }
 
-uint32_t xe_flows_flush_port(struct xe_service *svc, uint16_t port)
+static uint32_t flush(struct xe_service *svc, const struct xe_flow_filter *filter)
 {
-	struct xe_flow_walk walk = {.filter = {.by_port = port != XE_PORT_NONE, .port = port}};
+	struct xe_flow_walk walk = {.filter = *filter};
 	struct xe_flow_counts counts = {};
 
 	while (xe_flow_walk_end(svc, &walk, &counts))
 		;
 	return (uint32_t)(counts.tcp + counts.udp);
+}
+
+uint32_t xe_flows_flush_port(struct xe_service *svc, uint16_t port)
+{
+	struct xe_flow_filter filter = {.by_port = port != XE_PORT_NONE, .port = port};
+
+	return flush(svc, &filter);
+}
+
+uint32_t xe_flows_flush_masquerade(struct xe_service *svc, uint32_t ext)
+{
+	struct xe_flow_filter filter = {.by_masquerade = true, .ext = ext};
+
+	return flush(svc, &filter);
 }
 
 void xe_flows_remap_rules(struct xe_worker *w, const uint32_t *map, uint32_t cnt)

@@ -23,6 +23,8 @@ struct xe_flow_filter {
 	struct xe_prefix from, to; /* family 0: any; the ends as the first packet had them */
 	bool by_port;
 	uint16_t port; /* id, in or out; XE_PORT_NONE matches nothing */
+	bool by_masquerade;
+	uint32_t ext; /* Ext address index that they are masqueraded to */
 };
 
 /* A session as it was during the step. */

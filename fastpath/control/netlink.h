@@ -146,6 +146,9 @@ int xe_netlink_l3_ifindex(const struct xe_netlink *nl, int ifindex);
  * (-EOPNOTSUPP: the driver doesn't say; the counts are untouched). In the current namespace. */
 int xe_link_channels(const char *name, uint32_t *rx_queues, uint32_t *tx_queues);
 
+/* Does any interface have this address? */
+bool xe_netlink_has_addr(const struct xe_netlink *nl, const struct xe_addr *addr);
+
 /* ---- routes ---- */
 
 struct xe_route_req {

@@ -177,6 +177,22 @@ uint32_t xe_netlink_connected(struct xe_netlink *nl, int ifindex, struct xe_pref
 	return c.cnt;
 }
 
+/* ---- addresses ---- */
+
+bool xe_netlink_has_addr(const struct xe_netlink *nl, const struct xe_addr *addr)
+{
+	const struct xe_mirror_addr *a;
+
+	for (unsigned int i = 0; i < XE_MIRROR_BUCKETS; i++) {
+		TAILQ_FOREACH(a, &nl->mirror.addrs_of[i], chain)
+		{
+			if (!memcmp(&a->now.local, addr, sizeof(*addr)))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* ---- masquerade ---- */
 
 /* inet_ifa_match() of the kernel: same prefix as the (peer) address. */

@@ -104,9 +104,13 @@ static void ports_changed(struct xe_service *svc)
 
 static void port_detach_logged(struct xe_service *svc, struct xe_port *port)
 {
+	uint16_t id = port->id;
+
 	if (port->state != XE_PORT_ATTACHED)
 		return;
 	xe_port_down(svc, port);
+	if (svc->resolver)
+		xe_resolver_forget_port(svc, id);
 	port->state = XE_PORT_WAITING;
 	xe_log_info("audit: uid=%u pid=%u detach port %s", getuid(), getpid(), port->name);
 }

@@ -3,8 +3,8 @@
  * resolver.c - answers for the workers' next-hop entries (state/nexthop.h).
  *
  * For each entry in use we keep which neighbour it goes through, so that a neighbour event touches
- * only the entries it concerns. Route, address and port changes make us ask again for all of them.
- * Neighbours in use are kept fresh: the kernel sees none of their traffic and would let them go
+ * only the entries it concerns. Route, address and port changes make us ask again for all of them:
+ * a refresh, which a cursor takes through the tables in turns of the event loop. Neighbours in use are kept fresh: the kernel sees none of their traffic and would let them go
  * stale.
  */
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -22,6 +23,17 @@
 /* The kernel's own patience is 3 probes of 1 s; it says FAILED then. This is for the case that its
  * entry was deleted while it asked, of which it says nothing. */
 #define RESOLVE_MAX_NS (4 * XE_NS_PER_SEC)
+/* The kernel is not asked more often about one neighbour, but for xe_resolver_tick(), which comes every
+ * 100 ms, and events. */
+#define ASK_NS (1 * XE_NS_PER_SEC)
+/* Requests served and entries asked again in one turn of the event loop. Each is a question to the
+ * kernel, or two, of some 10 us: a turn takes 5-10 ms, and then netlink, control socket and timer
+ * have theirs. */
+#define TURN_REQUESTS 512
+/* Of these at least so many for a refresh: no flood of new flows may hold it up for ever. */
+#define TURN_REFRESH 64
+/* Entries not in use that a refresh passes over in one turn: a load each. */
+#define TURN_LOOKS 65536
 
 struct entry {
 	uint32_t neighbour;  /* XE_NIL: none */
@@ -38,6 +50,7 @@ struct neighbour {
 	uint32_t next_free;
 	uint8_t state;	   /* enum xe_nexthop_state, as last answered */
 	uint64_t since_ns; /* being resolved since */
+	uint64_t asked_ns; /* the kernel was asked, 0: not yet */
 };
 
 struct xe_resolver {
@@ -46,6 +59,9 @@ struct xe_resolver {
 	struct neighbour *neighbours;
 	uint32_t neighbour_high, neighbour_free;
 	struct xe_index index;
+	/* The refresh under way: the entry that is next, and whether another one must follow. */
+	bool refreshing, refresh_again;
+	uint32_t at_worker, at_idx;
 };
 
 int xe_resolver_open(struct xe_service *svc)
@@ -184,38 +200,14 @@ static void entry_link(struct xe_resolver *r, uint32_t w, uint32_t idx, uint32_t
 	n->refs++;
 }
 
-struct add_ext {
-	uint32_t ext;
-	__be32 addr_be;
-	int err;
-};
-
-static void add_ext(struct xe_worker *w, void *arg)
+/* Is it time to ask the kernel about this neighbour? What many entries have in common is asked once
+ * for all of them. */
+static bool may_ask(struct neighbour *n, uint64_t now_ns)
 {
-	struct add_ext *a = arg;
-
-	a->err = xe_natpool_add_ext(&w->lane->pool, a->ext, a->addr_be);
-}
-
-uint32_t xe_ext_get(struct xe_service *svc, __be32 addr_be)
-{
-	struct add_ext a = {.ext = svc->ext_cnt, .addr_be = addr_be};
-
-	for (uint32_t i = 0; i < svc->ext_cnt; i++)
-		if (svc->ext_addrs[i] == addr_be)
-			return i;
-	if (svc->ext_cnt == XE_MAX_EXT_ADDRS) {
-		xe_log_err("more than %u external addresses", XE_MAX_EXT_ADDRS);
-		return XE_NIL;
-	}
-	for (uint32_t w = 0; w < svc->worker_cnt && !a.err; w++)
-		xe_worker_call(&svc->workers[w], add_ext, &a);
-	if (a.err || xe_steer_set_ext(&svc->steer, addr_be, a.ext)) {
-		xe_log_err("external address cannot be used: out of memory");
-		return XE_NIL;
-	}
-	svc->ext_addrs[svc->ext_cnt] = addr_be;
-	return svc->ext_cnt++;
+	if (n->asked_ns && now_ns - n->asked_ns < ASK_NS)
+		return false;
+	n->asked_ns = now_ns;
+	return true;
 }
 
 /* State and MAC of the neighbour as the mirror has it now; asks the kernel to resolve what it does not
@@ -223,56 +215,70 @@ uint32_t xe_ext_get(struct xe_service *svc, __be32 addr_be)
 static void answer_neighbour(struct xe_service *svc, struct neighbour *n,
 			     struct xe_nexthop_answer *a)
 {
+	uint64_t now_ns = xe_now_ns();
 	uint16_t nud = 0;
 
 	if (!xe_netlink_neigh(svc->netlink, n->ifindex, &n->addr, a->mac, &nud)) {
 		a->state = XE_NH_READY;
-		if (nud & NUD_STALE)
+		if (nud & NUD_STALE && may_ask(n, now_ns))
 			xe_netlink_neigh_use(svc->netlink, n->ifindex, &n->addr);
+	} else if (!may_ask(n, now_ns)) {
+		/* the outcome of the last time; what was good until now waits for xe_resolver_tick() */
+		a->state = n->state == XE_NH_NO_NEIGHBOUR ? XE_NH_NO_NEIGHBOUR : XE_NH_RESOLVING;
 	} else if (xe_netlink_neigh_use(svc->netlink, n->ifindex, &n->addr)) {
 		a->state = XE_NH_NO_NEIGHBOUR;
 	} else {
 		a->state = XE_NH_RESOLVING;
-		if (n->state != XE_NH_RESOLVING)
-			n->since_ns = xe_now_ns();
 	}
+	if (a->state == XE_NH_RESOLVING && n->state != XE_NH_RESOLVING)
+		n->since_ns = now_ns;
 	n->state = a->state;
 }
 
-/* Route, egress port, Ext address and neighbour for one entry; links it to its neighbour. */
-static void resolve(struct xe_service *svc, uint32_t w, uint32_t idx)
+/* Route, egress port and Ext address for an entry. Returns the neighbour it goes through, XE_NIL:
+ * none, the answer is complete. */
+static uint32_t ask_route(struct xe_service *svc, const struct xe_nexthop *nh,
+			  struct xe_nexthop_answer *a)
 {
-	struct xe_nexthops *table = &svc->workers[w].lane->nexthops;
-	const struct xe_nexthop *nh = &table->slots[idx];
 	struct xe_addr dst = xe_addr_v4(nh->dst_be), src = xe_addr_v4(nh->src_be);
-	struct xe_nexthop_answer a = {
-		.state = XE_NH_NO_ROUTE, .port = XE_PORT_NONE, .masq_ext = XE_NIL};
 	struct xe_port *in = svc->ports[nh->in_port], *out;
 	struct xe_route route;
 	__be32 masq_be;
 	uint32_t n;
 
-	entry_unlink(svc->resolver, w, idx);
+	a->state = XE_NH_NO_ROUTE;
 	if (!in || xe_netlink_route(svc->netlink, &dst, &src,
 				    xe_netlink_l3_ifindex(svc->netlink, in->ifindex), &route) ||
 	    route.type != RTN_UNICAST)
-		goto write;
+		return XE_NIL;
 	out = xe_port_by_ifindex(svc, route.oif);
-	a.state = XE_NH_NOT_PORT;
+	a->state = XE_NH_NOT_PORT;
 	if (!out || out->id == XE_PORT_NONE || route.encap)
-		goto write;
-	a.port = out->id;
-	a.mtu = route.mtu;
+		return XE_NIL;
+	a->port = out->id;
+	a->mtu = route.mtu;
 	if (!xe_netlink_masq_addr(svc->netlink, route.oif, &route.gateway, &masq_be))
-		a.masq_ext = xe_ext_get(svc, masq_be);
+		a->masq_ext = xe_ext_get(svc, masq_be);
 	n = neighbour_get(svc,
 			  &(struct neighbour_key){.ifindex = route.oif, .addr = route.gateway});
-	a.state = XE_NH_NO_NEIGHBOUR;
-	if (n == XE_NIL)
-		goto write;
-	entry_link(svc->resolver, w, idx, n);
-	answer_neighbour(svc, &svc->resolver->neighbours[n], &a);
-write:
+	a->state = XE_NH_NO_NEIGHBOUR;
+	return n;
+}
+
+/* Ask for one entry, answer it, and link it to its neighbour. */
+static void resolve(struct xe_service *svc, uint32_t w, uint32_t idx)
+{
+	struct xe_nexthops *table = &svc->workers[w].lane->nexthops;
+	struct xe_nexthop_answer a = {.port = XE_PORT_NONE, .masq_ext = XE_NIL};
+	uint32_t n = ask_route(svc, &table->slots[idx], &a);
+
+	if (n != svc->resolver->entries[w][idx].neighbour) {
+		entry_unlink(svc->resolver, w, idx);
+		if (n != XE_NIL)
+			entry_link(svc->resolver, w, idx, n);
+	}
+	if (n != XE_NIL)
+		answer_neighbour(svc, &svc->resolver->neighbours[n], &a);
 	xe_nexthop_write(table, idx, &a);
 }
 
@@ -281,11 +287,14 @@ static void retry(struct xe_service *svc, uint32_t w, uint32_t idx)
 	struct xe_nexthops *table = &svc->workers[w].lane->nexthops;
 	struct xe_nexthop_answer a = xe_nexthop_read(&table->slots[idx]);
 	uint32_t n = svc->resolver->entries[w][idx].neighbour;
+	uint8_t was;
 
 	if (!svc->resolver->entries[w][idx].active || n == XE_NIL || a.state == XE_NH_READY)
 		return; /* released, or answered meanwhile */
+	was = a.state;
 	answer_neighbour(svc, &svc->resolver->neighbours[n], &a);
-	xe_nexthop_write(table, idx, &a);
+	if (a.state != was)
+		xe_nexthop_write(table, idx, &a);
 }
 
 static void release(struct xe_service *svc, uint32_t w, uint32_t idx)
@@ -297,45 +306,159 @@ static void release(struct xe_service *svc, uint32_t w, uint32_t idx)
 	xe_nexthop_write(&svc->workers[w].lane->nexthops, idx, &a);
 }
 
-void xe_resolver_poll(struct xe_service *svc)
+/* ---- requests and refresh, a share of them each turn of the loop ---- */
+
+/* Have xe_resolver_poll() called (again). */
+static void call_again(const struct xe_service *svc)
 {
+	uint64_t one = 1;
+
+	if (write(svc->request_fd, &one, sizeof(one)) < 0)
+		return; /* full counter: it is readable anyway */
+}
+
+static void serve(struct xe_service *svc, uint32_t w, const struct xe_nh_request *req)
+{
+	struct entry *e = &svc->resolver->entries[w][req->idx];
+
+	switch (req->op) {
+	case XE_NH_OP_RESOLVE:
+		*e = (struct entry){.neighbour = XE_NIL, .active = true};
+		resolve(svc, w, req->idx);
+		break;
+	case XE_NH_OP_RETRY:
+		retry(svc, w, req->idx);
+		break;
+	default:
+		release(svc, w, req->idx);
+	}
+}
+
+/* Each worker has its share, so that none waits for another's burst. Returns how many were served. */
+static uint32_t serve_requests(struct xe_service *svc)
+{
+	uint32_t share = TURN_REQUESTS / svc->worker_cnt + 1, sum = 0;
 	struct xe_nh_request req;
 
 	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
-		bool answered = false;
+		uint32_t cnt = 0;
 
-		while (xe_nexthops_next_request(&svc->workers[w].lane->nexthops, &req)) {
-			struct entry *e = &svc->resolver->entries[w][req.idx];
-
-			answered = true;
-			switch (req.op) {
-			case XE_NH_OP_RESOLVE:
-				*e = (struct entry){.neighbour = XE_NIL, .active = true};
-				resolve(svc, w, req.idx);
-				break;
-			case XE_NH_OP_RETRY:
-				retry(svc, w, req.idx);
-				break;
-			default:
-				release(svc, w, req.idx);
-			}
+		while (cnt < share &&
+		       xe_nexthops_next_request(&svc->workers[w].lane->nexthops, &req)) {
+			serve(svc, w, &req);
+			cnt++;
 		}
-		if (answered)
+		if (cnt)
 			xe_worker_wake(&svc->workers[w]);
+		if (cnt == share)
+			call_again(svc);
+		sum += cnt;
 	}
+	return sum;
+}
+
+/* Entries are asked again from the cursor on, budget of them at most. `high` only grows, and entries
+ * above what is read of it ask for themselves. */
+static void refresh_some(struct xe_service *svc, uint32_t budget)
+{
+	struct xe_resolver *r = svc->resolver;
+	const struct xe_nexthops *table = &svc->workers[r->at_worker].lane->nexthops;
+	uint32_t high = __atomic_load_n(&table->high, __ATOMIC_ACQUIRE), looked = 0;
+
+	while (r->at_idx < high && budget && looked++ < TURN_LOOKS) {
+		if (r->entries[r->at_worker][r->at_idx].active) {
+			resolve(svc, r->at_worker, r->at_idx);
+			budget--;
+		}
+		r->at_idx++;
+	}
+	xe_worker_wake(&svc->workers[r->at_worker]);
+	if (r->at_idx < high)
+		return;
+	r->at_idx = 0;
+	if (++r->at_worker < svc->worker_cnt)
+		return;
+	r->at_worker = 0;
+	r->refreshing = r->refresh_again;
+	r->refresh_again = false;
+}
+
+void xe_resolver_poll(struct xe_service *svc)
+{
+	struct xe_resolver *r = svc->resolver;
+	uint32_t served = serve_requests(svc);
+
+	if (!r->refreshing)
+		return;
+	refresh_some(svc, served < TURN_REQUESTS - TURN_REFRESH ? TURN_REQUESTS - served
+								: TURN_REFRESH);
+	if (r->refreshing)
+		call_again(svc);
 }
 
 void xe_resolver_refresh(struct xe_service *svc)
 {
-	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
-		/* `high` only grows, and entries above what we read of it ask for themselves. */
-		uint32_t high = __atomic_load_n(&svc->workers[w].lane->nexthops.high,
-						__ATOMIC_ACQUIRE);
+	struct xe_resolver *r = svc->resolver;
 
-		for (uint32_t idx = 0; idx < high; idx++)
-			if (svc->resolver->entries[w][idx].active)
-				resolve(svc, w, idx);
-		xe_worker_wake(&svc->workers[w]);
+	/* Under way, and not at its beginning: what it has passed must be asked once more, after the
+	 * rest, however many changes come until then. */
+	if (r->refreshing && (r->at_worker || r->at_idx))
+		r->refresh_again = true;
+	r->refreshing = true;
+	call_again(svc);
+}
+
+/* Answers that name the port, or the Ext address, are taken back: packets wait for a new one. */
+static void forget(struct xe_service *svc, uint32_t port, uint32_t ext)
+{
+	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
+		struct xe_nexthops *table = &svc->workers[w].lane->nexthops;
+		uint32_t high = __atomic_load_n(&table->high, __ATOMIC_ACQUIRE);
+
+		for (uint32_t idx = 0; idx < high; idx++) {
+			struct xe_nexthop_answer a;
+
+			if (!svc->resolver->entries[w][idx].active)
+				continue;
+			a = xe_nexthop_read(&table->slots[idx]);
+			if (a.port != port && (ext == XE_NIL || a.masq_ext != ext))
+				continue;
+			a.state = XE_NH_ASKED;
+			a.masq_ext = XE_NIL;
+			if (a.port == port)
+				a.port = XE_PORT_NONE;
+			xe_nexthop_write(table, idx, &a);
+			/* or an event of the neighbour would make it ready */
+			entry_unlink(svc->resolver, w, idx);
+		}
+	}
+}
+
+void xe_resolver_forget_port(struct xe_service *svc, uint16_t port)
+{
+	forget(svc, port, XE_NIL);
+}
+
+void xe_resolver_forget_ext(struct xe_service *svc, uint32_t ext)
+{
+	forget(svc, XE_NIL, ext);
+}
+
+void xe_resolver_mark_exts(const struct xe_service *svc, bool used[XE_MAX_EXT_ADDRS])
+{
+	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
+		const struct xe_nexthops *table = &svc->workers[w].lane->nexthops;
+		uint32_t high = __atomic_load_n(&table->high, __ATOMIC_ACQUIRE);
+
+		for (uint32_t idx = 0; idx < high; idx++) {
+			uint32_t ext;
+
+			if (!svc->resolver->entries[w][idx].active)
+				continue;
+			ext = xe_nexthop_read(&table->slots[idx]).masq_ext;
+			if (ext < XE_MAX_EXT_ADDRS)
+				used[ext] = true;
+		}
 	}
 }
 
@@ -391,6 +514,7 @@ void xe_resolver_neigh_event(struct xe_service *svc, const struct xe_neigh *neig
 		 * packet that needs it, or the next tick. */
 		a.state = n->state = XE_NH_RESOLVING;
 		n->since_ns = xe_now_ns();
+		n->asked_ns = 0;
 	} else {
 		answer_neighbour(svc, n, &a);
 	}
@@ -414,6 +538,7 @@ void xe_resolver_tick(struct xe_service *svc)
 			give_up(svc, n);
 			continue;
 		}
+		n->asked_ns = 0;
 		answer_neighbour(svc, n, &a);
 		if (a.state != XE_NH_RESOLVING)
 			tell_entries(svc, n, &a);

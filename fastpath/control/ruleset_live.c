@@ -150,7 +150,9 @@ int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
 				 xe_port_ids, svc, &rs, err, err_size);
 	if (ret)
 		return ret;
+	svc->ruleset_next = rs;
 	ret = make_ranges(svc, rs);
+	svc->ruleset_next = NULL;
 	if (ret) {
 		snprintf(err, err_size, "rules: %s",
 			 ret == -E2BIG ? "too many external addresses (256 at most)"
@@ -215,6 +217,7 @@ void xe_safety_net_apply(struct xe_service *svc)
 	char err[256] = "out of memory";
 
 	svc->fallback_stale = false;
+	svc->fallback_ours = true;
 	if (ports)
 		conf.port_cnt = collect_ports(svc, ports);
 	if (!ports || xe_fallback_apply(svc->fallback, &conf, err, sizeof(err))) {

@@ -30,31 +30,41 @@
  * flight. 128 MiB, touched only as ports come. */
 #define WORKER_FRAMES 32768
 
-/* The control socket's folder, and a lock that only one service can hold. */
+static int lock_refused(const char *what, const char *path)
+{
+	int err = -errno;
+
+	xe_log_err("%s %s: %s", what, path, strerror(-err));
+	return err;
+}
+
+/*
+ * The control socket's folder, and a lock that only one service can hold. What is in the folder, and
+ * the safety net named after it, is the lock's holder's; the file itself stays for ever, since whoever
+ * removes it may remove another's. Says why it fails.
+ */
 static int lock_run_dir(struct xe_service *svc)
 {
 	char path[PATH_MAX + 8], pid[16] = "";
 	ssize_t n;
 
-	if (mkdir(svc->run_dir, 0755) && errno != EEXIST) {
-		xe_log_err("run directory %s: %s", svc->run_dir, strerror(errno));
-		return -errno;
-	}
+	if (mkdir(svc->run_dir, 0755) && errno != EEXIST)
+		return lock_refused("run directory", svc->run_dir);
 	snprintf(path, sizeof(path), "%s/lock", svc->run_dir);
 	svc->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (svc->lock_fd < 0) {
-		xe_log_err("%s: %s", path, strerror(errno));
-		return -errno;
-	}
+	if (svc->lock_fd < 0)
+		return lock_refused("lock", path);
 	if (flock(svc->lock_fd, LOCK_EX | LOCK_NB)) {
 		n = read(svc->lock_fd, pid, sizeof(pid) - 1);
+		close(svc->lock_fd);
+		svc->lock_fd = -1;
 		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
 		xe_log_err("another xegressd (pid %s) uses run directory %s", pid, svc->run_dir);
 		return -EBUSY;
 	}
 	snprintf(pid, sizeof(pid), "%d\n", getpid());
 	if (ftruncate(svc->lock_fd, 0) || write(svc->lock_fd, pid, strlen(pid)) < 0)
-		return -errno;
+		return lock_refused("lock", path);
 	return 0;
 }
 
@@ -110,6 +120,20 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 	return err;
 }
 
+/* This thread keeps off the workers' CPUs while it has others: there it would only run when they sleep.
+ */
+static void leave_cpus(const struct xe_service *svc)
+{
+	cpu_set_t cpus;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus))
+		return;
+	for (uint32_t i = 0; i < svc->worker_cnt; i++)
+		CPU_CLR(svc->workers[i].cpu, &cpus);
+	if (CPU_COUNT(&cpus) && sched_setaffinity(0, sizeof(cpus), &cpus))
+		xe_log_info("control thread: stays on the workers' CPUs: %s", strerror(errno));
+}
+
 /* Steering program, punt device, workers: what needs no knowledge of the host's interfaces. */
 static int start_data_plane(struct xe_service *svc)
 {
@@ -132,13 +156,21 @@ static int start_data_plane(struct xe_service *svc)
 			    "dropped",
 			    strerror(-svc->punt_fd));
 	xe_insum_init();
-	return open_workers(svc, keys);
+	err = open_workers(svc, keys);
+	if (!err)
+		leave_cpus(svc);
+	return err;
 }
 
 static void op_link(void *ctx, const struct xe_link *link, const struct xe_link *was,
 		    enum xe_nl_event event)
 {
 	xe_ports_link_event(ctx, link, was, event);
+}
+
+static void op_addr(void *ctx, const struct xe_ifaddr *addr, enum xe_nl_event event)
+{
+	xe_ext_addr_event(ctx, addr, event);
 }
 
 static void op_neigh(void *ctx, const struct xe_neigh *neigh, enum xe_nl_event event)
@@ -158,6 +190,7 @@ static void op_routes(void *ctx)
 
 static const struct xe_netlink_ops netlink_ops = {
 	.link = op_link,
+	.addr = op_addr,
 	.neigh = op_neigh,
 	.routes = op_routes,
 };
@@ -252,12 +285,16 @@ static int watch_all(struct xe_service *svc)
  */
 static int open_safety_net(struct xe_service *svc)
 {
+	char real[PATH_MAX];
 	uint32_t sum = 0;
 
-	if (!strcmp(svc->run_dir, XE_CTL_RUN_DIR)) {
+	/* One name however the directory is written: after a crash the next one has to find it. */
+	if (!realpath(svc->run_dir, real))
+		return -errno;
+	if (!strcmp(real, XE_CTL_RUN_DIR)) {
 		snprintf(svc->fallback_table, sizeof(svc->fallback_table), "%s", XE_FALLBACK_TABLE);
 	} else {
-		for (const char *c = svc->run_dir; *c; c++)
+		for (const char *c = real; *c; c++)
 			sum = sum * 31 + (unsigned char)*c;
 		snprintf(svc->fallback_table, sizeof(svc->fallback_table), "%s_%08x",
 			 XE_FALLBACK_TABLE, sum);
@@ -279,8 +316,11 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 	snprintf(svc->run_dir, sizeof(svc->run_dir), "%s", options->run_dir);
 	svc->worker_cnt = 1; /* further ones of the configuration are not used yet: it was said */
 	err = lock_run_dir(svc);
-	if (!err)
-		err = start_loop(svc);
+	if (err) { /* it has been said; and nothing here is ours */
+		xe_service_stop(svc);
+		return err;
+	}
+	err = start_loop(svc);
 	if (!err)
 		err = start_data_plane(svc);
 	if (!err)
@@ -372,8 +412,6 @@ static void close_fd(int fd)
 
 void xe_service_stop(struct xe_service *svc)
 {
-	char path[PATH_MAX + 8];
-
 	xe_ctl_close(svc->ctl);
 	if (svc->netlink)
 		xe_ports_close(svc); /* programs off, sessions ended */
@@ -383,10 +421,9 @@ void xe_service_stop(struct xe_service *svc)
 	xe_resolver_close(svc);
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		xe_worker_close(&svc->workers[i]);
-	if (svc->fallback) {
+	if (svc->fallback_ours)
 		xe_fallback_remove(svc->fallback);
-		xe_fallback_close(svc->fallback);
-	}
+	xe_fallback_close(svc->fallback);
 	xe_steer_close(&svc->steer);
 	close_fd(svc->punt_fd); /* the punt device goes with it */
 	xe_sockdiag_close(svc->sockdiag);
@@ -395,11 +432,7 @@ void xe_service_stop(struct xe_service *svc)
 	close_fd(svc->signal_fd);
 	close_fd(svc->timer_fd);
 	close_fd(svc->request_fd);
-	if (svc->lock_fd >= 0) {
-		snprintf(path, sizeof(path), "%s/lock", svc->run_dir);
-		unlink(path);
-		close(svc->lock_fd);
-	}
+	close_fd(svc->lock_fd); /* last: until here the folder was ours */
 	xe_config_free(svc->config);
 	svc->config = NULL;
 }

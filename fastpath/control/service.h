@@ -9,6 +9,7 @@
  *   service.c    start, event loop, stop
  *   ports.c      interfaces become ports and cease to be
  *   resolver.c   next hops: asked from the kernel, followed live
+ *   ext_addr.c   external addresses and their indexes
  *   ruleset_live.c  the rule set in force: compile, publish, safety net
  *   verbs_*.c    what xegressctl asks for
  */
@@ -80,8 +81,10 @@ struct xe_service {
 	struct xe_fallback_range nat_ranges[XE_NAT_RANGES]; /* of all rules since the start */
 	uint32_t nat_range_cnt;
 
-	__be32 ext_addrs[XE_MAX_EXT_ADDRS]; /* Ext address indexes, never reused */
-	uint32_t ext_cnt;
+	/* Ext addresses by index; 0: free. ext_addr.c */
+	__be32 ext_addrs[XE_MAX_EXT_ADDRS];
+	uint64_t ext_full_ns; /* last time that none was free, nor could be made so */
+	const struct xe_ruleset *ruleset_next; /* being compiled: its Ext addresses are in use */
 	struct xe_taken taken; /* L4 ports of the host; read by the workers */
 	uint64_t reserved[2][XE_BITMAP_WORDS]; /* part of taken that does not come from sockets */
 
@@ -90,6 +93,7 @@ struct xe_service {
 	struct xe_resolver *resolver;
 	struct xe_fallback *fallback;
 	bool fallback_stale;	   /* apply again before the loop sleeps */
+	bool fallback_ours;	   /* this process made the table, and takes it away */
 	char fallback_why[256];	   /* last failure, "" in place */
 	char fallback_table[32];
 	struct xe_ctl *ctl;
@@ -134,16 +138,29 @@ uint64_t xe_port_lost(const struct xe_port *port);
 /* resolver.c */
 int xe_resolver_open(struct xe_service *svc);
 void xe_resolver_close(struct xe_service *svc);
-/* Serve the workers' requests. */
+/* request_fd is readable: serve the workers' requests, then go on with a refresh; not all at once, so
+ * that the rest of the loop has its turn (request_fd is written again where something is left). */
 void xe_resolver_poll(struct xe_service *svc);
 /* Every 100 ms: neighbours that are being resolved. */
 void xe_resolver_tick(struct xe_service *svc);
-/* Routes, addresses or ports have changed: ask again for every entry in use. */
+/* Routes, addresses or ports have changed: ask again for every entry in use, by and by. */
 void xe_resolver_refresh(struct xe_service *svc);
+/* Nobody may use answers that name this port (its id may be given out anew), or masquerade to this
+ * Ext address: their packets wait for the refresh, which the caller sees to. At once. */
+void xe_resolver_forget_port(struct xe_service *svc, uint16_t port);
+void xe_resolver_forget_ext(struct xe_service *svc, uint32_t ext);
+/* Set used[ext] for each Ext address that an answer in force names. */
+void xe_resolver_mark_exts(const struct xe_service *svc, bool used[XE_MAX_EXT_ADDRS]);
 void xe_resolver_neigh_event(struct xe_service *svc, const struct xe_neigh *neigh,
 			     enum xe_nl_event event);
-/* Index of an Ext address, made known to steer and workers when new; XE_NIL: too many. */
+/* ext_addr.c */
+/* Index of an Ext address, made known to steer and workers when new; XE_NIL: too many. It is the
+ * address's as long as a rule in force, an answer or a session uses it. */
 uint32_t xe_ext_get(struct xe_service *svc, __be32 addr_be);
+/* Netlink op. An address has left the host: flows masqueraded to it end, as the kernel's do. Those
+ * of a `source` pool stay: its addresses need not be the host's. */
+void xe_ext_addr_event(struct xe_service *svc, const struct xe_ifaddr *addr,
+		       enum xe_nl_event event);
 
 /* ruleset_live.c */
 /* Put config->rules in force (compile, publish, steer, safety net stale). On error what was in
@@ -162,5 +179,7 @@ void xe_verbs_audit(void *ctx, const struct xe_ctl_audit *line);
 /* flows, for verbs and ports */
 /* End all sessions of a port (by id; XE_PORT_NONE: all), in a worker call. Returns how many. */
 uint32_t xe_flows_flush_port(struct xe_service *svc, uint16_t port);
+/* End those that were masqueraded to this Ext address. Returns how many. */
+uint32_t xe_flows_flush_masquerade(struct xe_service *svc, uint32_t ext);
 
 #endif

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "packet_fixture.h"
@@ -240,6 +242,43 @@ static void test_reads_are_consistent(void **state)
 	assert_true(changes > 10);
 }
 
+struct waiter {
+	const struct xe_nexthop *nh;
+	struct xe_nexthop_answer got;
+	long sleeps; /* how often it gave up its CPU of its own will */
+};
+
+static void *wait_for_answer(void *arg)
+{
+	struct waiter *w = arg;
+	struct rusage usage;
+
+	w->got = xe_nexthop_read(w->nh);
+	getrusage(RUSAGE_THREAD, &usage);
+	w->sleeps = usage.ru_nvcsw;
+	return NULL;
+}
+
+/* The control thread is preempted in the middle of a write, by a worker of higher priority on its
+ * CPU: that worker must let it go on. */
+static void test_reader_sleeps(void **state)
+{
+	struct xe_nexthops *t = *state;
+	uint32_t idx = xe_nexthop_get(t, 1, 1, 1);
+	struct xe_nexthop *nh = &t->slots[idx];
+	struct waiter w = {.nh = nh};
+	pthread_t thread;
+
+	write_state(t, idx, XE_NH_READY);
+	atomic_fetch_add(&nh->seq, 1);
+	assert_int_equal(pthread_create(&thread, NULL, wait_for_answer, &w), 0);
+	usleep(50000);
+	atomic_fetch_add(&nh->seq, 1);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(w.got.state, XE_NH_READY);
+	assert_true(w.sleeps >= 10);
+}
+
 /* The control thread's side: knows entries from RESOLVE to RELEASE, writes to those at any time and
  * never to others. What it knows, it notes by the number it reads in the entry's key. */
 static void *control(void *arg)
@@ -328,6 +367,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_capacity, open_table, close_table),
 		cmocka_unit_test_setup_teardown(test_ring_full, open_table, close_table),
 		cmocka_unit_test_setup_teardown(test_reads_are_consistent, open_table, close_table),
+		cmocka_unit_test_setup_teardown(test_reader_sleeps, open_table, close_table),
 		cmocka_unit_test_setup_teardown(test_reuse_under_load, open_table, close_table),
 	};
 
