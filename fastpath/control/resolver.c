@@ -4,8 +4,8 @@
  *
  * For each entry in use we keep which neighbour it goes through, so that a neighbour event touches
  * only the entries it concerns. Route, address and port changes make us ask again for all of them:
- * a refresh, which a cursor takes through the tables in turns of the event loop. Neighbours in use are kept fresh: the kernel sees none of their traffic and would let them go
- * stale.
+ * a refresh, which a cursor takes through the tables in turns of the event loop. Neighbours in use
+ * are kept fresh: the kernel sees none of their traffic and would let them go stale.
  */
 #include <errno.h>
 #include <linux/neighbour.h>
@@ -23,8 +23,8 @@
 /* The kernel's own patience is 3 probes of 1 s; it says FAILED then. This is for the case that its
  * entry was deleted while it asked, of which it says nothing. */
 #define RESOLVE_MAX_NS (4 * XE_NS_PER_SEC)
-/* The kernel is not asked more often about one neighbour, but for xe_resolver_tick(), which comes every
- * 100 ms, and events. */
+/* The kernel is not asked more often about one neighbour, but for xe_resolver_tick(), which comes
+ * every 100 ms, and events. */
 #define ASK_NS (1 * XE_NS_PER_SEC)
 /* Requests served and entries asked again in one turn of the event loop. Each is a question to the
  * kernel, or two, of some 10 us: a turn takes 5-10 ms, and then netlink, control socket and timer
@@ -45,10 +45,10 @@ struct neighbour {
 	int ifindex;
 	struct xe_addr addr;
 	uint32_t head[XE_MAX_WORKERS]; /* first entry of each worker */
-	uint32_t refs; /* 0: unused slot */
+	uint32_t refs;                 /* 0: unused slot */
 	uint32_t hash;
 	uint32_t next_free;
-	uint8_t state;	   /* enum xe_nexthop_state, as last answered */
+	uint8_t state;     /* enum xe_nexthop_state, as last answered */
 	uint64_t since_ns; /* being resolved since */
 	uint64_t asked_ns; /* the kernel was asked, 0: not yet */
 };
@@ -210,8 +210,8 @@ static bool may_ask(struct neighbour *n, uint64_t now_ns)
 	return true;
 }
 
-/* State and MAC of the neighbour as the mirror has it now; asks the kernel to resolve what it does not
- * have, and to confirm what has gone stale. */
+/* State and MAC of the neighbour as the mirror has it now; asks the kernel to resolve what it does
+ * not have, and to confirm what has gone stale. */
 static void answer_neighbour(struct xe_service *svc, struct neighbour *n,
 			     struct xe_nexthop_answer *a)
 {
@@ -223,7 +223,8 @@ static void answer_neighbour(struct xe_service *svc, struct neighbour *n,
 		if (nud & NUD_STALE && may_ask(n, now_ns))
 			xe_netlink_neigh_use(svc->netlink, n->ifindex, &n->addr);
 	} else if (!may_ask(n, now_ns)) {
-		/* the outcome of the last time; what was good until now waits for xe_resolver_tick() */
+		/* the outcome of the last time; what was good until now waits for
+		 * xe_resolver_tick() */
 		a->state = n->state == XE_NH_NO_NEIGHBOUR ? XE_NH_NO_NEIGHBOUR : XE_NH_RESOLVING;
 	} else if (xe_netlink_neigh_use(svc->netlink, n->ifindex, &n->addr)) {
 		a->state = XE_NH_NO_NEIGHBOUR;
@@ -247,8 +248,9 @@ static uint32_t ask_route(struct xe_service *svc, const struct xe_nexthop *nh,
 	uint32_t n;
 
 	a->state = XE_NH_NO_ROUTE;
-	if (!in || xe_netlink_route(svc->netlink, &dst, &src,
-				    xe_netlink_l3_ifindex(svc->netlink, in->ifindex), &route) ||
+	if (!in ||
+	    xe_netlink_route(svc->netlink, &dst, &src,
+			     xe_netlink_l3_ifindex(svc->netlink, in->ifindex), &route) ||
 	    route.type != RTN_UNICAST)
 		return XE_NIL;
 	out = xe_port_by_ifindex(svc, route.oif);
@@ -334,7 +336,8 @@ static void serve(struct xe_service *svc, uint32_t w, const struct xe_nh_request
 	}
 }
 
-/* Each worker has its share, so that none waits for another's burst. Returns how many were served. */
+/* Each worker has its share, so that none waits for another's burst. Returns how many were served.
+ */
 static uint32_t serve_requests(struct xe_service *svc)
 {
 	uint32_t share = TURN_REQUESTS / svc->worker_cnt + 1, sum = 0;
@@ -357,8 +360,8 @@ static uint32_t serve_requests(struct xe_service *svc)
 	return sum;
 }
 
-/* Entries are asked again from the cursor on, budget of them at most. `high` only grows, and entries
- * above what is read of it ask for themselves. */
+/* Entries are asked again from the cursor on, budget of them at most. `high` only grows, and
+ * entries above what is read of it ask for themselves. */
 static void refresh_some(struct xe_service *svc, uint32_t budget)
 {
 	struct xe_resolver *r = svc->resolver;
@@ -390,8 +393,8 @@ void xe_resolver_poll(struct xe_service *svc)
 
 	if (!r->refreshing)
 		return;
-	refresh_some(svc, served < TURN_REQUESTS - TURN_REFRESH ? TURN_REQUESTS - served
-								: TURN_REFRESH);
+	refresh_some(svc,
+		     served < TURN_REQUESTS - TURN_REFRESH ? TURN_REQUESTS - served : TURN_REFRESH);
 	if (r->refreshing)
 		call_again(svc);
 }
@@ -400,8 +403,8 @@ void xe_resolver_refresh(struct xe_service *svc)
 {
 	struct xe_resolver *r = svc->resolver;
 
-	/* Under way, and not at its beginning: what it has passed must be asked once more, after the
-	 * rest, however many changes come until then. */
+	/* Under way, and not at its beginning: what it has passed must be asked once more, after
+	 * the rest, however many changes come until then. */
 	if (r->refreshing && (r->at_worker || r->at_idx))
 		r->refresh_again = true;
 	r->refreshing = true;
@@ -504,8 +507,7 @@ void xe_resolver_neigh_event(struct xe_service *svc, const struct xe_neigh *neig
 		return;
 	n = &svc->resolver->neighbours[idx];
 	/* FAILED ends what was being resolved; one that was good has been flushed. */
-	if (event != XE_NL_REMOVED && (neigh->nud_state & NUD_FAILED) &&
-	    n->state != XE_NH_READY) {
+	if (event != XE_NL_REMOVED && (neigh->nud_state & NUD_FAILED) && n->state != XE_NH_READY) {
 		give_up(svc, n);
 		return;
 	}

@@ -39,9 +39,9 @@ static int lock_refused(const char *what, const char *path)
 }
 
 /*
- * The control socket's folder, and a lock that only one service can hold. What is in the folder, and
- * the safety net named after it, is the lock's holder's; the file itself stays for ever, since whoever
- * removes it may remove another's. Says why it fails.
+ * The control socket's folder, and a lock that only one service can hold. What is in the folder,
+ * and the safety net named after it, is the lock's holder's; the file itself stays for ever, since
+ * whoever removes it may remove another's. Says why it fails.
  */
 static int lock_run_dir(struct xe_service *svc)
 {
@@ -120,7 +120,8 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 	return err;
 }
 
-/* This thread keeps off the workers' CPUs while it has others: there it would only run when they sleep.
+/* This thread keeps off the workers' CPUs while it has others: there it would only run when they
+ * sleep.
  */
 static void leave_cpus(const struct xe_service *svc)
 {
