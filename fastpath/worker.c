@@ -20,6 +20,8 @@
 #define SPIN_ROUNDS 64
 /* Longest sleep: a tenth of what steer takes for a stall (XE_BEAT_MAX_AGE_NS). */
 #define SLEEP_MS 100
+/* While there are few, sockets start with twice the frames: a burst into an idle one loses nothing. */
+#define FEW_SOCKETS 32
 /* Housekeeping is worth a look once a millisecond, not once a round. */
 #define HOUSEKEEPING_NS XE_NS_PER_MS
 
@@ -301,6 +303,8 @@ int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk)
 		return -ENOSPC;
 	if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, xsk->fd, &ev))
 		return -errno;
+	if (lane->xsk_cnt < FEW_SOCKETS)
+		xsk->fill_target = 2 * XE_FILL_START;
 	lane->xsks[lane->xsk_cnt++] = xsk;
 	share_frames(lane);
 	xe_xsk_refill(xsk, &lane->umem, lane->fill_max);
