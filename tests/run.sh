@@ -9,7 +9,8 @@
 #	  --list          names only
 #
 # BUILD is the build folder (default build); a sanitizer build is tested by BUILD=build-asan. Logs
-# go to $BUILD/test-logs, one a test. Exit 1 when a test failed or a whole suite was not there.
+# go to $BUILD/test-logs, one a test. XE_RETRY=1 (.ci/run sets it) gives a failed netns scenario a
+# second try, and says so. Exit 1 when a test failed or a whole suite was not there.
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -85,6 +86,18 @@ verdict() { # NAME EXIT-CODE SECONDS LOG
 	esac
 }
 
+attempt() { # LOG TIMEOUT COMMAND...
+	local log=$1 limit=$2 rc=0
+
+	shift 2
+	# In the background and waited for, so that a signal reaches our trap at once.
+	timeout -k 10 $((limit * XE_SLOW)) "$@" >"$log" 2>&1 </dev/null &
+	RUNNING=$!
+	wait $RUNNING || rc=$?
+	RUNNING=
+	return $rc
+}
+
 run_one() { # NAME TIMEOUT COMMAND...
 	local name=$1 limit=$2 log start rc=0
 
@@ -94,11 +107,15 @@ run_one() { # NAME TIMEOUT COMMAND...
 	[ $LIST = 0 ] || { echo "$name"; return 0; }
 	log=$LOGS/${name//\//-}.log
 	start=$(date +%s%N)
-	# In the background and waited for, so that a signal reaches our trap at once.
-	timeout -k 10 $((limit * XE_SLOW)) "$@" >"$log" 2>&1 </dev/null &
-	RUNNING=$!
-	wait $RUNNING || rc=$?
-	RUNNING=
+	attempt "$log" "$limit" "$@" || rc=$?
+	# What fails by the noise of a shared machine passes a second time; what is broken does not.
+	if [ $rc != 0 ] && [ $rc != 77 ] && [ "${XE_RETRY:-0}" != 0 ] && [[ $name == netns/* ]]; then
+		mv "$log" "$log.first"
+		echo "# $name failed (exit $rc), tried again; first log: $log.first"
+		grep -hE '^not ok ' "$log.first" | head -n 4 | sed 's/^/#     /'
+		rc=0
+		attempt "$log" "$limit" "$@" || rc=$?
+	fi
 	verdict "$name" $rc "$(awk -v ns=$(($(date +%s%N) - start)) \
 		'BEGIN { printf "%.1f", ns / 1e9 }')" "$log"
 }
