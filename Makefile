@@ -35,7 +35,7 @@ DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/obj/%.o)
 CTL_OBJ    := $(CTL_SRC:%.c=$(BUILD)/obj/%.o)
 # what the tests link: all of the service but its main()
 LIB_OBJ    := $(filter-out $(BUILD)/obj/fastpath/main.o,$(DAEMON_OBJ))
-SKEL       := $(BUILD)/gen/steer.skel.h
+SKEL       := $(BUILD)/gen/steer.skel.h $(BUILD)/gen/dispatcher.skel.h
 
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 UNIT_BIN   := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/unit/%)
@@ -78,14 +78,14 @@ deps:
 
 # ---- the programs ----
 
-$(BUILD)/gen/steer.bpf.o: bpf/steer.bpf.c $(wildcard bpf/*.h include/xegress/*.h)
+$(BUILD)/gen/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/xegress/*.h)
 	@mkdir -p $(@D)
 	$(call say,BPF,$<)
 	$(Q)$(CLANG) $(BPFFLAGS) -c $< -o $@
 
-$(SKEL): $(BUILD)/gen/steer.bpf.o
+$(BUILD)/gen/%.skel.h: $(BUILD)/gen/%.bpf.o
 	$(call say,SKEL,$@)
-	$(Q)bpftool gen skeleton $< name steer_bpf > $@
+	$(Q)bpftool gen skeleton $< name $*_bpf > $@
 
 $(BUILD)/obj/%.o: %.c | $(SKEL)
 	@mkdir -p $(@D)

@@ -2,10 +2,10 @@
 /*
  * steer.bpf.c - the XDP hook: which packets go to a worker's AF_XDP socket.
  *
- * One program is loaded per port, with the port's id and attach mode as constants; all share the
- * maps of steer_maps.h. The program parses (steer_parse.h), decides (steer_decide.h), puts what
- * the worker cannot see otherwise into the metadata in front of the packet, and redirects. Every
- * packet is counted once, under one reason. Whatever goes wrong ends in XDP_PASS: the kernel.
+ * One program serves all ports of a mode, generic or native; which port a packet is on, the
+ * interface it came in by says. The program parses (steer_parse.h), decides (steer_decide.h), puts
+ * what the worker cannot see otherwise into the metadata in front of the packet, and redirects.
+ * Every packet is counted once, under one reason. Whatever goes wrong ends in XDP_PASS: the kernel.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -14,8 +14,14 @@
 #include "steer_decide.h"
 #include "steer_gso.h"
 
-const volatile __u32 port_id;
-const volatile __u32 gso_source; /* enum steer_gso_source */
+const volatile __u32 gso_source; /* enum steer_gso_source: the mode of this program */
+
+/* Where a packet came in. */
+struct ingress {
+	__u32 port;
+	struct xe_port_conf *conf;
+	struct xe_port_counters *cnt;
+};
 
 static __always_inline int beat_is_old(__u32 worker)
 {
@@ -25,8 +31,9 @@ static __always_inline int beat_is_old(__u32 worker)
 }
 
 /* Headers of the packet at the moment; metadata moves do not change them. */
-static __always_inline int decide(struct xdp_md *ctx, const struct xe_port_conf *pc, __u64 *hash)
+static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, __u64 *hash)
 {
+	const struct xe_port_conf *pc = in->conf;
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
 	struct steer_pkt p = {};
 	struct xe_steer_conf *conf;
@@ -43,7 +50,7 @@ static __always_inline int decide(struct xdp_md *ctx, const struct xe_port_conf 
 		return XE_R_NO_RULE;
 	if (pc->role == XE_ROLE_UPLINK)
 		return decide_uplink(&p, pc, conf, hash);
-	return decide_inside(ctx, &p, port_id, pc, conf, hash);
+	return decide_inside(ctx, &p, in->port, pc, conf, hash);
 }
 
 /* What every kernel allows as metadata (later ones up to 252 bytes), in words. */
@@ -67,19 +74,18 @@ static __always_inline int clear_meta(struct xdp_md *ctx)
 }
 
 /* Write the metadata and find the socket. XE_R_TAKEN: redirect to *key. */
-static __always_inline int hand_over(struct xdp_md *ctx, const struct xe_port_conf *pc, __u64 hash,
+static __always_inline int hand_over(struct xdp_md *ctx, const struct ingress *in, __u64 hash,
 				     __u32 *key)
 {
 	struct gso_facts gso = {};
 	struct xe_meta *meta;
-	__u32 worker = pc->worker;
 
-	*key = xe_xsk_key(port_id, ctx->rx_queue_index);
+	*key = xe_xsk_key(in->port, ctx->rx_queue_index);
 	if (ctx->rx_queue_index >= XE_MAX_QUEUES || !bpf_map_lookup_elem(&xsks, key))
 		return XE_R_NO_SOCKET;
-	if (beat_is_old(worker))
+	if (beat_is_old(in->conf->worker))
 		return XE_R_STALLED;
-	if (!read_gso(ctx, gso_source, &gso))
+	if (!read_gso(ctx, gso_source, in->conf->frame_len_max, &gso))
 		return XE_R_GSO_UNKNOWN;
 	if (!clear_meta(ctx) || bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
 		return XE_R_NO_METADATA;
@@ -90,30 +96,39 @@ static __always_inline int hand_over(struct xdp_md *ctx, const struct xe_port_co
 	meta->gso_type = gso.type;
 	meta->gso_size = gso.size;
 	meta->gso_segs = gso.segs;
-	meta->port = port_id;
-	meta->magic = XE_META_MAGIC ^ port_id;
+	meta->port = in->port;
+	meta->magic = XE_META_MAGIC ^ in->port;
 	meta->reserved = 0;
 	return XE_R_TAKEN;
+}
+
+/* 0: no port of ours, or one that is not live (coming up, being removed). */
+static __always_inline int find_port(const struct xdp_md *ctx, struct ingress *in)
+{
+	if (!port_of(ctx->ingress_ifindex, &in->port))
+		return 0;
+	in->conf = bpf_map_lookup_elem(&ports, &in->port);
+	in->cnt = bpf_map_lookup_elem(&counters, &in->port);
+	return in->conf && in->cnt && (in->conf->flags & XE_PF_LIVE);
 }
 
 SEC("xdp.frags")
 int xe_steer(struct xdp_md *ctx)
 {
-	__u32 id = port_id, key = 0;
-	struct xe_port_counters *cnt = bpf_map_lookup_elem(&counters, &id);
-	struct xe_port_conf *pc = bpf_map_lookup_elem(&ports, &id);
+	struct ingress in = {};
 	__u64 hash = 0;
+	__u32 key = 0;
 	int reason;
 
-	/* Without its port entry (being removed) nothing is counted: the port is not there. */
-	if (!pc || !cnt || !(pc->flags & XE_PF_LIVE))
+	/* Without a live port nothing is counted: there is nowhere to. */
+	if (!find_port(ctx, &in))
 		return XDP_PASS;
-	reason = decide(ctx, pc, &hash);
+	reason = decide(ctx, &in, &hash);
 	if (reason == XE_R_TAKEN)
-		reason = hand_over(ctx, pc, hash, &key);
+		reason = hand_over(ctx, &in, hash, &key);
 	if (reason < 0 || reason >= XE_R_STEER_CNT)
 		return XDP_PASS;
-	cnt->reason[reason]++;
+	in.cnt->reason[reason]++;
 	if (reason == XE_R_TAKEN)
 		return bpf_redirect_map(&xsks, key, XDP_PASS);
 	if (reason >= XE_R_SPOOFED)

@@ -62,6 +62,24 @@ static __always_inline int source_allowed(const struct steer_pkt *p, __u32 port)
 	return bpf_map_lookup_elem(&allow, &key) != NULL;
 }
 
+/* 1 and the id of the port that an interface is, live or not. */
+static __always_inline int port_of(__u32 ifindex, __u32 *port)
+{
+	__u32 idx = xe_hint_idx(ifindex), *id;
+	__u64 *hint = bpf_map_lookup_elem(&port_hints, &idx);
+	__u64 word = hint ? *(volatile __u64 *)hint : 0;
+
+	if (word >> 32 == ifindex) {
+		*port = (__u32)word;
+		return 1;
+	}
+	id = bpf_map_lookup_elem(&port_ids, &ifindex);
+	if (!id)
+		return 0;
+	*port = *id;
+	return 1;
+}
+
 /* Which port would the kernel forward it to? XE_R_TAKEN and *out, or why not. */
 static __always_inline int egress_port(struct xdp_md *ctx, const struct steer_pkt *p,
 				       const struct xe_port_conf *pc, __u16 *out)
@@ -77,7 +95,7 @@ static __always_inline int egress_port(struct xdp_md *ctx, const struct steer_pk
 		.ipv4_dst = p->dst.w_be[3],
 	};
 	struct xe_port_conf *oc;
-	__u32 ifindex, *id;
+	__u32 id = 0;
 	int ret = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
 
 	if (ret == BPF_FIB_LKUP_RET_NOT_FWDED)
@@ -85,14 +103,12 @@ static __always_inline int egress_port(struct xdp_md *ctx, const struct steer_pk
 	/* The neighbour is the worker's matter: it asks, and holds the packet meanwhile. */
 	if (ret != BPF_FIB_LKUP_RET_SUCCESS && ret != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return XE_R_NO_ROUTE;
-	ifindex = fib.ifindex;
-	id = bpf_map_lookup_elem(&port_ids, &ifindex);
-	if (!id)
+	if (!port_of(fib.ifindex, &id))
 		return XE_R_EGRESS_NOT_PORT;
-	oc = bpf_map_lookup_elem(&ports, id);
+	oc = bpf_map_lookup_elem(&ports, &id);
 	if (!oc || !(oc->flags & XE_PF_LIVE))
 		return XE_R_EGRESS_NOT_PORT;
-	*out = *id | (oc->role == XE_ROLE_INSIDE ? XE_OUT_INSIDE : 0);
+	*out = id | (oc->role == XE_ROLE_INSIDE ? XE_OUT_INSIDE : 0);
 	return XE_R_TAKEN;
 }
 

@@ -19,8 +19,6 @@ enum steer_gso_source {
 	STEER_GSO_UNKNOWN = 2, /* generic mode, not readable: what exceeds the MTU is left alone */
 };
 
-const volatile __u32 frame_len_max; /* Ethernet frame of the port's MTU, bytes */
-
 struct gso_facts {
 	__u32 type;
 	__u16 size;
@@ -53,7 +51,8 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 #define SKB_ALIGN 64u
 
 /* 0: a superpacket that must not be taken. */
-static __always_inline int read_gso(struct xdp_md *ctx, __u32 source, struct gso_facts *gso)
+static __always_inline int read_gso(struct xdp_md *ctx, __u32 source, __u32 frame_len_max,
+				    struct gso_facts *gso)
 {
 	struct skb_shared_info *shinfo;
 	struct xdp_buff *x;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* steer_maps.h - the maps of steer_abi.h as the BPF side declares them. The service creates one set
- * and gives it to every program it loads (one program a port). */
+ * and gives it to every program it loads (one a mode, io/steer_prog.h). */
 #ifndef XE_STEER_MAPS_H
 #define XE_STEER_MAPS_H
 
@@ -26,6 +26,13 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } port_ids SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, XE_PORT_HINTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} port_hints SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);

@@ -2,13 +2,15 @@
 /*
  * port_attach.c - the steps by which a port comes up and goes down.
  *
- * Up, from the inside out: lane entry, sockets, allow list, program, and last the flag that lets
- * steer take packets. Down in reverse; then the sessions of the port end and its frames come back. A
- * failed step is undone by the same function that ends a port, so a port is whole or not there.
+ * Up, from the inside out: lane entry, sockets, allow list, port entry, program, and last the flag
+ * that lets steer take packets. Down in reverse; then the sessions of the port end and its frames
+ * come back. A failed step is undone by the same function that ends a port, so a port is whole or
+ * not there.
  */
 #include "control/port_attach.h"
 
 #include <errno.h>
+#include <net/ethernet.h>
 #include <net/if_arp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +110,7 @@ static int tell_steer(struct xe_service *svc, const struct xe_port *port,
 		.route_ifindex = (uint32_t)l3->ifindex,
 		.worker = port->owner->idx,
 		.flags = live ? XE_PF_LIVE : 0,
+		.frame_len_max = link->mtu + ETH_HLEN,
 	};
 
 	for (uint32_t i = 0; i < port->allow_cnt; i++)
@@ -116,8 +119,7 @@ static int tell_steer(struct xe_service *svc, const struct xe_port *port,
 	return xe_steer_set_port(&svc->steer, port->id, &conf);
 }
 
-void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port,
-			  const struct xe_link *link)
+void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
 {
 	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
 		struct lane_call c = {.port = port, .live = true};
@@ -141,8 +143,7 @@ void xe_port_tell_steer(struct xe_service *svc, const struct xe_port *port,
 			const struct xe_link *link)
 {
 	if (tell_steer(svc, port, link, true))
-		xe_log_err("port %s: the steering program cannot be told of a change",
-			   port->name);
+		xe_log_err("port %s: the steering program cannot be told of a change", port->name);
 }
 
 void xe_port_allow_to_steer(struct xe_service *svc, const struct xe_port *port, bool add)
@@ -208,12 +209,12 @@ static int open_sockets(struct xe_service *svc, struct xe_port *port, const stru
 static int attach_program(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
 {
 	bool generic = wants_generic(port, link);
-	int err = xe_attach(&svc->steer, &port->at, link->ifindex, port->id, generic, link->mtu,
-			    port->why, sizeof(port->why));
+	int err = xe_attach(&svc->steer, &port->at, link->ifindex, generic, port->why,
+			    sizeof(port->why));
 
 	if (err == -EOPNOTSUPP && !generic && port->xdp == XE_XDP_AUTO)
-		err = xe_attach(&svc->steer, &port->at, link->ifindex, port->id, true, link->mtu,
-				port->why, sizeof(port->why));
+		err = xe_attach(&svc->steer, &port->at, link->ifindex, true, port->why,
+				sizeof(port->why));
 	if (err && !port->why[0])
 		snprintf(port->why, sizeof(port->why), "XDP program: %s", strerror(-err));
 	return err;
@@ -223,8 +224,8 @@ static void tell_sockets(struct xe_service *svc, struct xe_port *port)
 {
 	for (uint32_t q = 0; q < port->xsk_cnt; q++)
 		if (xe_steer_set_socket(&svc->steer, port->id, q, port->xsks[q]->fd))
-			xe_log_err("port %s: queue %u has no place in the socket table",
-				   port->name, q);
+			xe_log_err("port %s: queue %u has no place in the socket table", port->name,
+				   q);
 }
 
 /* Undo as much of xe_port_up() as has been done. */
@@ -278,14 +279,13 @@ static int port_up_steps(struct xe_service *svc, struct xe_port *port, const str
 	if (c.err)
 		return c.err;
 	xe_port_allow_to_steer(svc, port, true);
-	err = tell_steer(svc, port, link, false);
-	if (err)
-		return err;
 	tell_sockets(svc, port);
-	err = attach_program(svc, port, link);
-	if (err)
-		return err;
-	err = xe_steer_set_ifindex(&svc->steer, link->ifindex, port->id);
+	/* Not live yet: the program, once attached, passes all, and no port sends there. */
+	err = tell_steer(svc, port, link, false);
+	if (!err)
+		err = xe_steer_set_ifindex(&svc->steer, link->ifindex, port->id);
+	if (!err)
+		err = attach_program(svc, port, link);
 	return err ? err : tell_steer(svc, port, link, true);
 }
 

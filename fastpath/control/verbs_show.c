@@ -54,6 +54,9 @@ static const char *superpackets_why(const struct xe_port *port)
 		if (!port->xsks[q]->multi_buffer)
 			return "this kernel has no multi-buffer AF_XDP: superpackets take the "
 			       "kernel's path";
+	if (!xe_attached_frags(&port->at))
+		return "another program in the dispatcher cannot take fragments (xdp.frags): the "
+		       "kernel copies each superpacket into one piece first";
 	return NULL;
 }
 

@@ -181,6 +181,12 @@ static bool is_gso_blind(const struct status *st, const struct xe_port *port)
 	return !port->at.gso_known;
 }
 
+static bool is_defragmented(const struct status *st, const struct xe_port *port)
+{
+	(void)st;
+	return port->at.generic && !xe_attached_frags(&port->at);
+}
+
 static void note_ports(struct status *st)
 {
 	static const struct {
@@ -195,6 +201,9 @@ static void note_ports(struct status *st)
 		 "a veth; `xdp: generic` keeps it"},
 		{is_gso_blind, "segment sizes of superpackets cannot be read (kernel 6.2 and "
 			       "CAP_PERFMON are needed): they take the kernel's path"},
+		{is_defragmented, "another program in libxdp's dispatcher cannot take fragments "
+				  "(section xdp.frags): superpackets are copied into one piece "
+				  "before all of them"},
 	};
 	char names[128];
 

@@ -6,47 +6,31 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "steer.skel.h"
+#include "io/dispatcher.h"
+#include "io/steer_prog.h"
+#include "io/xdp_query.h"
 
-#define PROG_NAME "xe_steer"
+/* Programs that a dead instance may have left on one interface: a dispatcher holds ten. */
+#define STALE_MAX 10
+
+/* What a dispatcher holds. It never changes, another one takes its place: so libxdp, which has the
+ * kernel list all interfaces, is asked only when there is another. */
+struct xe_dispatcher_seen {
+	uint32_t prog_id; /* of the dispatcher; 0: not looked yet */
+	bool ours;        /* it calls our program */
+	bool frags;
+};
 
 static uint32_t xdp_flags(bool generic)
 {
 	return generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
-}
-
-/* A program for this port over the shared maps, opened and not loaded. */
-static struct steer_bpf *open_for_port(struct xe_steer *st, uint32_t port, bool generic,
-				       uint32_t mtu)
-{
-	struct steer_bpf *skel = steer_bpf__open();
-	struct bpf_map *map, *owner;
-
-	if (!skel)
-		return NULL;
-	skel->rodata->hash_k0 = st->settings.k0;
-	skel->rodata->hash_k1 = st->settings.k1;
-	skel->rodata->live_mask = st->settings.live_mask;
-	skel->rodata->worker_cnt = st->settings.worker_cnt;
-	skel->rodata->port_id = port;
-	skel->rodata->gso_source = !generic ? 0 : st->can_read_gso ? 1 : 2;
-	skel->rodata->frame_len_max = mtu + 14;
-	bpf_object__for_each_map(map, skel->obj) {
-		if (bpf_map__is_internal(map))
-			continue;
-		owner = bpf_object__find_map_by_name(st->skel->obj, bpf_map__name(map));
-		if (!owner || bpf_map__reuse_fd(map, bpf_map__fd(owner))) {
-			steer_bpf__destroy(skel);
-			return NULL;
-		}
-	}
-	return skel;
 }
 
 /* Has the service behind another xe_steer program died? Its heartbeats say so; -1: cannot tell. */
@@ -67,7 +51,8 @@ static int is_stale(uint32_t prog_id)
 		uint32_t mlen = sizeof(mi);
 		int fd = bpf_map_get_fd_by_id(map_ids[i]);
 
-		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &mi, &mlen) && !strcmp(mi.name, "beats")) {
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &mi, &mlen) &&
+		    !strcmp(mi.name, "beats")) {
 			uint64_t beat, now = xe_now_coarse_ns();
 
 			stale = 1;
@@ -83,107 +68,197 @@ static int is_stale(uint32_t prog_id)
 	return stale;
 }
 
-/* In a dispatcher: take off what a dead instance of ours left there; refuse a live one. */
-static int clear_dispatcher(struct xdp_multiprog *mp, int ifindex, bool generic, char *err,
-			    size_t err_size)
+/* Is this xe_steer program in the way? 1: no, its service is dead; -EBUSY: it lives. */
+static int judge_ours(int ifindex, const struct xdp_program *p, char *err, size_t err_size)
+{
+	if (is_stale(xdp_program__id(p)) != 1) {
+		snprintf(err, err_size, "another xegress instance is attached (program %u)",
+			 xdp_program__id(p));
+		return -EBUSY;
+	}
+	xe_log_info("interface %d: removing program %u of a dead instance", ifindex,
+		    xdp_program__id(p));
+	return 1;
+}
+
+/* A program that no dispatcher carries. Ours was put there by netlink, by libxdp where it could not
+ * do its dispatcher; by a bpf_link it would have gone with its process. */
+static int clear_plain(struct xdp_multiprog *mp, int ifindex, char *err, size_t err_size)
+{
+	struct xdp_program *p = xdp_multiprog__main_prog(mp);
+	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
+	int ret;
+
+	if (!p || strcmp(xdp_program__name(p), XE_STEER_PROG_NAME)) {
+		snprintf(err, err_size,
+			 "XDP program `%s` (id %u) is attached and is not ours to replace",
+			 p ? xdp_program__name(p) : "?", p ? xdp_program__id(p) : 0);
+		return -EBUSY;
+	}
+	ret = judge_ours(ifindex, p, err, err_size);
+	if (ret < 0)
+		return ret;
+	opts.old_prog_fd = xdp_program__fd(p);
+	ret = bpf_xdp_detach(ifindex, xdp_flags(xdp_multiprog__attach_mode(mp) == XDP_MODE_SKB),
+			     &opts);
+	if (!ret)
+		return 1;
+	snprintf(err, err_size, "program %u of a dead instance cannot be removed: %s",
+		 xdp_program__id(p), strerror(-ret));
+	return ret;
+}
+
+/* A dispatcher: take off what a dead instance of ours left there. */
+static int clear_dispatcher(struct xdp_multiprog *mp, int ifindex, char *err, size_t err_size)
 {
 	struct xdp_program *p = NULL;
+	int ret;
 
 	while ((p = xdp_multiprog__next_prog(p, mp))) {
-		if (strcmp(xdp_program__name(p), PROG_NAME))
+		if (strcmp(xdp_program__name(p), XE_STEER_PROG_NAME))
 			continue;
-		if (is_stale(xdp_program__id(p)) != 1) {
-			snprintf(err, err_size, "another xegress instance is attached (program %u)",
-				 xdp_program__id(p));
-			return -EBUSY;
-		}
-		xe_log_info("interface %d: removing program %u of a dead instance", ifindex,
-			    xdp_program__id(p));
-		return xdp_program__detach(p, ifindex, generic ? XDP_MODE_SKB : XDP_MODE_NATIVE, 0);
+		ret = judge_ours(ifindex, p, err, err_size);
+		if (ret < 0)
+			return ret;
+		ret = xdp_program__detach(p, ifindex, xdp_multiprog__attach_mode(mp), 0);
+		if (!ret)
+			return 1;
+		snprintf(err, err_size,
+			 "program %u of a dead instance cannot be taken out of the dispatcher: %s",
+			 xdp_program__id(p), strerror(-ret));
+		return ret;
 	}
 	return 0;
 }
 
-/* 0: nothing in the way. -EBUSY: a foreign program that is no dispatcher. */
-static int check_foreign(int ifindex, bool generic, char *err, size_t err_size)
+/* May we stand beside the programs of this dispatcher? */
+static int check_beside(const struct xe_steer *st, struct xdp_multiprog *mp, bool generic,
+			char *err, size_t err_size)
 {
-	struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex(ifindex);
-	struct xdp_program *main_prog;
-	int ret = 0;
+	bool is_generic = xdp_multiprog__attach_mode(mp) == XDP_MODE_SKB;
 
-	if (libxdp_get_error(mp))
-		return 0; /* none, or not to be read: the attach will tell */
-	if (xdp_multiprog__is_legacy(mp)) {
-		main_prog = xdp_multiprog__main_prog(mp);
+	if (st->plain_only) {
 		snprintf(err, err_size,
-			 "XDP program `%s` (id %u) is attached and is not ours to replace",
-			 main_prog ? xdp_program__name(main_prog) : "?",
-			 main_prog ? xdp_program__id(main_prog) : 0);
-		ret = -EBUSY;
-	} else {
-		ret = clear_dispatcher(mp, ifindex, generic, err, err_size);
+			 "libxdp's dispatcher with other programs is attached (program %u), and "
+			 "here nothing can be added to it",
+			 xdp_program__id(xdp_multiprog__main_prog(mp)));
+		return -EBUSY;
 	}
-	xdp_multiprog__close(mp);
-	return ret;
+	if (is_generic != generic) {
+		snprintf(err, err_size,
+			 "libxdp's dispatcher with other programs is attached in %s mode: beside "
+			 "them `xdp: %s` is needed",
+			 is_generic ? "generic" : "native", is_generic ? "generic" : "native");
+		return -EBUSY;
+	}
+	return 0;
 }
 
-/* By libxdp. Without freplace it attaches plainly; that is taken back, and remembered. */
-static int attach_dispatcher(struct xe_steer *st, struct xe_attachment *at, uint32_t port,
-			     uint32_t mtu)
+/* 0: nothing in the way; *beside: there is a dispatcher to join. -EBUSY: something is. */
+static int clear_way(struct xe_steer *st, int ifindex, bool generic, bool *beside, char *err,
+		     size_t err_size)
 {
-	enum xdp_attach_mode mode = at->generic ? XDP_MODE_SKB : XDP_MODE_NATIVE;
 	struct xdp_multiprog *mp;
-	bool plain;
+	uint32_t prog_id;
+	int ret = 1;
+
+	if (!xe_xdp_query(ifindex, &prog_id) && !prog_id)
+		return 0;
+	for (int round = 0; ret > 0 && round <= STALE_MAX; round++) {
+		mp = xdp_multiprog__get_from_ifindex(ifindex);
+		if (libxdp_get_error(mp))
+			return 0; /* none, or not to be read: the attach will tell */
+		if (xdp_multiprog__is_legacy(mp)) {
+			ret = clear_plain(mp, ifindex, err, err_size);
+		} else {
+			ret = clear_dispatcher(mp, ifindex, err, err_size);
+			*beside = !ret;
+		}
+		if (!ret)
+			ret = check_beside(st, mp, generic, err, err_size);
+		xdp_multiprog__close(mp);
+	}
+	return ret > 0 ? -EBUSY : ret;
+}
+
+/* libxdp's own dispatcher may refuse the steering program (io/dispatcher.h): once, try with ours.
+ */
+static int attach_ext(struct xe_steer *st, struct xdp_program **xdp, int ifindex, bool generic)
+{
+	enum xdp_attach_mode mode = generic ? XDP_MODE_SKB : XDP_MODE_NATIVE;
 	int err;
 
-	at->skel = open_for_port(st, port, at->generic, mtu);
-	if (!at->skel)
-		return -ENOMEM;
-	DECLARE_LIBXDP_OPTS(xdp_program_opts, opts, .obj = at->skel->obj, .prog_name = PROG_NAME, );
-	at->xdp = xdp_program__create(&opts);
-	err = (int)libxdp_get_error(at->xdp);
-	if (err) {
-		at->xdp = NULL;
+	*xdp = xe_steer_ext(st, generic);
+	if (!*xdp)
+		return -errno;
+	err = xdp_program__attach(*xdp, ifindex, mode, 0);
+	if (err != -EINVAL || st->dispatcher_dir || xe_dispatcher_provide(&st->dispatcher_dir))
 		return err;
-	}
-	err = xdp_program__attach(at->xdp, at->ifindex, mode, 0);
+	xe_steer_drop_ext(st, generic); /* an object loads once, or fails to once */
+	*xdp = xe_steer_ext(st, generic);
+	if (!*xdp)
+		return -errno;
+	err = xdp_program__attach(*xdp, ifindex, mode, 0);
 	if (err)
 		return err;
-	mp = xdp_multiprog__get_from_ifindex(at->ifindex);
-	plain = libxdp_get_error(mp) || xdp_multiprog__is_legacy(mp);
-	if (!libxdp_get_error(mp))
-		xdp_multiprog__close(mp);
-	if (!plain) {
-		at->dispatcher = true;
-		at->prog_id = xdp_program__id(at->xdp);
-		return 0;
-	}
-	xdp_program__detach(at->xdp, at->ifindex, mode, 0);
-	st->plain_only = true;
-	return -EOPNOTSUPP;
+	xe_log_info(
+		"libxdp is older than 1.5.5 and its dispatcher does not take programs that "
+		"change packet data on this kernel: ours is used. While we are attached, such a "
+		"libxdp cannot add or remove other programs there");
+	return 0;
 }
 
-static int attach_plain(struct xe_steer *st, struct xe_attachment *at, uint32_t port, uint32_t mtu,
-			char *err_text, size_t err_size)
+/* By libxdp. If it attaches plainly all the same (xe_freplace_works() asks for all that we know it
+ * does so for), that is taken back, and remembered: then the program was loaded as an XDP program,
+ * not as one that replaces a dispatcher's function. */
+static int attach_dispatcher(struct xe_steer *st, struct xe_attachment *at)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = xdp_flags(at->generic));
+	enum xdp_attach_mode mode = at->generic ? XDP_MODE_SKB : XDP_MODE_NATIVE;
 	struct bpf_prog_info info = {};
 	uint32_t len = sizeof(info);
-	int prog_fd, fd, err;
+	struct xdp_program *xdp;
+	int err;
 
-	at->skel = open_for_port(st, port, at->generic, mtu);
-	if (!at->skel)
+	at->seen = calloc(1, sizeof(*at->seen));
+	if (!at->seen)
 		return -ENOMEM;
-	err = steer_bpf__load(at->skel);
+	err = attach_ext(st, &xdp, at->ifindex, at->generic);
+	if (err == -EINVAL) { /* the verifier's: so it would be for the next port */
+		xe_steer_drop_ext(st, at->generic);
+		st->plain_only = true;
+	}
+	if (!err && (bpf_obj_get_info_by_fd(xdp_program__fd(xdp), &info, &len) ||
+		     info.type != BPF_PROG_TYPE_EXT)) {
+		xdp_program__detach(xdp, at->ifindex, mode, 0);
+		st->plain_only = true;
+		err = -EOPNOTSUPP;
+	}
 	if (err) {
-		snprintf(err_text, err_size, "program does not load: %s", strerror(-err));
+		free(at->seen);
+		at->seen = NULL;
 		return err;
 	}
-	prog_fd = bpf_program__fd(at->skel->progs.xe_steer);
+	at->xdp = xdp;
+	at->dispatcher = true;
+	at->prog_id = info.id;
+	return 0;
+}
+
+static int attach_plain(struct xe_steer *st, struct xe_attachment *at, char *err, size_t err_size)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = xdp_flags(at->generic));
+	int prog_fd = xe_steer_plain_fd(st, at->generic), fd;
+	struct bpf_prog_info info = {};
+	uint32_t len = sizeof(info);
+
+	if (prog_fd < 0) {
+		snprintf(err, err_size, "program does not load: %s", strerror(-prog_fd));
+		return prog_fd;
+	}
 	fd = bpf_link_create(prog_fd, at->ifindex, BPF_XDP, &opts);
 	if (fd < 0) {
-		snprintf(err_text, err_size, "attach in %s mode: %s",
-			 at->generic ? "generic" : "native", strerror(-fd));
+		snprintf(err, err_size, "attach in %s mode: %s", at->generic ? "generic" : "native",
+			 strerror(-fd));
 		return fd;
 	}
 	at->link_fd = fd;
@@ -192,19 +267,10 @@ static int attach_plain(struct xe_steer *st, struct xe_attachment *at, uint32_t 
 	return 0;
 }
 
-static void drop_programs(struct xe_attachment *at)
+int xe_attach(struct xe_steer *st, struct xe_attachment *at, int ifindex, bool generic, char *err,
+	      size_t err_size)
 {
-	/* libxdp does not take the object over: it was given opened */
-	if (at->xdp)
-		xdp_program__close(at->xdp);
-	at->xdp = NULL;
-	steer_bpf__destroy(at->skel);
-	at->skel = NULL;
-}
-
-int xe_attach(struct xe_steer *st, struct xe_attachment *at, int ifindex, uint32_t port,
-	      bool generic, uint32_t mtu, char *err, size_t err_size)
-{
+	bool beside = false;
 	int ret;
 
 	memset(at, 0, sizeof(*at));
@@ -212,19 +278,23 @@ int xe_attach(struct xe_steer *st, struct xe_attachment *at, int ifindex, uint32
 	at->ifindex = ifindex;
 	at->generic = generic;
 	at->gso_known = !generic || st->can_read_gso;
-	ret = check_foreign(ifindex, generic, err, err_size);
+	ret = clear_way(st, ifindex, generic, &beside, err, err_size);
 	if (ret)
 		return ret;
 	if (!st->plain_only) {
-		ret = attach_dispatcher(st, at, port, mtu);
+		ret = attach_dispatcher(st, at);
 		if (!ret)
 			return 0;
-		drop_programs(at);
+		if (beside) {
+			snprintf(err, err_size, "beside others in libxdp's dispatcher: %s",
+				 strerror(-ret));
+			return ret;
+		}
+		/* EOPNOTSUPP: the mode, mostly; the plain attach will say */
+		if (ret != -EOPNOTSUPP)
+			xe_log_warn("interface %d: no dispatcher: %s", ifindex, strerror(-ret));
 	}
-	ret = attach_plain(st, at, port, mtu, err, err_size);
-	if (ret)
-		drop_programs(at);
-	return ret;
+	return attach_plain(st, at, err, err_size);
 }
 
 void xe_detach(struct xe_attachment *at)
@@ -242,27 +312,46 @@ void xe_detach(struct xe_attachment *at)
 			    strerror(-err));
 	at->link_fd = -1;
 	at->dispatcher = false;
-	drop_programs(at);
+	at->xdp = NULL;
+	free(at->seen);
+	at->seen = NULL;
+}
+
+static const struct xe_dispatcher_seen *look(const struct xe_attachment *at)
+{
+	struct xe_dispatcher_seen *seen = at->seen;
+	struct xdp_program *p = NULL;
+	struct xdp_multiprog *mp;
+	uint32_t prog_id;
+
+	if (xe_xdp_query(at->ifindex, &prog_id))
+		prog_id = 0;
+	if (prog_id && prog_id == seen->prog_id)
+		return seen;
+	memset(seen, 0, sizeof(*seen));
+	mp = prog_id ? xdp_multiprog__get_from_ifindex(at->ifindex) : NULL;
+	if (!mp || libxdp_get_error(mp))
+		return seen;
+	while ((p = xdp_multiprog__next_prog(p, mp)))
+		seen->ours |= xdp_program__id(p) == at->prog_id;
+	seen->frags = xdp_multiprog__xdp_frags_support(mp);
+	seen->prog_id = xdp_program__id(xdp_multiprog__main_prog(mp));
+	xdp_multiprog__close(mp);
+	return seen;
 }
 
 bool xe_attached(const struct xe_attachment *at)
 {
 	struct bpf_link_info info = {};
 	uint32_t len = sizeof(info);
-	struct xdp_multiprog *mp;
-	struct xdp_program *p = NULL;
-	bool found = false;
 
 	if (at->link_fd >= 0)
 		return !bpf_obj_get_info_by_fd(at->link_fd, &info, &len) &&
 		       info.xdp.ifindex == (uint32_t)at->ifindex;
-	if (!at->dispatcher)
-		return false;
-	mp = xdp_multiprog__get_from_ifindex(at->ifindex);
-	if (libxdp_get_error(mp))
-		return false;
-	while ((p = xdp_multiprog__next_prog(p, mp)))
-		found |= xdp_program__id(p) == at->prog_id;
-	xdp_multiprog__close(mp);
-	return found;
+	return at->dispatcher && look(at)->ours;
+}
+
+bool xe_attached_frags(const struct xe_attachment *at)
+{
+	return !at->dispatcher || look(at)->frags; /* our own program has them */
 }

@@ -2,10 +2,11 @@
 /*
  * attach.h - the steering program: its maps, and its life on an interface.
  *
- * One set of maps (struct xe_steer) serves all ports; each port gets a program of its own, loaded
- * with its id and mode as constants. Where the kernel allows freplace, libxdp's dispatcher carries
- * it, so other programs can stand beside it; else it is attached plainly by a bpf_link, which the
- * kernel takes off when the process dies, and never over somebody else's program.
+ * One set of maps (struct xe_steer) and one program a mode (generic, native) serve all ports: the
+ * program finds its port by the interface, so xe_steer_set_ifindex() comes before xe_attach().
+ * Where the kernel allows freplace, libxdp's dispatcher carries it, so other programs can stand
+ * beside it; else it is attached plainly by a bpf_link, which the kernel takes off when the process
+ * dies, and never over somebody else's program.
  *
  * Control thread only.
  */
@@ -25,9 +26,16 @@ struct xe_steer_settings {
 };
 
 struct xe_steer {
-	struct steer_bpf *skel; /* owner of the maps; its program is attached nowhere */
+	/* the program in its forms, by steer_prog.c */
+	struct steer_bpf *skel;   /* generic mode, plain; owner of the maps */
+	struct steer_bpf *native; /* native mode, plain; NULL until it is needed */
+	struct xe_steer_ext {
+		struct steer_bpf *skel;
+		struct xdp_program *xdp;
+	} ext[2];             /* for the dispatcher: native, generic; NULL until needed */
+	char *dispatcher_dir; /* of our dispatcher object; NULL: libxdp's is used */
 	struct xe_steer_settings settings;
-	bool plain_only; /* the dispatcher has been tried and this kernel refuses it */
+	bool plain_only;   /* no dispatcher here: this kernel, or this process, can't */
 	bool can_read_gso; /* the kernel has the kfuncs and lets us use them */
 	/* memory-mapped maps */
 	uint64_t *owned;
@@ -53,8 +61,8 @@ void xe_steer_del_socket(struct xe_steer *st, uint32_t port, uint32_t queue);
 int xe_steer_set_ext(struct xe_steer *st, __be32 addr_be, uint32_t ext);
 void xe_steer_del_ext(struct xe_steer *st, __be32 addr_be);
 /* A rule set: its tuples and entries are added beside those in force, then the generation is
- * switched, then the entries of the one before are removed, which steer remembers. rs->gen must be one
- * more than conf->rules_gen. On an error the rules in force stay. */
+ * switched, then the entries of the one before are removed, which steer remembers. rs->gen must be
+ * one more than conf->rules_gen. On an error the rules in force stay. */
 struct xe_ruleset;
 int xe_steer_set_rules(struct xe_steer *st, const struct xe_ruleset *rs);
 /* Sum over the CPUs; reset when a port id is given out anew. */
@@ -64,21 +72,25 @@ int xe_steer_reset_counters(struct xe_steer *st, uint32_t port);
 /* Our program on one interface. */
 struct xe_attachment {
 	int ifindex;
-	bool generic;	 /* skb mode */
+	bool generic;    /* skb mode */
 	bool dispatcher; /* beside others in libxdp's dispatcher */
-	bool gso_known;	 /* segment sizes of superpackets are readable */
+	bool gso_known;  /* segment sizes of superpackets are readable */
 	uint32_t prog_id;
-	struct xdp_program *xdp; /* dispatcher */
-	int link_fd;		 /* plain: a bpf_link, -1 none */
-	struct steer_bpf *skel;
+	struct xdp_program *xdp;         /* dispatcher; the steer's */
+	struct xe_dispatcher_seen *seen; /* dispatcher: what it held when looked at */
+	int link_fd;                     /* plain: a bpf_link, -1 none */
 };
 
-/* Load for this port and attach. mtu decides what a superpacket is where segment sizes cannot be
- * read. -EBUSY: a foreign program is there and stays; err names it. */
-int xe_attach(struct xe_steer *st, struct xe_attachment *at, int ifindex, uint32_t port,
-	      bool generic, uint32_t mtu, char *err, size_t err_size);
+/* -EBUSY: a foreign program is there and stays; err names it. A program of a dead instance of ours
+ * is removed. The steer must outlive the attachment. */
+int xe_attach(struct xe_steer *st, struct xe_attachment *at, int ifindex, bool generic, char *err,
+	      size_t err_size);
 void xe_detach(struct xe_attachment *at);
 /* Is it still there? */
 bool xe_attached(const struct xe_attachment *at);
+/* Do superpackets reach the program in fragments, uncopied? Not beside a program in the dispatcher
+ * that cannot take them so: libxdp then refuses fragments for all. May change with every program
+ * that comes and goes there. */
+bool xe_attached_frags(const struct xe_attachment *at);
 
 #endif

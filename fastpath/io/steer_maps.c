@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "io/attach.h"
+#include "io/steer_prog.h"
 #include "state/ruleset.h"
 #include "steer.skel.h"
 
@@ -42,52 +43,18 @@ static int maps_memory(struct xe_steer *st)
 	return st->owned && st->live && st->beats && st->conf ? 0 : -ENOMEM;
 }
 
-static struct steer_bpf *open_skel(const struct xe_steer_settings *s, uint32_t gso_source)
-{
-	struct steer_bpf *skel = steer_bpf__open();
-
-	if (!skel)
-		return NULL;
-	skel->rodata->hash_k0 = s->k0;
-	skel->rodata->hash_k1 = s->k1;
-	skel->rodata->live_mask = s->live_mask;
-	skel->rodata->worker_cnt = s->worker_cnt;
-	skel->rodata->gso_source = gso_source;
-	return skel;
-}
-
-/* Load with the kfuncs first: whether the kernel has them, and lets this process use them (they
- * want CAP_PERFMON), is best asked by doing it. */
-static int load_owner(struct xe_steer *st)
-{
-	int err = -ENOMEM;
-
-	for (uint32_t source = 1; source <= 2; source++) {
-		st->skel = open_skel(&st->settings, source);
-		if (!st->skel)
-			return -ENOMEM;
-		bpf_map__set_max_entries(st->skel->maps.live,
-					 st->settings.worker_cnt * (st->settings.live_mask + 1));
-		err = steer_bpf__load(st->skel);
-		st->can_read_gso = source == 1;
-		if (!err)
-			return 0;
-		steer_bpf__destroy(st->skel);
-		st->skel = NULL;
-	}
-	return err;
-}
-
 int xe_steer_open(struct xe_steer *st, const struct xe_steer_settings *settings)
 {
 	int err;
 
 	memset(st, 0, sizeof(*st));
 	st->settings = *settings;
-	err = load_owner(st);
+	err = xe_steer_prog_open(st);
 	if (err) {
+		/* CAP_PERFMON: without it the verifier refuses packet access at variable offsets,
+		 * as behind IPv6 extension headers ("root only"). */
 		xe_log_err("steering program does not load: %s (needs CAP_BPF, CAP_NET_ADMIN, "
-			   "kernel 5.18 or later)",
+			   "CAP_PERFMON, kernel 5.18 or later)",
 			   strerror(-err));
 		return err;
 	}
@@ -108,7 +75,7 @@ void xe_steer_close(struct xe_steer *st)
 	if (st->conf)
 		munmap(st->conf, whole_pages(1));
 	free(st->rule_keys);
-	steer_bpf__destroy(st->skel);
+	xe_steer_prog_close(st);
 	memset(st, 0, sizeof(*st));
 }
 
@@ -129,11 +96,25 @@ int xe_steer_set_port(struct xe_steer *st, uint32_t port, const struct xe_port_c
 
 int xe_steer_set_ifindex(struct xe_steer *st, int ifindex, uint32_t port)
 {
-	return set(st->skel->maps.port_ids, &ifindex, &port);
+	uint32_t idx = xe_hint_idx((uint32_t)ifindex);
+	uint64_t hint = 0, fresh = xe_port_hint((uint32_t)ifindex, port);
+	int err = set(st->skel->maps.port_ids, &ifindex, &port);
+
+	if (err || bpf_map_lookup_elem(bpf_map__fd(st->skel->maps.port_hints), &idx, &hint))
+		return err;
+	if (!hint || hint >> 32 == (uint32_t)ifindex)
+		err = set(st->skel->maps.port_hints, &idx, &fresh);
+	return err;
 }
 
 void xe_steer_del_ifindex(struct xe_steer *st, int ifindex)
 {
+	uint32_t idx = xe_hint_idx((uint32_t)ifindex);
+	uint64_t hint = 0, none = 0;
+
+	if (!bpf_map_lookup_elem(bpf_map__fd(st->skel->maps.port_hints), &idx, &hint) &&
+	    hint >> 32 == (uint32_t)ifindex)
+		set(st->skel->maps.port_hints, &idx, &none);
 	del(st->skel->maps.port_ids, &ifindex);
 }
 
@@ -181,8 +162,8 @@ void xe_steer_del_ext(struct xe_steer *st, __be32 addr_be)
 	del(st->skel->maps.ext_addrs, &addr_be);
 }
 
-/* Programs that read the old generation number may still walk: the kernel runs them under RCU, and this
- * command is its grace period. */
+/* Programs that read the old generation number may still walk: the kernel runs them under RCU, and
+ * this command is its grace period. */
 static void wait_for_programs(void)
 {
 	if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))

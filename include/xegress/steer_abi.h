@@ -7,6 +7,7 @@
  *   xsks           XSKMAP          port * XE_MAX_QUEUES + queue       control thread  steer
  *   ports          array           port -> xe_port_conf               control thread  steer
  *   port_ids       hash            ifindex -> port id                 control thread  steer
+ *   port_hints     array           xe_hint_idx() -> xe_port_hint()    control thread  steer
  *   allow          LPM             (port, source prefix) -> 1         control thread  steer
  *   tuples         array           gen%2 * XE_MAX_TUPLES + n          control thread  steer
  *   rules          hash            xe_rule_key -> xe_rule_value       control thread  steer
@@ -27,7 +28,7 @@
 #include "types.h"
 
 /* Raised whenever anything in this file changes its layout or meaning. */
-#define XE_STEER_ABI 1
+#define XE_STEER_ABI 2
 
 /*
  * Metadata that steer puts directly in front of the Ethernet header (bpf_xdp_adjust_meta); AF_XDP
@@ -57,7 +58,26 @@ struct xe_port_conf {
 	__u32 route_ifindex; /* ingress interface for routing: the port's or its master's */
 	__u16 worker;        /* owner: index into beats and the live regions */
 	__u16 reserved;
+	__u32 frame_len_max; /* Ethernet frame of the port's MTU, bytes: where segment sizes cannot
+				be read, what is longer is a superpacket and not taken */
 };
+
+/*
+ * Most interfaces are found without the hash (40 ns of the program's 200): the first one with its
+ * low bits has the hint. Interface numbers are dealt out in sequence, so 4096 slots (32 KiB, four
+ * for each port there can be) leave few to the hash. A hint and its port_ids entry come and go
+ * together.
+ */
+#define XE_PORT_HINTS 4096
+static inline __u32 xe_hint_idx(__u32 ifindex)
+{
+	return ifindex & (XE_PORT_HINTS - 1);
+}
+/* Both in one word, so that it is never seen half written. 0: none. */
+static inline __u64 xe_port_hint(__u32 ifindex, __u32 port)
+{
+	return (__u64)ifindex << 32 | port;
+}
 
 /* LPM key of `allow`; prefixlen counts port (32 bits) + address bits (+96 for IPv4). */
 struct xe_allow_key {

@@ -52,6 +52,7 @@
 	CASE(live_before_rules)                                                                    \
 	CASE(live_regions)                                                                         \
 	CASE(port_entry)                                                                           \
+	CASE(port_by_interface)                                                                    \
 	/* cases_rules.c */                                                                        \
 	CASE(verbs)                                                                                \
 	CASE(out_masks)                                                                            \

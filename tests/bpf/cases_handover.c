@@ -2,11 +2,9 @@
 /* cases_handover.c - decided to be taken: socket, heartbeat, superpacket, metadata. */
 #include "cases.h"
 
-#include <bpf/libbpf.h>
 #include <errno.h>
 
 #include "base/clock.h"
-#include "steer.skel.h"
 
 void sockets_and_queues(void **state)
 {
@@ -78,19 +76,29 @@ void superpackets(void **state)
 	/* Generic mode on a kernel that does not let us read the segment size. */
 	frame_udp4(&f, &flow_out, 1472);
 	run_init(rig, &run, PORT_IN0, &f);
-	run.fd = bpf_program__fd(rig->in0_gso[GSO_UNKNOWN]->progs.xe_steer);
+	run.fd = rig->prog_fd[GSO_UNKNOWN];
 	expect_run(rig, &run, XE_R_TAKEN, "frame of the MTU, GSO unknown");
 	frame_udp4(&f, &flow_out, 1473);
 	expect_run(rig, &run, XE_R_GSO_UNKNOWN, "one byte more, GSO unknown");
 	frame_udp4(&f, &flow_out, 8000);
 	expect_run(rig, &run, XE_R_GSO_UNKNOWN, "8 KB in frags, GSO unknown");
-	if (!rig->in0_gso[GSO_SHINFO]) {
+	rig->conf[PORT_IN0].frame_len_max = 9014;
+	rig_put_port(rig, PORT_IN0);
+	expect_run(rig, &run, XE_R_TAKEN, "8 KB in frags, the MTU is now 9000");
+	rig->conf[PORT_IN0].frame_len_max = 1294;
+	rig_put_port(rig, PORT_IN0);
+	frame_udp4(&f, &flow_out, 1252);
+	expect_run(rig, &run, XE_R_TAKEN, "frame of the MTU, which is now 1280");
+	frame_udp4(&f, &flow_out, 1253);
+	expect_run(rig, &run, XE_R_GSO_UNKNOWN, "one byte more than 1280");
+	frame_udp4(&f, &flow_out, 8000);
+	if (rig->prog_fd[GSO_SHINFO] < 0) {
 		print_message("superpackets: this kernel does not let skb_shared_info be read\n");
 		return;
 	}
 	/* TEST_RUN's own skb_shared_info says 0: no superpacket, whatever the length. Superpackets
 	 * proper are tests/netns/t_offload.sh's. */
-	run.fd = bpf_program__fd(rig->in0_gso[GSO_SHINFO]->progs.xe_steer);
+	run.fd = rig->prog_fd[GSO_SHINFO];
 	expect_run(rig, &run, XE_R_TAKEN, "8 KB in frags, gso_size 0");
 	frame_udp4(&f, &flow_out, 18);
 	expect_run(rig, &run, XE_R_TAKEN, "small, gso_size 0");

@@ -353,3 +353,48 @@ void port_entry(void **state)
 		expect(rig, port, &f, NOTHING_COUNTED, "zeroed entry");
 	}
 }
+
+static void swap_interfaces(struct rig *rig)
+{
+	int in0 = rig->ifindex[PORT_IN0];
+
+	rig->ifindex[PORT_IN0] = rig->ifindex[PORT_IN1];
+	rig->ifindex[PORT_IN1] = in0;
+	for (uint32_t port = PORT_IN0; port <= PORT_IN1; port++)
+		assert_int_equal(xe_steer_set_ifindex(&rig->steer, rig->ifindex[port], port), 0);
+}
+
+/* One program on all interfaces: which port a packet is on, its interface says, and only that. */
+void port_by_interface(void **state)
+{
+	struct rig *rig = *state;
+	struct frame f;
+
+	assert_int_equal(xe_steer_set_socket(&rig->steer, PORT_IN1, 0, rig->xsk.fd), 0);
+	frame_udp4(&f, &flow_out, 18);
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "in0's source on in0");
+	expect(rig, PORT_IN1, &f, XE_R_SPOOFED, "in0's source on in1");
+	xe_steer_del_ifindex(&rig->steer, rig->ifindex[PORT_IN0]);
+	expect(rig, PORT_IN0, &f, NOTHING_COUNTED, "on an interface that is no port");
+	expect(rig, PORT_IN1, &f, XE_R_SPOOFED, "in1 is still one");
+	xe_steer_set_ifindex(&rig->steer, rig->ifindex[PORT_IN0], PORT_IN0);
+	swap_interfaces(rig);
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "in0's source on in0, another interface now");
+	expect(rig, PORT_IN1, &f, XE_R_SPOOFED, "in0's source on in1, another interface now");
+	swap_interfaces(rig);
+	xe_steer_set_ifindex(&rig->steer, rig->ifindex[PORT_IN0], XE_MAX_PORTS);
+	expect(rig, PORT_IN0, &f, NOTHING_COUNTED, "a port id that cannot be");
+	xe_steer_set_ifindex(&rig->steer, rig->ifindex[PORT_IN0], PORT_IN0);
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "as before");
+	/* Another interface has the hint: the hash knows it all the same. */
+	xe_steer_del_ifindex(&rig->steer, rig->ifindex[PORT_IN0]);
+	xe_steer_set_ifindex(&rig->steer, rig->ifindex[PORT_IN0] + XE_PORT_HINTS, PORT_IN1);
+	expect(rig, PORT_IN0, &f, NOTHING_COUNTED, "the hint is another interface's");
+	xe_steer_set_ifindex(&rig->steer, rig->ifindex[PORT_IN0], PORT_IN0);
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "found without a hint");
+	xe_steer_del_ifindex(&rig->steer, rig->ifindex[PORT_IN0] + XE_PORT_HINTS);
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "the hint's owner has gone");
+	xe_steer_set_ifindex(&rig->steer, rig->ifindex[PORT_IN0], PORT_IN0);
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "and takes it");
+	xe_steer_del_socket(&rig->steer, PORT_IN1, 0);
+}

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "io/steer_prog.h"
 #include "steer.skel.h"
 
 /* Small on purpose: with 64 buckets a wrong mask or region base hits a wrong bucket. */
@@ -48,8 +49,8 @@ static int bind_socket(struct rig *rig)
 	return xe_xsk_open(&rig->xsk, &rig->umem, rig->ifindex[PORT_IN0], 0, false);
 }
 
-/* What attach.c does before it attaches: constants of the port over the shared maps. */
-static struct steer_bpf *load_for_port(struct rig *rig, uint32_t port, uint32_t gso_source)
+/* The program for kernels where segment sizes cannot be read, which this one need not be. */
+static struct steer_bpf *load_blind(struct rig *rig)
 {
 	struct steer_bpf *skel = steer_bpf__open();
 	struct bpf_map *map, *owner;
@@ -61,9 +62,7 @@ static struct steer_bpf *load_for_port(struct rig *rig, uint32_t port, uint32_t 
 	skel->rodata->hash_k1 = settings.k1;
 	skel->rodata->live_mask = settings.live_mask;
 	skel->rodata->worker_cnt = settings.worker_cnt;
-	skel->rodata->port_id = port;
-	skel->rodata->gso_source = gso_source;
-	skel->rodata->frame_len_max = 1514;
+	skel->rodata->gso_source = GSO_UNKNOWN;
 	bpf_object__for_each_map(map, skel->obj)
 	{
 		if (bpf_map__is_internal(map))
@@ -84,16 +83,21 @@ static struct steer_bpf *load_for_port(struct rig *rig, uint32_t port, uint32_t 
 
 static int load_programs(struct rig *rig)
 {
-	for (uint32_t port = 0; port < PORT_CNT; port++) {
-		rig->prog[port] = load_for_port(rig, port, GSO_NATIVE);
-		if (!rig->prog[port])
-			return -EIO;
-	}
-	rig->in0_gso[GSO_UNKNOWN] = load_for_port(rig, PORT_IN0, GSO_UNKNOWN);
-	if (rig->steer.can_read_gso)
-		rig->in0_gso[GSO_SHINFO] = load_for_port(rig, PORT_IN0, GSO_SHINFO);
-	if (!rig->in0_gso[GSO_UNKNOWN] || (rig->steer.can_read_gso && !rig->in0_gso[GSO_SHINFO]))
+	int generic_fd = xe_steer_plain_fd(&rig->steer, true);
+
+	rig->prog_fd[GSO_NATIVE] = xe_steer_plain_fd(&rig->steer, false);
+	rig->prog_fd[GSO_SHINFO] = -1;
+	if (generic_fd < 0 || rig->prog_fd[GSO_NATIVE] < 0)
 		return -EIO;
+	if (!rig->steer.can_read_gso) {
+		rig->prog_fd[GSO_UNKNOWN] = generic_fd;
+		return 0;
+	}
+	rig->prog_fd[GSO_SHINFO] = generic_fd;
+	rig->blind = load_blind(rig);
+	if (!rig->blind)
+		return -EIO;
+	rig->prog_fd[GSO_UNKNOWN] = bpf_program__fd(rig->blind->progs.xe_steer);
 	return 0;
 }
 
@@ -133,10 +137,7 @@ int rig_close(void **state)
 
 	if (!rig)
 		return 0;
-	for (int port = 0; port < PORT_CNT; port++)
-		steer_bpf__destroy(rig->prog[port]);
-	for (int source = 0; source < GSO_CNT; source++)
-		steer_bpf__destroy(rig->in0_gso[source]);
+	steer_bpf__destroy(rig->blind);
 	xe_steer_close(&rig->steer);
 	xe_xsk_close(&rig->xsk);
 	xe_umem_close(&rig->umem);
@@ -162,6 +163,7 @@ int rig_reset(void **state)
 		pc->role = is_inside ? XE_ROLE_INSIDE : XE_ROLE_UPLINK;
 		pc->route_ifindex = (uint32_t)rig->ifindex[port];
 		pc->worker = port == PORT_IN1;
+		pc->frame_len_max = 1514;
 		rig_put_port(rig, port);
 	}
 	rig_allow(rig, PORT_IN0, "10.1.0.0/24");

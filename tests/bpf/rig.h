@@ -3,9 +3,10 @@
  * rig.h - the steering program under BPF_PROG_TEST_RUN: what it stands on, and what is expected of
  * one packet.
  *
- * The maps are those of the service (io/attach.h); each port has a program of its own over them, as
- * in the service. One AF_XDP socket is bound for real; it stands for all (port, queue 0) but
- * those of in1, which has none: TEST_RUN looks the socket up and does not deliver.
+ * The maps and programs are those of the service (io/attach.h, io/steer_prog.h): one program for
+ * all ports, which it tells apart by the interface. One AF_XDP socket is bound for real; it stands
+ * for all (port, queue 0) but those of in1, which has none: TEST_RUN looks the socket up and does
+ * not deliver.
  *
  * Every expectation checks: the verdict that the reason's class demands; that exactly this reason
  * of exactly this port moved by exactly one; that the packet left as it came; and the metadata in
@@ -24,13 +25,13 @@
 #include "state/ruleset.h"
 #include "steer_net.h"
 
-/* How port_id's program reads GSO facts (bpf/steer_gso.h). */
+/* How a program reads GSO facts (bpf/steer_gso.h). */
 enum { GSO_NATIVE, GSO_SHINFO, GSO_UNKNOWN, GSO_CNT };
 
 struct rig {
 	struct xe_steer steer;
-	struct steer_bpf *prog[PORT_CNT];   /* native */
-	struct steer_bpf *in0_gso[GSO_CNT]; /* in0 in generic mode; [GSO_NATIVE] is not used */
+	int prog_fd[GSO_CNT];    /* [GSO_SHINFO]: -1 where the kernel refuses it */
+	struct steer_bpf *blind; /* owner of [GSO_UNKNOWN] where the service has none */
 	int ifindex[PORT_CNT];
 	struct xe_port_conf conf[PORT_CNT];
 	struct xe_umem umem;

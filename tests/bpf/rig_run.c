@@ -3,15 +3,12 @@
 #include "rig.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
-
-#include "steer.skel.h"
 
 /* What the program returns for each reason, by the reason's class: written from reason.h, not from
  * the program. */
@@ -31,7 +28,7 @@ struct all_counters {
 void run_init(const struct rig *rig, struct run *run, uint32_t port, const struct frame *f)
 {
 	memset(run, 0, sizeof(*run));
-	run->fd = bpf_program__fd(rig->prog[port]->progs.xe_steer);
+	run->fd = rig->prog_fd[GSO_NATIVE];
 	run->port = port;
 	run->frame = f;
 }

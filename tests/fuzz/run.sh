@@ -12,7 +12,7 @@ shift || true
 [ $# -gt 0 ] || set -- $(cd tests/fuzz && ls fuzz_*.c | sed 's/\.c$//')
 out=$BUILD/fuzz
 mkdir -p "$out"
-make -s "$BUILD/gen/steer.skel.h"
+make -s "$BUILD/gen/steer.skel.h" "$BUILD/gen/dispatcher.skel.h"
 
 for name in "$@"; do
 	seeds=tests/fuzz/corpus/${name#fuzz_}

@@ -6,15 +6,16 @@
 #   c 10.1.0.2 ---- 10.1.0.1 in0 [h] up0 198.51.100.1 ---- 198.51.100.2 w
 #
 # foreign_pass sits on in0 and up0 first, by libxdp's dispatcher in generic mode; then xegressd
-# attaches xe_steer beside it, carries a transfer, and leaves. With "frags" the foreign program can
-# take superpackets. w has no route to 10.1.0.0/24: only translated packets get an answer.
+# attaches xe_steer beside it, carries a transfer, is killed, takes the place of what it left there,
+# and leaves. With "frags" the foreign program can take superpackets. w has no route to 10.1.0.0/24: only translated packets get an answer.
 # XE_BUILD names another folder with xegressd and xegressctl than build/.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/checks.sh"
 
 build=${XE_BUILD:-${XE_REPO:-$here/../..}/build}
 foreign=foreign_pass
-[ "${1-}" = frags ] && foreign=foreign_frags
+kept=no
+[ "${1-}" = frags ] && foreign=foreign_frags && kept=yes
 # 8 MiB at 2 MiB/s: some 4 s in which the flow can be looked at while it lives. Nobody's speed is
 # judged here.
 file_mib=8
@@ -87,6 +88,27 @@ start_server()
 	wait_for "$start_s" in_ns "$w" curl -s -o /dev/null http://127.0.0.1/
 }
 
+# Priority 10: before ours (50 is libxdp's default), or what we redirect would not reach it. xdp-loader
+# 1.3 does not tell libxdp that a program takes fragments.
+load_foreign()
+{
+	if [ "$kept" = no ]; then
+		in_ns "$h" xdp-loader load -m skb -P 10 "$1" "$XE_BPF/$foreign.o"
+		return
+	fi
+	in_ns "$h" /usr/bin/python3 - "$1" "$XE_BPF/$foreign.o" <<-'END'
+	import ctypes, socket, sys
+	xdp = ctypes.CDLL("libxdp.so.1")
+	xdp.xdp_program__open_file.restype = ctypes.c_void_p
+	prog = ctypes.c_void_p(xdp.xdp_program__open_file(sys.argv[2].encode(), b"xdp.frags", None))
+	xdp.xdp_program__set_run_prio(prog, 10)
+	err = xdp.xdp_program__set_xdp_frags_support(prog, ctypes.c_bool(True))
+	skb_mode = 2
+	err = err or xdp.xdp_program__attach(prog, socket.if_nametoindex(sys.argv[1]), skb_mode, 0)
+	sys.exit(err and "libxdp: %d" % err)
+	END
+}
+
 # Packets the kernel of h has forwarded: none of TCP while the service carries.
 kernel_forwarded()
 {
@@ -153,6 +175,46 @@ transfer()
 	check "the foreign program saw the packets, too" seen_grew "$seen"
 }
 
+# superpackets PORT: what status says is $kept.
+superpackets()
+{
+	ctl port list --json >"$work/ports" && /usr/bin/python3 - "$work/ports" "$1" "$kept" <<-'END'
+	import json, sys
+	ports = json.load(open(sys.argv[1]))["ports"]
+	port = [p for p in ports if p["name"] == sys.argv[2]][0]
+	print(port["superpackets"], port["superpackets_why"])
+	want = sys.argv[3] == "yes"
+	sys.exit(port["superpackets"] != want or (not want and "xdp.frags" not in port["superpackets_why"]))
+	END
+}
+
+refuses_native()
+{
+	ctl port del in0 || return 1
+	ctl port add in0 inside allow 10.1.0.0/24 xdp native 2>&1 | tee "$work/native"
+	grep -q "attached in generic mode" "$work/native" || return 1
+	# A port that cannot be attached is not kept.
+	! ctl port list | grep -w in0
+}
+
+kill_daemon()
+{
+	kill -KILL "$daemon_pid"
+	wait "$daemon_pid" 2>/dev/null
+	daemon_pid=
+	rm -rf /run/xegress-bpf-*
+}
+
+one_steer()
+{
+	[ "$(xdp_rows "$h" "$1" | grep -c xe_steer)" -eq 1 ]
+}
+
+no_folder()
+{
+	[ -z "$(ls -d /run/xegress-bpf-* 2>/dev/null)" ]
+}
+
 stop_daemon()
 {
 	local at=$SECONDS rc
@@ -175,9 +237,7 @@ start_server || exit 1
 offloads >"$work/before"
 
 for port in in0 up0; do
-	# -P 10: before ours (50 is libxdp's default), or what we redirect would not reach it.
-	check "foreign program loads on $port" \
-		in_ns "$h" xdp-loader load -m skb -P 10 "$port" "$XE_BPF/$foreign.o"
+	check "foreign program loads on $port" load_foreign "$port"
 done
 start_daemon
 check "status says that all is in force" wait_for "$start_s" ctl status
@@ -187,7 +247,22 @@ for port in in0 up0; do
 	check "the dispatcher on $port calls xe_steer" has_program "$h" "$port" xe_steer
 done
 transfer
+for port in in0 up0; do
+	check "superpackets of $port are said to be kept: $kept" superpackets "$port"
+done
+check "native mode beside a generic dispatcher is refused, with why" refuses_native
+check "a port comes back beside the foreign program" \
+	ctl port add in0 inside allow 10.1.0.0/24 xdp generic
+kill_daemon
+check "after SIGKILL the dispatcher on in0 calls xe_steer still" has_program "$h" in0 xe_steer
+start_daemon
+check "status says that all is in force again" wait_for "$start_s" ctl status
+for port in in0 up0; do
+	check "one xe_steer on $port, the dead one is gone" one_steer "$port"
+	check "the dispatcher on $port calls foreign_pass still" has_program "$h" "$port" foreign_pass
+done
 check "SIGTERM ends the service with 0" stop_daemon
+check "its folder for the dispatcher is gone" no_folder
 for port in in0 up0; do
 	check "foreign_pass is still on $port" has_program "$h" "$port" foreign_pass
 	check "xe_steer is gone from $port" has_no_program "$h" "$port" xe_steer

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "io/dispatcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dispatcher.skel.h"
+
+/* libxdp's names. */
+#define OBJECT_PATH "LIBXDP_OBJECT_PATH"
+#define OBJECT_NAME "xdp-dispatcher.o"
+
+static int write_object(const char *path)
+{
+	size_t len = 0;
+	const void *elf = dispatcher_bpf__elf_bytes(&len);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), err = 0;
+	ssize_t done;
+
+	if (fd < 0)
+		return -errno;
+	done = write(fd, elf, len);
+	if (done != (ssize_t)len)
+		err = done < 0 ? -errno : -ENOSPC;
+	close(fd);
+	return err;
+}
+
+/* In memory where there is /run; what a crash leaves is 10 KiB until the next boot. */
+static char *make_folder(void)
+{
+	static const char *const templates[] = {"/run/xegress-bpf-XXXXXX",
+						"/tmp/xegress-bpf-XXXXXX"};
+	char *dir = NULL;
+
+	for (size_t i = 0; i < sizeof(templates) / sizeof(templates[0]); i++) {
+		dir = strdup(templates[i]);
+		if (!dir || mkdtemp(dir))
+			return dir;
+		free(dir);
+	}
+	return NULL;
+}
+
+int xe_dispatcher_provide(char **dir)
+{
+	char path[PATH_MAX];
+	int err;
+
+	*dir = NULL;
+	if (secure_getenv(OBJECT_PATH))
+		return -EEXIST;
+	*dir = make_folder();
+	if (!*dir)
+		return -errno;
+	snprintf(path, sizeof(path), "%s/%s", *dir, OBJECT_NAME);
+	err = write_object(path);
+	if (!err && setenv(OBJECT_PATH, *dir, 1))
+		err = -errno;
+	if (err) {
+		xe_dispatcher_remove(*dir);
+		*dir = NULL;
+	}
+	return err;
+}
+
+void xe_dispatcher_remove(char *dir)
+{
+	char path[PATH_MAX];
+
+	if (!dir)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", dir, OBJECT_NAME);
+	unlink(path);
+	rmdir(dir);
+	unsetenv(OBJECT_PATH);
+	free(dir);
+}

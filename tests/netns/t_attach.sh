@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# What is already on an interface: a foreign program stays and is named, what a dead instance of ours
+# has left is removed, what a live one has attached is not. One program serves all ports.
+. "$(dirname "$0")/lib.sh"
+xe_only
+for need in bpftool clang; do
+	command -v $need >/dev/null || skip_all "needs \`$need\`"
+done
+
+put_on() { # OBJECT: attach its program to vethc1 as others do, by netlink; its id goes to PROG
+	local pin=/sys/fs/bpf/$ID
+
+	bpftool prog load "$1" "$pin" && on h bpftool net attach xdpgeneric pinned "$pin" \
+		dev vethc1 && PROG=$(json "$(bpftool -j prog show pinned "$pin")" "j['id']")
+	local rc=$?
+	rm -f "$pin"
+	return $rc
+}
+
+take_off() { on h bpftool net detach xdpgeneric dev vethc1; }
+
+beats_of() { # PROG: id of its map `beats`
+	local id
+
+	for id in $(json "$(bpftool -j prog show id "$1")" "' '.join(map(str, j['map_ids']))"); do
+		[ "$(json "$(bpftool -j map show id "$id")" "j.get('name')")" != beats ] || echo "$id"
+	done
+}
+
+add() { xe_ctl port add vethc1 inside allow $C1/32 >"$T/add.out" 2>&1; }
+refused() { ! add && grep -q "$1" "$T/add.out"; } # TEXT
+on_veth() { on h ip -d link show dev vethc1 | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p'; }
+logged() { grep -q "$1" "$T/xegressd.1.log"; }
+port() { json "$(xe_ctl port list --json)" "[p for p in j['ports'] if p['name'] == '$1'][0]['$2']"; }
+
+[ "$(stat -f -c %t /sys/fs/bpf)" = cafe4a11 ] || skip_all "no bpf file system in /sys/fs/bpf"
+clang -target bpf -O2 -g -I"/usr/include/$(uname -m)-linux-gnu" -c \
+	"$ROOT/tests/qemu/foreign_pass.bpf.c" -o "$T/foreign.o" || die "the foreign program"
+topo_up
+judge_start
+serve_many w $SRV1 9001
+xe_start
+same "all ports have the same program" "$(port vethc1 prog_id) $(port vethc2 prog_id)" \
+	"$(port eth0 prog_id) $(port eth0 prog_id)"
+
+check "a port is removed" xe_ctl port del vethc1
+same "and nothing is left on it" "$(on_veth)" ""
+check "a foreign program is attached" put_on "$T/foreign.o"
+check "the port is refused, the program named" refused "\`foreign_pass\` (id $PROG)"
+same "the foreign program is still there" "$(on_veth)" "$PROG"
+must take_off
+
+check "a program of a dead instance is there" put_on "$BUILD/gen/steer.bpf.o"
+dead=$PROG
+check "the port is attached" add
+check "the dead program was removed" logged "removing program $dead of a dead instance"
+same "ours is in its place" "$(on_veth)" "$(port vethc1 prog_id)"
+carried_begin
+check "and carries" on c1 "$TCP_MANY" client -c 5 -u 30001 -d 30001 $SRV1 9001
+carried_end "after the dead one"
+
+must xe_ctl port del vethc1
+check "a program of another instance is there" put_on "$BUILD/gen/steer.bpf.o"
+beats=$(beats_of "$PROG")
+# A heartbeat of some centuries ahead: 2^62 ns.
+must bpftool map update id "$beats" key 0 0 0 0 value 0 0 0 0 0 0 0 64
+check "the port is refused while it lives" refused "another xegress instance"
+same "and its program is still there" "$(on_veth)" "$PROG"
+must bpftool map update id "$beats" key 0 0 0 0 value 0 0 0 0 0 0 0 0
+check "it is attached when the other one is dead" add
+finish
