@@ -63,7 +63,7 @@ struct xe_port_conf {
 };
 
 /*
- * Most interfaces are found without the hash (40 ns of the program's 200): the first one with its
+ * Most interfaces are found without the hash (30 ns of the program's 150): the first one with its
  * low bits has the hint. Interface numbers are dealt out in sequence, so 4096 slots (32 KiB, four
  * for each port there can be) leave few to the hash. A hint and its port_ids entry come and go
  * together.
