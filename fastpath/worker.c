@@ -20,7 +20,8 @@
 #define SPIN_ROUNDS 64
 /* Longest sleep: a tenth of what steer takes for a stall (XE_BEAT_MAX_AGE_NS). */
 #define SLEEP_MS 100
-/* While there are few, sockets start with twice the frames: a burst into an idle one loses nothing. */
+/* While there are few, sockets start with twice the frames: a burst into an idle one loses nothing.
+ */
 #define FEW_SOCKETS 32
 /* Housekeeping is worth a look once a millisecond, not once a round. */
 #define HOUSEKEEPING_NS XE_NS_PER_MS

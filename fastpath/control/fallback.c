@@ -30,7 +30,8 @@ struct xe_fallback {
 	/* What the last apply left: the table as nft lists it, listeners cut out. NULL: none yet.
 	 */
 	char *listing;
-	uint32_t generation; /* of nftables, when the table was last seen to be as applied; 0: never */
+	uint32_t generation; /* of nftables, when the table was last seen to be as applied; 0: never
+			      */
 	struct xe_fallback_nat nat;
 	struct xe_fallback_nat listen; /* elements of the listener sets: listeners in `nat` */
 };

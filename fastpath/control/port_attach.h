@@ -11,8 +11,7 @@ void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_li
 void xe_port_down(struct xe_service *svc, struct xe_port *port);
 
 /* What has changed on an attached port: MTU, addresses, master, allow list. */
-void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port,
-			  const struct xe_link *link);
+void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const struct xe_link *link);
 void xe_port_tell_steer(struct xe_service *svc, const struct xe_port *port,
 			const struct xe_link *link);
 /* Entries of port->allow, in or out. */

@@ -3,8 +3,8 @@
  * ports.c - interfaces become ports and cease to be.
  *
  * Which interfaces are ports is decided here, by the configuration and what exists; port_attach.c
- * does the attaching. The safety net learns of a port before it is attached: from the first moment on
- * what the kernel forwards of it goes through the net.
+ * does the attaching. The safety net learns of a port before it is attached: from the first moment
+ * on what the kernel forwards of it goes through the net.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -39,7 +39,8 @@ __u32 xe_port_ids(void *ctx, const char *name, __u16 *ids, __u32 max)
 	__u32 n = 0;
 
 	for (struct xe_port *p = svc->port_list; p && n < max; p = p->next) {
-		if (p->state != XE_PORT_ATTACHED || (strcmp(p->entry, name) && strcmp(p->name, name)))
+		if (p->state != XE_PORT_ATTACHED ||
+		    (strcmp(p->entry, name) && strcmp(p->name, name)))
 			continue;
 		ids[n++] = p->id | (p->role == XE_ROLE_INSIDE ? XE_OUT_INSIDE : 0);
 	}
@@ -60,8 +61,8 @@ uint64_t xe_port_lost(const struct xe_port *port)
 }
 
 /* Configured `allow`, else what is connected. */
-static int read_allow(struct xe_service *svc, const struct xe_port *port,
-		      struct xe_prefix **out, uint32_t *cnt)
+static int read_allow(struct xe_service *svc, const struct xe_port *port, struct xe_prefix **out,
+		      uint32_t *cnt)
 {
 	const struct xe_config_port *cp = xe_config_port_for(svc->config, port->name);
 	struct xe_prefix connected[MAX_CONNECTED];
@@ -150,8 +151,7 @@ static struct xe_port *port_new(struct xe_service *svc, const char *name,
 static bool has_prefix(const struct xe_prefix *list, uint32_t cnt, const struct xe_prefix *p)
 {
 	for (uint32_t i = 0; i < cnt; i++)
-		if (list[i].len == p->len &&
-		    !memcmp(&list[i].addr, &p->addr, sizeof(p->addr)))
+		if (list[i].len == p->len && !memcmp(&list[i].addr, &p->addr, sizeof(p->addr)))
 			return true;
 	return false;
 }
@@ -277,10 +277,9 @@ void xe_ports_sync(struct xe_service *svc)
 	bool changed = sync_old(svc);
 	const struct xe_link *link;
 
-	xe_for_each_link(svc->netlink, link)
-		identify(svc, link);
-	xe_for_each_link(svc->netlink, link)
-		changed |= bring_up(svc, xe_port_named(svc, link->name), link);
+	xe_for_each_link(svc->netlink, link) identify(svc, link);
+	xe_for_each_link(svc->netlink, link) changed |=
+		bring_up(svc, xe_port_named(svc, link->name), link);
 	sync_missing(svc);
 	xe_ports_refresh_allow(svc);
 	if (changed)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * ruleset_live.c - the rule set in force: one compiled form for workers and steer, and the safety net
- * that says the same in nftables.
+ * ruleset_live.c - the rule set in force: one compiled form for workers and steer, and the safety
+ * net that says the same in nftables.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,8 +12,8 @@
 #include "control/service.h"
 #include "control/verbs.h"
 
-/* Calls of xe_safety_net_poll() between two looks at the table itself: 5 s, since reading it takes some
- * milliseconds. */
+/* Calls of xe_safety_net_poll() between two looks at the table itself: 5 s, since reading it takes
+ * some milliseconds. */
 #define NET_LOOK_CALLS 50
 
 /* Per rule what the NAT stage needs; the Ext indexes of all rules stand in one array behind. */
@@ -57,8 +57,8 @@ static void ruleset_free(struct xe_ruleset *rs)
 	xe_ruleset_free(rs);
 }
 
-/* What a worker changes over to, between two rounds: the rules, and the numbers by which its sessions
- * name theirs. */
+/* What a worker changes over to, between two rounds: the rules, and the numbers by which its
+ * sessions name theirs. */
 struct change_over {
 	const struct xe_ruleset *rs;
 	const uint32_t *moves; /* NULL: the numbers stay as they are */
@@ -74,8 +74,8 @@ static void change_over(struct xe_worker *w, void *arg)
 	atomic_store_explicit(&w->rules, c->rs, memory_order_release);
 }
 
-/* Old rule number -> new one, for sessions: where the same rule stands now. NULL: all stay where they
- * are (or no memory: then flows are shown with a wrong rule, which harms nothing). */
+/* Old rule number -> new one, for sessions: where the same rule stands now. NULL: all stay where
+ * they are (or no memory: then flows are shown with a wrong rule, which harms nothing). */
 static uint32_t *rule_moves(const struct xe_ruleset *old, const struct xe_ruleset *new)
 {
 	uint32_t *map = calloc(old->rule_cnt + 1, sizeof(*map));
@@ -116,7 +116,8 @@ static int put_in_force(struct xe_service *svc, struct xe_ruleset *rs)
 	return err;
 }
 
-/* The guard keeps watching over ranges that a changed rule set no longer names: their sessions live on. */
+/* The guard keeps watching over ranges that a changed rule set no longer names: their sessions live
+ * on. */
 static void remember_range(struct xe_service *svc, const struct xe_nat_range *range)
 {
 	struct xe_fallback_range *r = svc->nat_ranges;
@@ -146,8 +147,8 @@ int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
 	int ret;
 
 	ret = xe_ruleset_compile(svc->config->rules, svc->config->rule_cnt,
-				 svc->steer.conf->rules_gen + 1,
-				 xe_port_ids, svc, &rs, err, err_size);
+				 svc->steer.conf->rules_gen + 1, xe_port_ids, svc, &rs, err,
+				 err_size);
 	if (ret)
 		return ret;
 	svc->ruleset_next = rs;
@@ -188,8 +189,7 @@ static uint32_t collect_ports(struct xe_service *svc, struct xe_fallback_port *o
 			continue;
 		memcpy(out[n].name, p->name, IFNAMSIZ);
 		memcpy(out[n].pattern, p->entry, IFNAMSIZ);
-		l3 = xe_netlink_link(svc->netlink,
-				     xe_netlink_l3_ifindex(svc->netlink, p->ifindex));
+		l3 = xe_netlink_link(svc->netlink, xe_netlink_l3_ifindex(svc->netlink, p->ifindex));
 		if (l3 && l3->ifindex != p->ifindex)
 			memcpy(out[n].l3, l3->name, IFNAMSIZ);
 		out[n].role = p->role;
@@ -230,8 +230,8 @@ void xe_safety_net_apply(struct xe_service *svc)
 	free(ports);
 }
 
-/* Reloading somebody's firewall (`nft flush ruleset`) takes our table along, and an apply that failed
- * may succeed later. */
+/* Reloading somebody's firewall (`nft flush ruleset`) takes our table along, and an apply that
+ * failed may succeed later. */
 static void look_after_net(struct xe_service *svc)
 {
 	static uint32_t calls;

@@ -2,9 +2,9 @@
 /*
  * service.h - the running service as the control thread sees it.
  *
- * Everything here belongs to the control thread (the process's first thread), which runs one epoll loop:
- * netlink events, next-hop requests of the workers, the control socket, timers, signals. Workers are
- * reached by worker calls only.
+ * Everything here belongs to the control thread (the process's first thread), which runs one epoll
+ * loop: netlink events, next-hop requests of the workers, the control socket, timers, signals.
+ * Workers are reached by worker calls only.
  *
  *   service.c    start, event loop, stop
  *   ports.c      interfaces become ports and cease to be
@@ -71,7 +71,7 @@ struct xe_service {
 	char punt_name[IFNAMSIZ];
 	int punt_fd;
 
-	struct xe_port *port_list;	     /* all, in order of appearance */
+	struct xe_port *port_list;           /* all, in order of appearance */
 	struct xe_port *ports[XE_MAX_PORTS]; /* attached ones by id */
 	/* counters of ports that are no more, so that sums go on matching the workers' */
 	struct xe_port_counters gone_counters;
@@ -85,16 +85,16 @@ struct xe_service {
 	__be32 ext_addrs[XE_MAX_EXT_ADDRS];
 	uint64_t ext_full_ns; /* last time that none was free, nor could be made so */
 	const struct xe_ruleset *ruleset_next; /* being compiled: its Ext addresses are in use */
-	struct xe_taken taken; /* L4 ports of the host; read by the workers */
+	struct xe_taken taken;                 /* L4 ports of the host; read by the workers */
 	uint64_t reserved[2][XE_BITMAP_WORDS]; /* part of taken that does not come from sockets */
 
 	struct xe_netlink *netlink;
 	struct xe_sockdiag *sockdiag;
 	struct xe_resolver *resolver;
 	struct xe_fallback *fallback;
-	bool fallback_stale;	   /* apply again before the loop sleeps */
-	bool fallback_ours;	   /* this process made the table, and takes it away */
-	char fallback_why[256];	   /* last failure, "" in place */
+	bool fallback_stale;    /* apply again before the loop sleeps */
+	bool fallback_ours;     /* this process made the table, and takes it away */
+	char fallback_why[256]; /* last failure, "" in place */
 	char fallback_table[32];
 	struct xe_ctl *ctl;
 
@@ -138,8 +138,9 @@ uint64_t xe_port_lost(const struct xe_port *port);
 /* resolver.c */
 int xe_resolver_open(struct xe_service *svc);
 void xe_resolver_close(struct xe_service *svc);
-/* request_fd is readable: serve the workers' requests, then go on with a refresh; not all at once, so
- * that the rest of the loop has its turn (request_fd is written again where something is left). */
+/* request_fd is readable: serve the workers' requests, then go on with a refresh; not all at once,
+ * so that the rest of the loop has its turn (request_fd is written again where something is left).
+ */
 void xe_resolver_poll(struct xe_service *svc);
 /* Every 100 ms: neighbours that are being resolved. */
 void xe_resolver_tick(struct xe_service *svc);

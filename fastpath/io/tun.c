@@ -15,7 +15,8 @@
 
 #include "base/log.h"
 
-/* The dummy address of RFC 7600, never a destination: Linux itself signs with it where it has no other.
+/* The dummy address of RFC 7600, never a destination: Linux itself signs with it where it has no
+ * other.
  */
 #define PUNT_ADDR "192.0.0.8"
 /* Room for one short request and its acknowledgement with the request in it. */
@@ -85,9 +86,10 @@ static void pass_reverse_path_filter(const char *name)
 	int err = add_address(name);
 
 	if (err)
-		xe_log_warn("punt device %s: no address (%s): with net.ipv4.conf.all.rp_filter not 0 "
-			    "what is given back to the kernel is lost",
-			    name, strerror(-err));
+		xe_log_warn(
+			"punt device %s: no address (%s): with net.ipv4.conf.all.rp_filter not 0 "
+			"what is given back to the kernel is lost",
+			name, strerror(-err));
 	set_conf("ipv4", name, "rp_filter", err ? "0" : "2");
 }
 

@@ -172,7 +172,8 @@ void generations(void **state)
 		rig_rules(rig, "kernel from 10.1.0.0/16");
 		expect(rig, PORT_IN0, &f, XE_R_KERNEL_RULE, "even and odd generations in turn");
 	}
-	/* A generation of the other parity with more tuples leaves nothing behind that would match. */
+	/* A generation of the other parity with more tuples leaves nothing behind that would match.
+	 */
 	rig_rules(rig, "drop from 10.1.0.5/32", "drop from 10.1.0.0/24", "drop from 10.1.0.0/16");
 	rig_rules(rig, "kernel from 10.1.0.0/16");
 	expect(rig, PORT_IN0, &f, XE_R_KERNEL_RULE, "the set in force");

@@ -47,19 +47,31 @@ xe_conf() {
 
 xe_ctl() { "$BUILD/xegressctl" --run-dir "$T/run" "$@"; }
 
+# iproute2 gives up when any namespace of the machine ends while it looks: again then.
+link_show() { # NS DEV
+	local out=
+
+	for _ in 1 2 3 4 5; do
+		out=$(on "$1" ip -d link show dev "$2" 2>&1)
+		[[ $out == *"Peer netns reference"* ]] || break
+		sleep 0.2
+	done
+	echo "$out"
+}
+
 # All that a clean stop has to leave as it was.
 xe_snapshot() {
 	local dev ns
 
 	for dev in $XE_LINKS; do
-		on h ip -d link show dev "$dev" 2>&1
+		link_show h "$dev"
 		on h ethtool -k "$dev" 2>&1
 	done
 	echo "interfaces: $(on h ip -o link | awk -F'[:@] *' '{ print $2 }' | sort | tr '\n' ' ')"
 	on h ip rule
 	on h nft -s list ruleset
 	for ns in $XE_CONTAINERS; do
-		on $ns ip -d link show dev eth0 2>&1
+		link_show $ns eth0
 		on $ns ethtool -k eth0 2>&1
 	done
 }
