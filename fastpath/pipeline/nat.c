@@ -10,15 +10,15 @@
 
 #include "base/insum.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/vnet.h"
 
 static void nat_csum(struct xe_packet *p, const struct xe_session *s, uint8_t *l4)
 {
 	bool udp = p->proto == IPPROTO_UDP;
-	uint8_t *field = l4 + (udp ? XE_UDP_CSUM : XE_TCP_CSUM);
+	uint8_t *field = l4 + xe_csum_offset(p);
 	uint16_t old = xe_get16(field);
-	uint64_t pseudo = xe_insum_pseudo4(p->key.src_be, p->key.dst_be, p->proto, p->l4_len);
 
-	p->partial = xe_csum_is_partial(old, pseudo);
+	p->partial = xe_packet_is_partial(p);
 	if (p->partial)
 		xe_put16(field, xe_csum_apply_partial(old, s->ip_delta[p->dir]));
 	else if (udp)

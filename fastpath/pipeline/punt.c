@@ -6,31 +6,11 @@
  * it, superpackets and partial checksums included, routes it, and answers where an answer is due
  * (unreachable, fragmentation needed). Only packets from inside ports, before nat has touched them.
  */
-#include <netinet/in.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "base/insum.h"
 #include "pipeline/pipeline.h"
-
-static void describe(struct virtio_net_hdr *vnet, const struct xe_packet *p)
-{
-	const uint8_t *l4 = p->l2 + p->l4_off;
-	bool udp = p->proto == IPPROTO_UDP;
-	uint16_t field = xe_get16(l4 + (udp ? XE_UDP_CSUM : XE_TCP_CSUM));
-	uint64_t pseudo = xe_insum_pseudo4(p->key.src_be, p->key.dst_be, p->proto, p->l4_len);
-
-	if (xe_csum_is_partial(field, pseudo)) {
-		vnet->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-		vnet->csum_start = p->l4_off - XE_L3_OFF;
-		vnet->csum_offset = udp ? XE_UDP_CSUM : XE_TCP_CSUM;
-	}
-	if (p->gso_size) {
-		vnet->hdr_len = p->l4_off - XE_L3_OFF + p->l4_hdr_len;
-		vnet->gso_size = p->gso_size;
-		vnet->gso_type = udp ? 5 /* VIRTIO_NET_HDR_GSO_UDP_L4 */ : VIRTIO_NET_HDR_GSO_TCPV4;
-	}
-}
+#include "pipeline/vnet.h"
 
 void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason)
 {
@@ -38,7 +18,7 @@ void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason re
 	struct virtio_net_hdr vnet = {};
 	uint32_t skip = XE_L3_OFF;
 
-	describe(&vnet, p);
+	xe_vnet_describe(&vnet, p, xe_packet_is_partial(p), XE_L3_OFF);
 	iov[0] = (struct iovec){.iov_base = &vnet, .iov_len = sizeof(vnet)};
 	for (uint32_t i = 0; i < p->frame_cnt; i++) {
 		iov[i + 1] = (struct iovec){

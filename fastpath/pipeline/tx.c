@@ -9,30 +9,11 @@
 #include <netinet/in.h>
 
 #include "pipeline/pipeline.h"
+#include "pipeline/vnet.h"
 
 /* ENOBUFS means that the device cannot take a superpacket whole, or only that its receiver is full
  * now: after so long it is tried again. */
 #define QDISC_S 2
-
-/* include/linux/skbuff.h, see steer_gso.h */
-#define SKB_GSO_TCP_ECN (1u << 2)
-
-static void fill_vnet(struct virtio_net_hdr *vnet, const struct xe_packet *p)
-{
-	if (p->partial) {
-		vnet->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-		vnet->csum_start = p->l4_off;
-		vnet->csum_offset = p->proto == IPPROTO_UDP ? XE_UDP_CSUM : XE_TCP_CSUM;
-	}
-	if (!p->gso_size)
-		return;
-	vnet->hdr_len = p->l4_off + p->l4_hdr_len;
-	vnet->gso_size = p->gso_size;
-	vnet->gso_type = p->proto == IPPROTO_UDP ? 5 /* VIRTIO_NET_HDR_GSO_UDP_L4 */
-						 : VIRTIO_NET_HDR_GSO_TCPV4;
-	if (p->gso_type & SKB_GSO_TCP_ECN)
-		vnet->gso_type |= VIRTIO_NET_HDR_GSO_ECN;
-}
 
 static void sent_whole(struct xe_lane *lane, uint32_t first, uint32_t n)
 {
@@ -100,7 +81,7 @@ static void send_whole(struct xe_lane *lane, struct xe_packet *p, struct xe_lane
 		gso_flush(lane);
 		item = xe_gso_tx_next(&lane->gso, p->frame_cnt);
 	}
-	fill_vnet(&item->vnet, p);
+	xe_vnet_describe(&item->vnet, p, p->partial, 0);
 	item->to.sll_ifindex = port->ifindex;
 	item->to.sll_protocol = htons(0x0800);
 	memcpy(item->to.sll_addr, p->l2, 6);
