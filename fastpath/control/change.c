@@ -52,6 +52,8 @@ const char *xe_change_needs_restart(const struct xe_config *now, const struct xe
 		return "workers";
 	if (now->wait != next->wait)
 		return "wait";
+	if (now->rps != next->rps)
+		return "rps";
 	if (now->limits.sessions != next->limits.sessions)
 		return "limits.sessions";
 	if (strcmp(now->ctl_group, next->ctl_group))

@@ -16,6 +16,7 @@
 
 enum xe_wait { XE_WAIT_ADAPTIVE, XE_WAIT_BUSY, XE_WAIT_INTERRUPT };
 enum xe_on_stop { XE_STOP_CLEAN, XE_STOP_HANDBACK };
+enum xe_rps_mode { XE_RPS_AUTO, XE_RPS_OFF };
 enum xe_xdp_mode { XE_XDP_AUTO, XE_XDP_NATIVE, XE_XDP_GENERIC };
 
 struct xe_config_port {
@@ -32,6 +33,7 @@ struct xe_config {
 	int workers[XE_MAX_WORKERS]; /* CPU numbers */
 	uint32_t worker_cnt;         /* 0: default, one on the last allowed CPU */
 	enum xe_wait wait;
+	enum xe_rps_mode rps; /* io/rps.h */
 	enum xe_on_stop on_stop;
 	struct xe_config_port *ports;
 	uint32_t port_cnt;
@@ -81,9 +83,10 @@ bool xe_config_name_covers(const struct xe_config *config, const char *name, con
 bool xe_config_is_glob(const char *name);
 /* The words of the file. */
 extern const char *const xe_role_words[],
-	*const xe_xdp_words[],
-		*const xe_wait_words[],
-			*const xe_on_stop_words[]; /* each ends in NULL, indexed by its enum */
+	*const xe_xdp_words[], *const xe_wait_words[],
+				       *const xe_rps_words[],
+					       *const xe_on_stop_words[]; /* each ends in NULL,
+									     indexed by its enum */
 /* Print a file that loads to the same configuration. */
 int xe_config_print(const struct xe_config *config, FILE *f);
 struct xe_config *xe_config_dup(const struct xe_config *config);

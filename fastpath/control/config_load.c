@@ -37,6 +37,7 @@
 const char *const xe_role_words[] = {"inside", "uplink", NULL};
 const char *const xe_xdp_words[] = {"auto", "native", "generic", NULL};
 const char *const xe_wait_words[] = {"adaptive", "busy", "interrupt", NULL};
+const char *const xe_rps_words[] = {"auto", "off", NULL};
 const char *const xe_on_stop_words[] = {"clean", "handback", NULL};
 
 static int load_cpu(struct xe_walk *w, const char *text, void *dst);
@@ -154,6 +155,10 @@ static const struct xe_field top_fields[] = {
 	 .kind = XE_FIELD_WORD,
 	 .offset = offsetof(struct xe_config, wait),
 	 .words = xe_wait_words},
+	{.key = "rps",
+	 .kind = XE_FIELD_WORD,
+	 .offset = offsetof(struct xe_config, rps),
+	 .words = xe_rps_words},
 	{.key = "on-stop",
 	 .kind = XE_FIELD_TEXT,
 	 .offset = offsetof(struct xe_config, on_stop),

@@ -86,6 +86,7 @@ int xe_config_print(const struct xe_config *config, FILE *f)
 
 	print_workers(f, config);
 	fprintf(f, "wait: %s\n", xe_wait_words[config->wait]);
+	fprintf(f, "rps: %s\n", xe_rps_words[config->rps]);
 	fprintf(f, "on-stop: %s\n", xe_on_stop_words[config->on_stop]);
 	print_ports(f, config);
 	ret = print_rules(f, config);

@@ -238,6 +238,7 @@ void xe_port_down(struct xe_service *svc, struct xe_port *port)
 	if (port->id == XE_PORT_NONE)
 		return;
 	xe_steer_set_port(&svc->steer, port->id, &off);
+	xe_rps_restore(&svc->rps, &port->rps);
 	if (port->at.prog_id)
 		xe_detach(&port->at);
 	for (uint32_t q = 0; q < port->xsk_cnt; q++)
@@ -286,7 +287,12 @@ static int port_up_steps(struct xe_service *svc, struct xe_port *port, const str
 		err = xe_steer_set_ifindex(&svc->steer, link->ifindex, port->id);
 	if (!err)
 		err = attach_program(svc, port, link);
-	return err ? err : tell_steer(svc, port, link, true);
+	if (!err)
+		err = tell_steer(svc, port, link, true);
+	/* A native program runs before RPS, and a NIC's interrupts have their CPU. */
+	if (!err && port->at.generic && !strcmp(link->kind, "veth"))
+		xe_rps_set(&svc->rps, link->name, port->xsk_cnt, &port->rps);
+	return err;
 }
 
 void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)

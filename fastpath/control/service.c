@@ -120,17 +120,22 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 	return err;
 }
 
-/* This thread keeps off the workers' CPUs while it has others: there it would only run when they
- * sleep.
- */
-static void leave_cpus(const struct xe_service *svc)
+/* This thread, and what containers send, keep off the workers' CPUs while there are others. */
+static void leave_cpus(struct xe_service *svc)
 {
 	cpu_set_t cpus;
+	int err;
 
 	if (sched_getaffinity(0, sizeof(cpus), &cpus))
 		return;
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		CPU_CLR(svc->workers[i].cpu, &cpus);
+	if (svc->config->rps == XE_RPS_AUTO) {
+		err = xe_rps_open(&svc->rps, &cpus);
+		if (err)
+			xe_log_info("rps: not set, no sysfs of this network namespace: %s",
+				    strerror(-err));
+	}
 	if (CPU_COUNT(&cpus) && sched_setaffinity(0, sizeof(cpus), &cpus))
 		xe_log_info("control thread: stays on the workers' CPUs: %s", strerror(errno));
 }
@@ -312,6 +317,7 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 	memset(svc, 0, sizeof(*svc));
 	svc->config = config;
 	svc->start_ns = xe_now_ns();
+	svc->rps.class_fd = -1;
 	svc->lock_fd = svc->punt_fd = svc->epoll_fd = svc->signal_fd = svc->timer_fd =
 		svc->request_fd = -1;
 	snprintf(svc->run_dir, sizeof(svc->run_dir), "%s", options->run_dir);
@@ -426,6 +432,7 @@ void xe_service_stop(struct xe_service *svc)
 		xe_fallback_remove(svc->fallback);
 	xe_fallback_close(svc->fallback);
 	xe_steer_close(&svc->steer);
+	xe_rps_close(&svc->rps);
 	close_fd(svc->punt_fd); /* the punt device goes with it */
 	xe_sockdiag_close(svc->sockdiag);
 	xe_netlink_close(svc->netlink);

@@ -24,6 +24,7 @@
 #include "control/netlink.h"
 #include "control/sockdiag.h"
 #include "io/attach.h"
+#include "io/rps.h"
 #include "worker.h"
 
 /* Default NAT range: above the well-known L4 ports, below net.ipv4.ip_local_port_range's default
@@ -50,6 +51,7 @@ struct xe_port {
 	struct xe_prefix *allow; /* inside: in force, both families */
 	uint32_t allow_cnt;
 	struct xe_attachment at;
+	struct xe_rps_port rps;
 	struct xe_xsk *xsks[XE_MAX_QUEUES]; /* by queue */
 	uint32_t xsk_cnt;
 	struct xe_worker *owner;
@@ -70,6 +72,8 @@ struct xe_service {
 	uint32_t worker_cnt;
 	char punt_name[IFNAMSIZ];
 	int punt_fd;
+
+	struct xe_rps rps;
 
 	struct xe_port *port_list;           /* all, in order of appearance */
 	struct xe_port *ports[XE_MAX_PORTS]; /* attached ones by id */

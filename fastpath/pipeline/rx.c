@@ -52,6 +52,18 @@ static void take_frames(struct xe_lane *lane, struct xe_xsk *xsk, struct xe_pack
 	xsk->fill_cnt -= n;
 }
 
+/* How many frames the socket is to hold: by what a round found, and how full the frames were. */
+static void adapt_fill(struct xe_xsk *xsk, uint32_t avail, uint32_t used, uint32_t bytes)
+{
+	if (bytes > used * (XE_FRAME_ROOM / 2)) {
+		if (avail >= XE_FILL_BULK / 4)
+			xsk->fill_target = XE_FILL_BULK;
+		return;
+	}
+	if (avail >= xsk->fill_target / 4 && xsk->fill_target < XE_FILL_MAX)
+		xsk->fill_target *= 2;
+}
+
 uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk)
 {
 	struct xe_burst *burst = &lane->burst;
@@ -84,8 +96,7 @@ uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk)
 	if (!used)
 		return 0;
 	xsk_ring_cons__release(&xsk->rx, used);
-	if (avail >= xsk->fill_target / 4 && xsk->fill_target < XE_FILL_MAX)
-		xsk->fill_target *= 2;
+	adapt_fill(xsk, avail, used, bytes);
 	xe_count(&lane->cnt.rx_packets, burst->cnt);
 	xe_count(&lane->cnt.rx_bytes, bytes);
 	xe_count(&xsk->rx_packets, burst->cnt);

@@ -59,6 +59,11 @@ link_show() { # NS DEV
 	echo "$out"
 }
 
+# `ip netns exec` mounts the namespace's own sysfs, which nsenter does not.
+rps_cpus() { # NS DEV
+	ip netns exec "$ID-$1" sh -c "cat /sys/class/net/$2/queues/rx-*/rps_cpus" 2>&1
+}
+
 # All that a clean stop has to leave as it was.
 xe_snapshot() {
 	local dev ns
@@ -66,6 +71,7 @@ xe_snapshot() {
 	for dev in $XE_LINKS; do
 		link_show h "$dev"
 		on h ethtool -k "$dev" 2>&1
+		rps_cpus h "$dev"
 	done
 	echo "interfaces: $(on h ip -o link | awk -F'[:@] *' '{ print $2 }' | sort | tr '\n' ' ')"
 	on h ip rule

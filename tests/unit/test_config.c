@@ -365,8 +365,8 @@ static void test_one_line(void **state)
 
 	(void)state;
 	expect_error("\"a\\nb\\e\": 1\n",
-		     "t:1: a?b?: unknown key, expected workers, wait, on-stop, ports, deny-ports, "
-		     "rules, limits, timeouts or ctl-group");
+		     "t:1: a?b?: unknown key, expected workers, wait, rps, on-stop, ports, "
+		     "deny-ports, rules, limits, timeouts or ctl-group");
 	expect_error("wait: \"bu\\0sy\"\n",
 		     "t:1: wait: expected a word, got a text with a NUL in it");
 	expect_error("rules: [\"drop\\tin \\u00e4\"]\n",

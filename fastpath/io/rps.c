@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "io/rps.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* sysfs of the calling thread's network namespace, mounted nowhere (kernel 5.2, CAP_SYS_ADMIN): the
+ * one on /sys may show another namespace's interfaces, under the same names. */
+static int open_private(void)
+{
+	int fs_fd = fsopen("sysfs", FSOPEN_CLOEXEC), mnt_fd, fd;
+
+	if (fs_fd < 0)
+		return -errno;
+	if (fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) {
+		fd = -errno;
+		close(fs_fd);
+		return fd;
+	}
+	mnt_fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, 0);
+	fd = mnt_fd < 0 ? -errno : openat(mnt_fd, "class/net", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (mnt_fd >= 0 && fd < 0)
+		fd = -errno;
+	if (mnt_fd >= 0)
+		close(mnt_fd);
+	close(fs_fd);
+	return fd;
+}
+
+/* Where /sys is mounted by init, it shows init's namespace: right when that is ours, too. */
+static int open_public(void)
+{
+	struct stat ours, inits;
+	int fd;
+
+	if (stat("/proc/self/ns/net", &ours) || stat("/proc/1/ns/net", &inits))
+		return -errno;
+	if (ours.st_ino != inits.st_ino || ours.st_dev != inits.st_dev)
+		return -EPERM;
+	fd = open("/sys/class/net", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int xe_rps_open(struct xe_rps *rps, const cpu_set_t *cpus)
+{
+	rps->cpus = *cpus;
+	rps->class_fd = -1;
+	if (!CPU_COUNT(cpus))
+		return 0;
+	rps->class_fd = open_private();
+	if (rps->class_fd < 0)
+		rps->class_fd = open_public();
+	if (rps->class_fd >= 0)
+		return 0;
+	int err = rps->class_fd;
+
+	rps->class_fd = -1;
+	return err;
+}
+
+void xe_rps_close(struct xe_rps *rps)
+{
+	if (rps->class_fd >= 0)
+		close(rps->class_fd);
+	rps->class_fd = -1;
+}
+
+/* "00000001,00000003": 32 bits a word, the highest first. */
+static void mask_print(const cpu_set_t *cpus, char text[XE_RPS_TEXT])
+{
+	int words = 1, at = 0;
+
+	for (int cpu = 0; cpu < XE_RPS_TEXT / 9 * 32 && cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, cpus))
+			words = cpu / 32 + 1;
+	for (int w = words - 1; w >= 0; w--) {
+		uint32_t bits = 0;
+
+		for (int i = 0; i < 32; i++)
+			bits |= (uint32_t)!!CPU_ISSET(w * 32 + i, cpus) << i;
+		at += snprintf(text + at, XE_RPS_TEXT - (size_t)at, "%s%08x", at ? "," : "", bits);
+	}
+}
+
+/* Equal but for leading zeros and separators, which depend on the kernel's number of CPUs. */
+static bool same_mask(const char *a, const char *b)
+{
+	a += strspn(a, "0,");
+	b += strspn(b, "0,");
+	return !strcmp(a, b);
+}
+
+static bool mask_read(int fd, char text[XE_RPS_TEXT])
+{
+	ssize_t n = pread(fd, text, XE_RPS_TEXT - 1, 0);
+
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	return true;
+}
+
+/* True when the queue had no mask and has ours now. */
+static bool queue_set(const struct xe_rps *rps, const char *path, const char *mask,
+		      struct xe_rps_queue *q)
+{
+	q->fd = openat(rps->class_fd, path, O_RDWR | O_CLOEXEC);
+	if (q->fd < 0)
+		return false;
+	if (mask_read(q->fd, q->was) && same_mask(q->was, "") &&
+	    pwrite(q->fd, mask, strlen(mask), 0) > 0)
+		return true;
+	close(q->fd);
+	return false;
+}
+
+void xe_rps_set(const struct xe_rps *rps, const char *ifname, uint32_t queue_cnt,
+		struct xe_rps_port *port)
+{
+	char mask[XE_RPS_TEXT], path[64];
+
+	port->cnt = 0;
+	port->queues = rps->class_fd < 0 ? NULL : calloc(queue_cnt, sizeof(*port->queues));
+	if (!port->queues)
+		return;
+	mask_print(&rps->cpus, mask);
+	for (uint32_t q = 0; q < queue_cnt; q++) {
+		snprintf(path, sizeof(path), "%s/queues/rx-%u/rps_cpus", ifname, q);
+		if (queue_set(rps, path, mask, &port->queues[port->cnt]))
+			port->cnt++;
+	}
+}
+
+void xe_rps_restore(const struct xe_rps *rps, struct xe_rps_port *port)
+{
+	char mask[XE_RPS_TEXT], now[XE_RPS_TEXT];
+
+	mask_print(&rps->cpus, mask);
+	for (uint32_t i = 0; i < port->cnt; i++) {
+		struct xe_rps_queue *q = &port->queues[i];
+
+		if (mask_read(q->fd, now) && same_mask(now, mask) &&
+		    pwrite(q->fd, q->was, strlen(q->was), 0) < 0)
+			now[0] = '\0'; /* the interface is going: nothing to put back */
+		close(q->fd);
+	}
+	free(port->queues);
+	*port = (struct xe_rps_port){};
+}

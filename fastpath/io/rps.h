@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * rps.h - keep the senders' work off the workers' CPUs (receive packet steering of veth ports).
+ *
+ * A veth has no interrupt: what a container sends is received by the host end on the CPU that sends
+ * it, copies for generic XDP and AF_XDP included. For TCP that is often the worker's own: the
+ * acknowledgement it delivers makes the container's socket send from within the worker's send call,
+ * and what comes back that way fills the worker's ring while the worker cannot empty it. With RPS
+ * the kernel does that work on the other CPUs.
+ *
+ * /sys/class/net/PORT/queues/rx-N/rps_cpus is set when a port is attached in generic mode, where
+ * nobody has set it already, and put back when the port goes. Control thread.
+ */
+#ifndef XE_RPS_H
+#define XE_RPS_H
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Hexadecimal words of a mask as sysfs writes them; 160 characters are 512 CPUs. */
+#define XE_RPS_TEXT 160
+
+struct xe_rps {
+	int class_fd; /* class/net of this network namespace; -1: nothing is set */
+	cpu_set_t cpus;
+};
+
+/* One port's queues as they were found. */
+struct xe_rps_port {
+	uint32_t cnt;
+	struct xe_rps_queue {
+		int fd; /* follows the interface through a change of its name */
+		char was[XE_RPS_TEXT];
+	} *queues;
+};
+
+/* To these CPUs; with none there is nothing to do. 0, or -errno: sysfs of this namespace cannot be
+ * had, xe_rps_set() then does nothing. */
+int xe_rps_open(struct xe_rps *rps, const cpu_set_t *cpus);
+void xe_rps_close(struct xe_rps *rps);
+/* Queues of `ifname` whose mask is empty get ours. */
+void xe_rps_set(const struct xe_rps *rps, const char *ifname, uint32_t queue_cnt,
+		struct xe_rps_port *port);
+/* As found, where the value is still ours. An interface that is gone is no error. */
+void xe_rps_restore(const struct xe_rps *rps, struct xe_rps_port *port);
+
+#endif
