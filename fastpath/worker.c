@@ -169,9 +169,9 @@ static void audit(struct xe_lane *lane)
 }
 #endif
 
-static void housekeeping(struct xe_worker *w, uint64_t now_ns, uint64_t *next_ns)
+/* What waited for a next hop, before what has come since. */
+static void look_at_held(struct xe_lane *lane)
 {
-	struct xe_lane *lane = w->lane;
 	static _Thread_local uint32_t hold_seen_s;
 
 	if (lane->hold.cnt && (lane->hold.epoch != atomic_load_explicit(&lane->nexthops.epoch,
@@ -181,6 +181,12 @@ static void housekeeping(struct xe_worker *w, uint64_t now_ns, uint64_t *next_ns
 		xe_hold_poll(lane);
 		xe_tx_flush(lane);
 	}
+}
+
+static void housekeeping(struct xe_worker *w, uint64_t now_ns, uint64_t *next_ns)
+{
+	struct xe_lane *lane = w->lane;
+
 	if (now_ns < *next_ns)
 		return;
 	*next_ns = now_ns + HOUSEKEEPING_NS;
@@ -216,6 +222,7 @@ static void *worker_main(void *arg)
 		if (atomic_load_explicit(&w->call_pending, memory_order_acquire))
 			run_call(w);
 		lane->rules = atomic_load_explicit(&w->rules, memory_order_acquire);
+		look_at_held(lane);
 		idle = xe_pipeline_poll(lane) ? 0 : idle + 1;
 		housekeeping(w, now_ns, &next_ns);
 		wake_control(w);

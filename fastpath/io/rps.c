@@ -83,7 +83,7 @@ static void mask_print(const cpu_set_t *cpus, char text[XE_RPS_TEXT])
 		uint32_t bits = 0;
 
 		for (int i = 0; i < 32; i++)
-			bits |= (uint32_t)!!CPU_ISSET(w * 32 + i, cpus) << i;
+			bits |= (uint32_t) !!CPU_ISSET(w * 32 + i, cpus) << i;
 		at += snprintf(text + at, XE_RPS_TEXT - (size_t)at, "%s%08x", at ? "," : "", bits);
 	}
 }

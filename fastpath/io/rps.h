@@ -32,7 +32,7 @@ struct xe_rps_port {
 	struct xe_rps_queue {
 		int fd; /* follows the interface through a change of its name */
 		char was[XE_RPS_TEXT];
-	} *queues;
+	} * queues;
 };
 
 /* To these CPUs; with none there is nothing to do. 0, or -errno: sysfs of this namespace cannot be

@@ -91,7 +91,10 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 
 	switch (p->nexthop.state) {
 	case XE_NH_READY:
-		break;
+		if (!lane->hold.cnt || !xe_hold_before(lane, s->nexthop))
+			break;
+		xe_hold_add(lane, p, s->nexthop);
+		return false;
 	case XE_NH_NO_NEIGHBOUR:
 		xe_nexthop_retry(&lane->nexthops, s->nexthop, lane->now_s);
 		xe_punt(lane, p, XE_R_P_NO_NEIGHBOUR);

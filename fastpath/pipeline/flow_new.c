@@ -229,7 +229,10 @@ static void with_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexth
 
 	switch (nh.state) {
 	case XE_NH_READY:
-		break;
+		if (!lane->hold.cnt || !xe_hold_before(lane, nexthop))
+			break;
+		xe_hold_add(lane, p, nexthop);
+		return;
 	case XE_NH_NO_ROUTE:
 		xe_punt(lane, p, XE_R_P_NO_ROUTE);
 		return;

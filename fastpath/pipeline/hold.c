@@ -75,12 +75,23 @@ static uint32_t collect(struct xe_lane *lane, uint32_t *nexthops)
 	return burst->cnt;
 }
 
+bool xe_hold_before(const struct xe_lane *lane, uint32_t nexthop)
+{
+	const struct xe_hold *hold = &lane->hold;
+
+	for (uint32_t i = 0; !hold->draining && i < hold->cnt; i++)
+		if (hold->held[i].nexthop == nexthop)
+			return true;
+	return false;
+}
+
 void xe_hold_poll(struct xe_lane *lane)
 {
 	uint32_t nexthops[XE_BURST_SIZE];
 	uint32_t epoch = atomic_load_explicit(&lane->nexthops.epoch, memory_order_acquire);
 
 	lane->hold.epoch = epoch;
+	lane->hold.draining = true;
 	while (lane->hold.cnt && collect(lane, nexthops)) {
 		uint32_t cnt = lane->burst.cnt;
 
@@ -94,6 +105,7 @@ void xe_hold_poll(struct xe_lane *lane)
 		if (cnt < XE_BURST_SIZE)
 			break;
 	}
+	lane->hold.draining = false;
 }
 
 void xe_hold_flush(struct xe_lane *lane, uint16_t port)

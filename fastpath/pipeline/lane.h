@@ -72,6 +72,7 @@ struct xe_timeouts {
 struct xe_hold {
 	uint32_t cnt;
 	uint32_t epoch; /* of the next-hop table when last looked at */
+	bool draining;  /* xe_hold_poll() is at it: what it brings back goes on */
 	struct xe_held {
 		struct xe_packet packet;
 		uint32_t nexthop;

@@ -45,6 +45,9 @@ uint32_t xe_flow_left(const struct xe_lane *lane, const struct xe_session *s, ui
 
 /* hold.c: packets that wait for a next hop. */
 void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop);
+/* Do packets still wait for this next hop, though it may be ready by now? One that passed them
+ * would change the order of its flow. */
+bool xe_hold_before(const struct xe_lane *lane, uint32_t nexthop);
 /* Bring back into the pipeline what can go on, end what has waited too long. */
 void xe_hold_poll(struct xe_lane *lane);
 /* Drop held packets of a port that goes away (XE_PORT_NONE: all). */

@@ -357,6 +357,33 @@ static void test_hold_live_flow(void **state)
 	expect_flow(&f->sent[1], 5000, 2);
 }
 
+/* The answer comes while packets wait, new and live flow alike: the next one must not pass them. */
+static void test_hold_keeps_order(void **state)
+{
+	struct lf *f = *state;
+
+	for (int live = 0; live < 2; live++) {
+		if (live)
+			lf_change(f, XE_NH_RESOLVING);
+		put_flow(f, 5000, 1);
+		lf_poll(f);
+		assert_int_equal(f->lane->hold.cnt, 1);
+		if (live)
+			lf_change(f, XE_NH_READY);
+		else
+			assert_int_equal(lf_answer(f), 1);
+		put_flow(f, 5000, 2);
+		lf_poll(f);
+		assert_int_equal(f->sent_cnt, 0);
+		xe_hold_poll(f->lane);
+		lf_drain_tx(f);
+		assert_int_equal(f->sent_cnt, 2);
+		expect_flow(&f->sent[0], 5000, 1);
+		expect_flow(&f->sent[1], 5000, 2);
+	}
+	lf_check_conservation(f);
+}
+
 static void test_hold_ends_in_punt(void **state)
 {
 	struct lf *f = *state;
@@ -441,8 +468,8 @@ int main(void)
 		LANE_TEST(test_udp_timeouts),      LANE_TEST(test_reopen_thousand_times),
 		LANE_TEST(test_all_is_given_back), LANE_TEST(test_tags_full),
 		LANE_TEST(test_hold_and_release),  LANE_TEST(test_hold_live_flow),
-		LANE_TEST(test_hold_ends_in_punt), LANE_TEST(test_hold_full),
-		LANE_TEST(test_hold_flush),
+		LANE_TEST(test_hold_keeps_order),  LANE_TEST(test_hold_ends_in_punt),
+		LANE_TEST(test_hold_full),         LANE_TEST(test_hold_flush),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
