@@ -46,6 +46,8 @@ struct xe_packet {
 	uint64_t hash;
 	struct xe_session *session;
 	struct xe_nexthop_answer nexthop; /* for XE_DIR_OUT */
+	/* merge.c: its payload follows this one's; NULL in all packets but between there and tx */
+	struct xe_packet *next;
 	struct xdp_desc frames[XE_PACKET_FRAMES];
 };
 
@@ -59,6 +61,7 @@ struct xe_burst {
 /* Offsets in the IPv4, TCP and UDP headers. Fields are read and written through memcpy: an IP
  * header behind an Ethernet header is never aligned to 4 bytes in a frame. */
 #define XE_IP_TOT_LEN  2
+#define XE_IP_ID       4
 #define XE_IP_FRAG     6
 #define XE_IP_TTL      8
 #define XE_IP_PROTO    9
@@ -66,8 +69,13 @@ struct xe_burst {
 #define XE_IP_SRC      12
 #define XE_IP_DST      16
 #define XE_IP_HDR_MIN  20
+#define XE_TCP_SEQ     4
+#define XE_TCP_ACK     8
+#define XE_TCP_DOFF    12
 #define XE_TCP_FLAGS   13
+#define XE_TCP_WINDOW  14
 #define XE_TCP_CSUM    16
+#define XE_TCP_URG     18
 #define XE_TCP_HDR_MIN 20
 #define XE_UDP_LEN     4
 #define XE_UDP_CSUM    6
@@ -76,7 +84,9 @@ struct xe_burst {
 #define XE_TH_FIN 0x01
 #define XE_TH_SYN 0x02
 #define XE_TH_RST 0x04
+#define XE_TH_PSH 0x08
 #define XE_TH_ACK 0x10
+#define XE_TH_ECE 0x40
 
 static inline uint16_t xe_get16(const uint8_t *p)
 {

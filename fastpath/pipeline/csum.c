@@ -12,7 +12,7 @@
 #include "pipeline/pipeline.h"
 
 /* Over all frames; a frame may end at an odd offset of the packet. */
-static uint64_t sum_l4(struct xe_lane *lane, const struct xe_packet *p)
+uint64_t xe_csum_sum_l4(struct xe_lane *lane, const struct xe_packet *p)
 {
 	uint32_t skip = p->l4_off, done = 0;
 	uint64_t sum = 0;
@@ -36,7 +36,7 @@ void xe_csum(struct xe_lane *lane, struct xe_burst *burst)
 
 		if (p->ended || !p->partial || p->gso_size)
 			continue;
-		sum = sum_l4(lane, p);
+		sum = xe_csum_sum_l4(lane, p);
 		if (p->proto == IPPROTO_UDP)
 			xe_put16(p->l2 + p->l4_off + XE_UDP_CSUM, xe_csum_finish_udp(sum));
 		else

@@ -42,6 +42,7 @@ struct xe_lane_port {
 	uint32_t
 		qdisc_until_s; /* the device refused a superpacket whole: by the qdisc until then */
 	uint32_t held;         /* packets from here that wait for a next hop */
+	bool coalesce;         /* TCP segments from here may be joined (merge.c) */
 };
 
 struct xe_lane_counters {
@@ -116,13 +117,20 @@ static inline uint32_t xe_packet_frame(const struct xe_packet *p, uint32_t i)
 	return xe_frame_of(p->frames[i].addr);
 }
 
-/* The frames of a packet that has left by another way than a tx ring are free again. */
+/* The frames of a packet that has left by another way than a tx ring are free again, and those of
+ * the packets that were joined to it. */
 static inline void xe_packet_release(struct xe_lane *lane, struct xe_packet *p)
 {
-	for (uint32_t i = 0; i < p->frame_cnt; i++)
-		xe_umem_put(&lane->umem, xe_packet_frame(p, i));
-	p->frame_cnt = 0;
 	p->ended = true;
+	while (p) {
+		struct xe_packet *next = p->next;
+
+		for (uint32_t i = 0; i < p->frame_cnt; i++)
+			xe_umem_put(&lane->umem, xe_packet_frame(p, i));
+		p->frame_cnt = 0;
+		p->next = NULL;
+		p = next;
+	}
 }
 
 /* Drop: the reason is counted and the frames are freed, in one call. */

@@ -7,6 +7,7 @@
  *   xe_parse     headers, lengths, the tuple; never trusts what steer has checked
  *   xe_flow      tuple -> session; a first packet goes to flow_new; next hop; TCP state
  *   xe_nat       rewrite addresses and L4 ports, update checksum fields
+ *   xe_merge     join TCP segments of one flow into a superpacket
  *   xe_csum      complete checksums that the sender left partial
  *   xe_fwd       TTL, Ethernet header, egress port
  *   xe_tx        to the egress port's tx ring, or as a superpacket by AF_PACKET
@@ -21,11 +22,15 @@ uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk);
 void xe_parse(struct xe_lane *lane, struct xe_burst *burst);
 void xe_flow(struct xe_lane *lane, struct xe_burst *burst);
 void xe_nat(struct xe_lane *lane, struct xe_burst *burst);
+void xe_merge(struct xe_lane *lane, struct xe_burst *burst);
 void xe_csum(struct xe_lane *lane, struct xe_burst *burst);
 void xe_fwd(struct xe_lane *lane, struct xe_burst *burst);
 void xe_tx(struct xe_lane *lane, struct xe_burst *burst);
 /* Kick what xe_tx has queued: superpackets and the tx rings of all ports. */
 void xe_tx_flush(struct xe_lane *lane);
+
+/* csum.c: the sum over a packet's L4 header and payload, the checksum field included. */
+uint64_t xe_csum_sum_l4(struct xe_lane *lane, const struct xe_packet *p);
 
 /* A received burst through all stages. */
 void xe_pipeline_run(struct xe_lane *lane, struct xe_burst *burst);

@@ -70,26 +70,51 @@ static void gso_flush(struct xe_lane *lane)
 	lane->gso.cnt = 0;
 }
 
+/* All frames of a packet, and of what is joined to it the payload (merge.c: headers end in the
+ * first frame). */
+static void add_frames(struct xe_lane *lane, struct xe_gso_item *item, const struct xe_packet *p)
+{
+	struct iovec *iov = &item->iov[1];
+	uint32_t skip = 0;
+
+	for (; p; p = p->next) {
+		for (uint32_t i = 0; i < p->frame_cnt; i++) {
+			*iov++ = (struct iovec){
+				.iov_base = xe_umem_ptr(&lane->umem, p->frames[i].addr) + skip,
+				.iov_len = p->frames[i].len - skip,
+			};
+			skip = 0;
+		}
+		skip = (uint32_t)p->l4_off + p->l4_hdr_len;
+	}
+}
+
+static uint32_t frames_of(const struct xe_packet *p)
+{
+	uint32_t cnt = 0;
+
+	for (; p; p = p->next)
+		cnt += p->frame_cnt;
+	return cnt;
+}
+
 static void send_whole(struct xe_lane *lane, struct xe_packet *p, struct xe_lane_port *port)
 {
 	struct xe_gso_item *item;
+	uint32_t cnt = frames_of(p);
 
 	if (port->tx && port->tx->kick)
 		xe_xsk_flush(port->tx, &lane->umem);
-	item = xe_gso_tx_next(&lane->gso, p->frame_cnt);
+	item = xe_gso_tx_next(&lane->gso, cnt);
 	if (!item) {
 		gso_flush(lane);
-		item = xe_gso_tx_next(&lane->gso, p->frame_cnt);
+		item = xe_gso_tx_next(&lane->gso, cnt);
 	}
 	xe_vnet_describe(&item->vnet, p, p->partial, 0);
 	item->to.sll_ifindex = port->ifindex;
 	item->to.sll_protocol = htons(0x0800);
 	memcpy(item->to.sll_addr, p->l2, 6);
-	for (uint32_t i = 0; i < p->frame_cnt; i++)
-		item->iov[i + 1] = (struct iovec){
-			.iov_base = xe_umem_ptr(&lane->umem, p->frames[i].addr),
-			.iov_len = p->frames[i].len,
-		};
+	add_frames(lane, item, p);
 	item->cookie = p;
 	port->gso_queued++;
 }
