@@ -22,7 +22,8 @@ static const struct ctl_verb verbs[] = {
 	{"status", verb_status, true, false, "status\n"},
 	{"port", verb_port, true, false,
 	 "port [list]\n"
-	 "port add NAME inside|uplink [allow PREFIX,...] [xdp auto|native|generic]\n"
+	 "port add NAME inside|uplink [allow PREFIX,...] [xdp auto|native|generic]"
+	 " [coalesce auto|on|off]\n"
 	 "port del NAME\n"},
 	{"rule", verb_rule, true, false,
 	 "rule [list]\n"

@@ -33,9 +33,9 @@ static const char *remark(const json_t *port)
 void print_ports(const json_t *ports)
 {
 	static const struct table_col cols[] = {
-		{"PORT", false},   {"ROLE", false},   {"STATE", false},  {"XDP", false},
-		{"ATTACH", false}, {"PROGRAM", true}, {"MEMORY", false}, {"SUPERPACKETS", false},
-		{"WORKER", true},  {"REMARK", false},
+		{"PORT", false},     {"ROLE", false},   {"STATE", false},  {"XDP", false},
+		{"ATTACH", false},   {"PROGRAM", true}, {"MEMORY", false}, {"SUPERPACKETS", false},
+		{"COALESCE", false}, {"WORKER", true},  {"REMARK", false},
 	};
 	struct table *t = table_new(cols, sizeof(cols) / sizeof(cols[0]));
 	json_t *port;
@@ -50,6 +50,7 @@ void print_ports(const json_t *ports)
 		table_number(t, port, "prog_id");
 		add_yes_or_no(t, port, "zero_copy", "zero-copy", "copy");
 		add_yes_or_no(t, port, "superpackets", "kept", "cut");
+		add_yes_or_no(t, port, "coalesce", "on", "off");
 		table_number(t, port, "worker");
 		table_cell(t, "%s", remark(port));
 	}

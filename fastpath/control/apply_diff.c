@@ -203,7 +203,8 @@ const struct xe_config_port *xe_entry_named(const struct xe_config *config, cons
 
 bool xe_same_entry(const struct xe_config_port *a, const struct xe_config_port *b)
 {
-	if (a->role != b->role || a->xdp != b->xdp || a->allow_cnt != b->allow_cnt)
+	if (a->role != b->role || a->xdp != b->xdp || a->coalesce != b->coalesce ||
+	    a->allow_cnt != b->allow_cnt)
 		return false;
 	for (uint32_t i = 0; i < a->allow_cnt; i++)
 		if (a->allow[i].len != b->allow[i].len ||
@@ -228,6 +229,8 @@ static void say_port(json_t *changes, const char *change, const struct xe_config
 	}
 	if (p->xdp != XE_XDP_AUTO)
 		fprintf(f, " xdp %s", xe_xdp_words[p->xdp]);
+	if (p->coalesce != XE_COALESCE_AUTO)
+		fprintf(f, " coalesce %s", xe_coalesce_words[p->coalesce]);
 	if (!fclose(f))
 		say(changes, "port", change, text);
 	free(text);

@@ -18,11 +18,13 @@ enum xe_wait { XE_WAIT_ADAPTIVE, XE_WAIT_BUSY, XE_WAIT_INTERRUPT };
 enum xe_on_stop { XE_STOP_CLEAN, XE_STOP_HANDBACK };
 enum xe_rps_mode { XE_RPS_AUTO, XE_RPS_OFF };
 enum xe_xdp_mode { XE_XDP_AUTO, XE_XDP_NATIVE, XE_XDP_GENERIC };
+enum xe_coalesce { XE_COALESCE_AUTO, XE_COALESCE_ON, XE_COALESCE_OFF };
 
 struct xe_config_port {
 	char name[IFNAMSIZ]; /* interface name or glob (fnmatch) */
 	enum xe_port_role role;
 	enum xe_xdp_mode xdp;
+	enum xe_coalesce coalesce;
 	struct xe_prefix *allow; /* inside only; NULL: the interface's connected prefixes */
 	uint32_t allow_cnt;
 	int line, allow_line; /* of its name and of its `allow`; 0 = from the ctl tool */
@@ -83,10 +85,12 @@ bool xe_config_name_covers(const struct xe_config *config, const char *name, con
 bool xe_config_is_glob(const char *name);
 /* The words of the file. */
 extern const char *const xe_role_words[],
-	*const xe_xdp_words[], *const xe_wait_words[],
-				       *const xe_rps_words[],
-					       *const xe_on_stop_words[]; /* each ends in NULL,
-									     indexed by its enum */
+	*const xe_xdp_words[],
+		*const xe_coalesce_words[],
+			*const xe_wait_words[],
+				*const xe_rps_words[],
+					*const xe_on_stop_words[]; /* each ends in NULL,
+								      indexed by its enum */
 /* Print a file that loads to the same configuration. */
 int xe_config_print(const struct xe_config *config, FILE *f);
 struct xe_config *xe_config_dup(const struct xe_config *config);

@@ -36,6 +36,7 @@
 
 const char *const xe_role_words[] = {"inside", "uplink", NULL};
 const char *const xe_xdp_words[] = {"auto", "native", "generic", NULL};
+const char *const xe_coalesce_words[] = {"auto", "on", "off", NULL};
 const char *const xe_wait_words[] = {"adaptive", "busy", "interrupt", NULL};
 const char *const xe_rps_words[] = {"auto", "off", NULL};
 const char *const xe_on_stop_words[] = {"clean", "handback", NULL};
@@ -89,6 +90,10 @@ static const struct xe_field port_fields[] = {
 	 .kind = XE_FIELD_WORD,
 	 .offset = offsetof(struct xe_config_port, xdp),
 	 .words = xe_xdp_words},
+	{.key = "coalesce",
+	 .kind = XE_FIELD_WORD,
+	 .offset = offsetof(struct xe_config_port, coalesce),
+	 .words = xe_coalesce_words},
 	{},
 };
 

@@ -40,7 +40,9 @@ static void print_port(FILE *f, const struct xe_config_port *p)
 		xe_prefix_print(&p->allow[i], text, sizeof(text));
 		fprintf(f, "%s\"%s\"", i ? ", " : ", allow: [", text);
 	}
-	fprintf(f, "%s, xdp: %s}\n", p->allow ? "]" : "", xe_xdp_words[p->xdp]);
+	/* quoted: a reader of YAML 1.1 takes a bare `on` for a truth value */
+	fprintf(f, "%s, xdp: %s, coalesce: \"%s\"}\n", p->allow ? "]" : "", xe_xdp_words[p->xdp],
+		xe_coalesce_words[p->coalesce]);
 }
 
 static void print_workers(FILE *f, const struct xe_config *config)

@@ -41,6 +41,7 @@ static void lane_set(struct xe_worker *w, void *arg)
 	memcpy(lp->l2_addr, c->l2_addr, 6);
 	lp->allow = c->allow;
 	lp->allow_cnt = c->allow_cnt;
+	lp->coalesce = c->port->coalesces;
 	lp->live = c->live;
 	c->allow = old;
 }
@@ -119,8 +120,18 @@ static int tell_steer(struct xe_service *svc, const struct xe_port *port,
 	return xe_steer_set_port(&svc->steer, port->id, &conf);
 }
 
+/* A veth brings superpackets as they are; whatever else an uplink is, it brings what was on the
+ * wire. */
+static bool wants_coalesce(const struct xe_port *port, const struct xe_link *link)
+{
+	if (port->coalesce != XE_COALESCE_AUTO)
+		return port->coalesce == XE_COALESCE_ON;
+	return port->role == XE_ROLE_UPLINK && strcmp(link->kind, "veth");
+}
+
 void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
 {
+	port->coalesces = wants_coalesce(port, link);
 	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
 		struct lane_call c = {.port = port, .live = true};
 

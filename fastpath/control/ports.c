@@ -139,6 +139,7 @@ static struct xe_port *port_new(struct xe_service *svc, const char *name,
 	snprintf(port->entry, sizeof(port->entry), "%s", cp->name);
 	port->role = cp->role;
 	port->xdp = cp->xdp;
+	port->coalesce = cp->coalesce;
 	port->id = XE_PORT_NONE;
 	port->at.link_fd = -1;
 	snprintf(port->why, sizeof(port->why), "no such interface");
@@ -206,6 +207,19 @@ static bool is_outdated(const struct xe_port *port, const struct xe_config_port 
 	return !cp || port->role != cp->role || port->xdp != cp->xdp;
 }
 
+/* The one thing of an entry that an attached port takes over as it runs. */
+static void set_coalesce(struct xe_service *svc, struct xe_port *port,
+			 const struct xe_config_port *cp)
+{
+	const struct xe_link *link = xe_netlink_link(svc->netlink, port->ifindex);
+
+	if (port->coalesce == cp->coalesce)
+		return;
+	port->coalesce = cp->coalesce;
+	if (port->state == XE_PORT_ATTACHED && link)
+		xe_port_tell_workers(svc, port, link);
+}
+
 /* Ports whose entry has gone or says something else now are taken down. */
 static bool sync_old(struct xe_service *svc)
 {
@@ -221,6 +235,7 @@ static bool sync_old(struct xe_service *svc)
 			xe_port_remove(svc, port);
 			continue;
 		}
+		set_coalesce(svc, port, cp);
 		if (!strcmp(port->entry, cp->name))
 			continue;
 		/* rules name it by another entry now */

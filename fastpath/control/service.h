@@ -43,7 +43,9 @@ struct xe_port {
 	char name[IFNAMSIZ];
 	char entry[IFNAMSIZ]; /* name or glob in the configuration that caught it */
 	enum xe_port_role role;
-	enum xe_xdp_mode xdp; /* as configured */
+	enum xe_xdp_mode xdp;      /* as configured */
+	enum xe_coalesce coalesce; /* as configured */
+	bool coalesces;            /* in force, once attached */
 	enum xe_port_state state;
 	char why[192]; /* waiting or failed: why, one clause */
 	int ifindex;   /* 0: no such interface */

@@ -120,9 +120,14 @@ static int parse_port_option(struct change *c, const char *word, const char *val
 		port->xdp = (enum xe_xdp_mode)mode;
 		return 0;
 	}
+	mode = !strcmp(word, "coalesce") && value ? word_of(xe_coalesce_words, value) : -1;
+	if (mode >= 0) {
+		port->coalesce = (enum xe_coalesce)mode;
+		return 0;
+	}
 	snprintf(c->err, sizeof(c->err),
 		 "unexpected `%s%s%s`, expected NAME inside|uplink [allow PREFIX,...] [xdp "
-		 "auto|native|generic]",
+		 "auto|native|generic] [coalesce auto|on|off]",
 		 word, value ? " " : "", value ? value : "");
 	return -EINVAL;
 }

@@ -83,14 +83,15 @@ static void set_attached(json_t *o, const struct xe_port *port)
 	json_object_set_new(o, "superpackets_why",
 			    super_why ? json_string(super_why) : json_null());
 	json_object_set_new(o, "rps", json_boolean(port->rps.cnt > 0));
+	json_object_set_new(o, "coalesce", json_boolean(port->coalesces));
 	json_object_set_new(o, "worker", json_integer(port->owner->idx));
 }
 
 static void set_unattached(json_t *o)
 {
 	static const char *const names[] = {
-		"ifindex",   "mtu",          "queues",           "xdp", "attach", "prog_id",
-		"zero_copy", "superpackets", "superpackets_why", "rps", "worker"};
+		"ifindex",   "mtu",          "queues",           "xdp", "attach",   "prog_id",
+		"zero_copy", "superpackets", "superpackets_why", "rps", "coalesce", "worker"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		json_object_set_new(o, names[i], json_null());

@@ -29,8 +29,8 @@
 /* Chains of a burst are found by 6 bits of the flow hash. Where two flows meet, the later one takes
  * the place and the earlier one's chain ends: two slots a packet make that rare, and nothing is
  * searched. */
-#define SLOTS   (2 * XE_BURST_SIZE)
-#define NO_ONE  0xff
+#define SLOTS  (2 * XE_BURST_SIZE)
+#define NO_ONE 0xff
 /* The kernel takes a packet for whole that is shorter than the device's gso_max_size, Ethernet
  * header included (gso_features_check). 65536 is what devices have unless somebody lowered it. */
 #define LEN_MAX 65535
@@ -201,9 +201,8 @@ static void describe(const struct chain *c)
 
 	p->tcp_flags |= c->last->tcp_flags & LAST_FLAGS;
 	l4[XE_TCP_FLAGS] = p->tcp_flags;
-	xe_put16(ip + XE_IP_CSUM,
-		 xe_csum_replace16(xe_get16(ip + XE_IP_CSUM), xe_get16(ip + XE_IP_TOT_LEN),
-				   tot_len_be));
+	xe_put16(ip + XE_IP_CSUM, xe_csum_replace16(xe_get16(ip + XE_IP_CSUM),
+						    xe_get16(ip + XE_IP_TOT_LEN), tot_len_be));
 	xe_put16(ip + XE_IP_TOT_LEN, tot_len_be);
 	p->len = c->len;
 	p->l4_len = c->len - p->l4_off;
