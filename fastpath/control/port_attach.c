@@ -120,13 +120,13 @@ static int tell_steer(struct xe_service *svc, const struct xe_port *port,
 	return xe_steer_set_port(&svc->steer, port->id, &conf);
 }
 
-/* A veth brings superpackets as they are; whatever else an uplink is, it brings what was on the
- * wire. */
+/* A generic-mode program on a veth is given superpackets as they are; a native one, or any on a
+ * NIC, what is or was on the wire. */
 static bool wants_coalesce(const struct xe_port *port, const struct xe_link *link)
 {
 	if (port->coalesce != XE_COALESCE_AUTO)
 		return port->coalesce == XE_COALESCE_ON;
-	return port->role == XE_ROLE_UPLINK && strcmp(link->kind, "veth");
+	return !port->at.generic || strcmp(link->kind, "veth");
 }
 
 void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
@@ -298,6 +298,8 @@ static int port_up_steps(struct xe_service *svc, struct xe_port *port, const str
 		err = xe_steer_set_ifindex(&svc->steer, link->ifindex, port->id);
 	if (!err)
 		err = attach_program(svc, port, link);
+	if (!err && wants_coalesce(port, link) != port->coalesces)
+		xe_port_tell_workers(svc, port, link); /* the mode is known now */
 	if (!err)
 		err = tell_steer(svc, port, link, true);
 	/* A native program runs before RPS, and a NIC's interrupts have their CPU. */

@@ -10,7 +10,8 @@
  *
  * The rings are real ones (libxdp's accessors work on them) over plain memory. Each lf_poll() ends
  * with both promises of conservation: frames (xe_umem_audit) and packets (rx = tx + drops +
- * to_kernel + held). There is no AF_PACKET socket: what leaves by one is refused (XE_R_TX_REFUSED).
+ * merged + to_kernel + held). There is no AF_PACKET socket: what leaves by one is refused
+ * (XE_R_TX_REFUSED).
  *
  * Ports: LF_INSIDE 10.1.0.0/16, LF_INSIDE2 10.2.0.0/16, LF_UPLINK and LF_UPLINK2. Routes: those
  * prefixes, 203.0.113.0/24 by LF_UPLINK2, all else by LF_UPLINK. Ext addresses: 192.0.2.1

@@ -100,6 +100,7 @@ static void assert_same(const struct xe_config *a, const struct xe_config *b)
 		assert_string_equal(a->ports[i].name, b->ports[i].name);
 		assert_int_equal(a->ports[i].role, b->ports[i].role);
 		assert_int_equal(a->ports[i].xdp, b->ports[i].xdp);
+		assert_int_equal(a->ports[i].coalesce, b->ports[i].coalesce);
 		assert_int_equal(!a->ports[i].allow, !b->ports[i].allow);
 		assert_int_equal(a->ports[i].allow_cnt, b->ports[i].allow_cnt);
 	}
@@ -191,7 +192,7 @@ static void test_values(void **state)
 		parse("workers: [0]\nwait: busy\n"
 		      "ports:\n"
 		      "- {name: va, role: inside, allow: [10.1.0.0/16], xdp: native}\n"
-		      "- {name: eth0, role: uplink}\n"
+		      "- {name: eth0, role: uplink, coalesce: off}\n"
 		      "rules:\n- kernel\n\n- drop tcp\n"
 		      "timeouts: {udp: 3m, tcp-established: 3h}\n"
 		      "limits: {sessions: 100}\n");
@@ -209,6 +210,8 @@ static void test_values(void **state)
 	assert_int_equal(c->ports[0].line, 4);
 	assert_int_equal(c->ports[1].role, XE_ROLE_UPLINK);
 	assert_int_equal(c->ports[1].xdp, XE_XDP_AUTO);
+	assert_int_equal(c->ports[0].coalesce, XE_COALESCE_AUTO);
+	assert_int_equal(c->ports[1].coalesce, XE_COALESCE_OFF);
 	assert_null(c->ports[1].allow);
 	assert_int_equal(c->rules[0].line, 7);
 	assert_int_equal(c->rules[1].line, 9);
@@ -389,7 +392,7 @@ static void test_hostile(void **state)
 	expect_error(deep, "t:1: yaml: nested too deep, expected at most 16 levels");
 	free(deep);
 	expect_error("ports: &p [*p]\n", "t:1: ports[0]: expected a mapping with the keys name, "
-					 "role, allow or xdp, got a list");
+					 "role, allow, xdp or coalesce, got a list");
 	expect_error("workers: [0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]\n",
 		     "t:1: workers: 17 entries, expected at most 16");
 }
