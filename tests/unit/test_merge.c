@@ -457,7 +457,7 @@ static void test_interleaved(void **state)
 		s[i] = one[i / FLOWS];
 		s[i].flow = i % FLOWS;
 	}
-	/* 16 of them, but for those that meet in a slot; those of one flow only. */
+	/* All 16 pairs, but for those of flows that meet in a slot. */
 	assert_in_range(both(*state, LF_UPLINK, s, BATCH), 8, 15);
 	for (uint32_t i = 0; i < BATCH; i++) { /* one flow behind the other */
 		s[i] = one[i % 2];

@@ -200,6 +200,8 @@ static void test_meddled_packets(void **state)
 
 	(void)state;
 	xe_insum_init();
+	for (uint16_t port = 1; port < LF_PORT_END; port++)
+		f->lane->ports[port].coalesce = true;
 	f->lane->sessions_per_source = 100;
 	for (uint32_t i = 0; i < BURSTS; i++) {
 		for (uint32_t n = 0; n < BURST_SIZE; n++)
