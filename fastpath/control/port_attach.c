@@ -304,7 +304,7 @@ static int port_up_steps(struct xe_service *svc, struct xe_port *port, const str
 		err = tell_steer(svc, port, link, true);
 	/* A native program runs before RPS, and a NIC's interrupts have their CPU. */
 	if (!err && port->at.generic && !strcmp(link->kind, "veth"))
-		xe_rps_set(&svc->rps, link->name, port->xsk_cnt, &port->rps);
+		xe_rps_set(&svc->rps, link->name, link->ifindex, port->xsk_cnt, &port->rps);
 	return err;
 }
 

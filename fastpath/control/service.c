@@ -29,6 +29,7 @@
 /* UMEM of a worker: 1024 frames for receiving for each of the first dozens of ports, and what is in
  * flight. 128 MiB, touched only as ports come. */
 #define WORKER_FRAMES 32768
+#define RUN_PATH_SIZE (PATH_MAX + 16)
 
 static int lock_refused(const char *what, const char *path)
 {
@@ -120,9 +121,16 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 	return err;
 }
 
+static const char *rps_dir(const struct xe_service *svc, char path[RUN_PATH_SIZE])
+{
+	snprintf(path, RUN_PATH_SIZE, "%s/rps", svc->run_dir);
+	return path;
+}
+
 /* This thread, and what containers send, keep off the workers' CPUs while there are others. */
 static void leave_cpus(struct xe_service *svc)
 {
+	char path[RUN_PATH_SIZE];
 	cpu_set_t cpus;
 	int err;
 
@@ -131,7 +139,7 @@ static void leave_cpus(struct xe_service *svc)
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		CPU_CLR(svc->workers[i].cpu, &cpus);
 	if (svc->config->rps == XE_RPS_AUTO) {
-		err = xe_rps_open(&svc->rps, &cpus);
+		err = xe_rps_open(&svc->rps, &cpus, rps_dir(svc, path));
 		if (err)
 			xe_log_info("rps: not set, no sysfs of this network namespace: %s",
 				    strerror(-err));
@@ -224,7 +232,7 @@ static int start_kernel_view(struct xe_service *svc)
 static int start_control(struct xe_service *svc)
 {
 	struct group *group = svc->config->ctl_group[0] ? getgrnam(svc->config->ctl_group) : NULL;
-	char path[PATH_MAX + 16], err_text[256];
+	char path[RUN_PATH_SIZE], err_text[256];
 	struct xe_ctl_options options = {
 		.path = path,
 		.mode = 0660,
@@ -317,7 +325,7 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 	memset(svc, 0, sizeof(*svc));
 	svc->config = config;
 	svc->start_ns = xe_now_ns();
-	svc->rps.class_fd = -1;
+	svc->rps.class_fd = svc->rps.found_fd = -1;
 	svc->lock_fd = svc->punt_fd = svc->epoll_fd = svc->signal_fd = svc->timer_fd =
 		svc->request_fd = -1;
 	snprintf(svc->run_dir, sizeof(svc->run_dir), "%s", options->run_dir);
@@ -419,6 +427,8 @@ static void close_fd(int fd)
 
 void xe_service_stop(struct xe_service *svc)
 {
+	char path[RUN_PATH_SIZE];
+
 	xe_ctl_close(svc->ctl);
 	if (svc->netlink)
 		xe_ports_close(svc); /* programs off, sessions ended */
@@ -432,7 +442,7 @@ void xe_service_stop(struct xe_service *svc)
 		xe_fallback_remove(svc->fallback);
 	xe_fallback_close(svc->fallback);
 	xe_steer_close(&svc->steer);
-	xe_rps_close(&svc->rps);
+	xe_rps_close(&svc->rps, rps_dir(svc, path));
 	close_fd(svc->punt_fd); /* the punt device goes with it */
 	xe_sockdiag_close(svc->sockdiag);
 	xe_netlink_close(svc->netlink);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "io/rps.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,28 +48,52 @@ static int open_public(void)
 	return fd < 0 ? -errno : fd;
 }
 
-int xe_rps_open(struct xe_rps *rps, const cpu_set_t *cpus)
+int xe_rps_open(struct xe_rps *rps, const cpu_set_t *cpus, const char *found_dir)
 {
+	int err = 0;
+
 	rps->cpus = *cpus;
-	rps->class_fd = -1;
+	rps->class_fd = rps->found_fd = -1;
 	if (!CPU_COUNT(cpus))
 		return 0;
+	if (mkdir(found_dir, 0700) && errno != EEXIST)
+		return -errno;
+	rps->found_fd = open(found_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (rps->found_fd < 0)
+		return -errno;
 	rps->class_fd = open_private();
 	if (rps->class_fd < 0)
 		rps->class_fd = open_public();
-	if (rps->class_fd >= 0)
-		return 0;
-	int err = rps->class_fd;
-
-	rps->class_fd = -1;
+	if (rps->class_fd < 0) {
+		err = rps->class_fd;
+		xe_rps_close(rps, found_dir);
+	}
 	return err;
 }
 
-void xe_rps_close(struct xe_rps *rps)
+/* Files of interfaces that went while no service was there are all that can be left. */
+static void forget_found(int dir_fd, const char *found_dir)
+{
+	DIR *dir = fdopendir(dir_fd);
+	const struct dirent *e;
+
+	while (dir && (e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			unlinkat(dirfd(dir), e->d_name, 0);
+	if (dir)
+		closedir(dir);
+	else
+		close(dir_fd);
+	rmdir(found_dir);
+}
+
+void xe_rps_close(struct xe_rps *rps, const char *found_dir)
 {
 	if (rps->class_fd >= 0)
 		close(rps->class_fd);
-	rps->class_fd = -1;
+	if (rps->found_fd >= 0)
+		forget_found(rps->found_fd, found_dir);
+	rps->class_fd = rps->found_fd = -1;
 }
 
 /* "00000001,00000003": 32 bits a word, the highest first. */
@@ -107,21 +132,59 @@ static bool mask_read(int fd, char text[XE_RPS_TEXT])
 	return true;
 }
 
-/* True when the queue had no mask and has ours now. */
+/* What a service that crashed has found here, if the value is still the one it set. */
+static bool was_ours(const struct xe_rps *rps, const char *now, struct xe_rps_queue *q)
+{
+	char text[2 * XE_RPS_TEXT], *mask;
+	int fd = openat(rps->found_fd, q->name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	mask = strchr(text, ' ');
+	if (!mask || mask - text >= XE_RPS_TEXT)
+		return false;
+	*mask++ = '\0';
+	if (!same_mask(mask, now))
+		return false;
+	memcpy(q->was, text, strlen(text) + 1);
+	return true;
+}
+
+/* "FOUND SET" for the next service, before anything is changed. */
+static bool record_found(const struct xe_rps *rps, const struct xe_rps_queue *q, const char *mask)
+{
+	int fd = openat(rps->found_fd, q->name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	bool done = fd >= 0 && dprintf(fd, "%s %s", q->was, mask) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+/* True when the queue has our mask now and `was` is what to put back. */
 static bool queue_set(const struct xe_rps *rps, const char *path, const char *mask,
 		      struct xe_rps_queue *q)
 {
+	char now[XE_RPS_TEXT];
+
 	q->fd = openat(rps->class_fd, path, O_RDWR | O_CLOEXEC);
 	if (q->fd < 0)
 		return false;
-	if (mask_read(q->fd, q->was) && same_mask(q->was, "") &&
-	    pwrite(q->fd, mask, strlen(mask), 0) > 0)
-		return true;
+	if (mask_read(q->fd, now) && (was_ours(rps, now, q) || same_mask(now, ""))) {
+		if (same_mask(now, ""))
+			memcpy(q->was, now, sizeof(now));
+		if (record_found(rps, q, mask) && pwrite(q->fd, mask, strlen(mask), 0) > 0)
+			return true;
+	}
 	close(q->fd);
 	return false;
 }
 
-void xe_rps_set(const struct xe_rps *rps, const char *ifname, uint32_t queue_cnt,
+void xe_rps_set(const struct xe_rps *rps, const char *ifname, int ifindex, uint32_t queue_cnt,
 		struct xe_rps_port *port)
 {
 	char mask[XE_RPS_TEXT], path[64];
@@ -132,6 +195,8 @@ void xe_rps_set(const struct xe_rps *rps, const char *ifname, uint32_t queue_cnt
 		return;
 	mask_print(&rps->cpus, mask);
 	for (uint32_t q = 0; q < queue_cnt; q++) {
+		snprintf(port->queues[port->cnt].name, sizeof(port->queues[0].name), "%d.%u",
+			 ifindex, q);
 		snprintf(path, sizeof(path), "%s/queues/rx-%u/rps_cpus", ifname, q);
 		if (queue_set(rps, path, mask, &port->queues[port->cnt]))
 			port->cnt++;
@@ -150,6 +215,7 @@ void xe_rps_restore(const struct xe_rps *rps, struct xe_rps_port *port)
 		    pwrite(q->fd, q->was, strlen(q->was), 0) < 0)
 			now[0] = '\0'; /* the interface is going: nothing to put back */
 		close(q->fd);
+		unlinkat(rps->found_fd, q->name, 0);
 	}
 	free(port->queues);
 	*port = (struct xe_rps_port){};

@@ -23,6 +23,7 @@
 
 struct xe_rps {
 	int class_fd; /* class/net of this network namespace; -1: nothing is set */
+	int found_fd; /* folder with a file a queue that is set, for whoever comes after a crash */
 	cpu_set_t cpus;
 };
 
@@ -30,17 +31,20 @@ struct xe_rps {
 struct xe_rps_port {
 	uint32_t cnt;
 	struct xe_rps_queue {
-		int fd; /* follows the interface through a change of its name */
+		int fd;        /* follows the interface through a change of its name */
+		char name[24]; /* in found_fd: IFINDEX.QUEUE */
 		char was[XE_RPS_TEXT];
 	} * queues;
 };
 
-/* To these CPUs; with none there is nothing to do. 0, or -errno: sysfs of this namespace cannot be
- * had, xe_rps_set() then does nothing. */
-int xe_rps_open(struct xe_rps *rps, const cpu_set_t *cpus);
-void xe_rps_close(struct xe_rps *rps);
-/* Queues of `ifname` whose mask is empty get ours. */
-void xe_rps_set(const struct xe_rps *rps, const char *ifname, uint32_t queue_cnt,
+/* To these CPUs; with none there is nothing to do. What is found goes to files in `found_dir`, made
+ * here. 0, or -errno: that folder, or sysfs of this namespace, cannot be had, and xe_rps_set() does
+ * nothing. */
+int xe_rps_open(struct xe_rps *rps, const cpu_set_t *cpus, const char *found_dir);
+void xe_rps_close(struct xe_rps *rps, const char *found_dir);
+/* Queues whose mask is empty get ours; so do those that a service before us set and, crashed, could
+ * not put back. */
+void xe_rps_set(const struct xe_rps *rps, const char *ifname, int ifindex, uint32_t queue_cnt,
 		struct xe_rps_port *port);
 /* As found, where the value is still ours. An interface that is gone is no error. */
 void xe_rps_restore(const struct xe_rps *rps, struct xe_rps_port *port);
