@@ -48,6 +48,12 @@ DRIVER_BIN := $(DRIVER_SRC:tests/netns/%.c=$(BUILD)/tests/%)
 BENCH_SRC  := $(wildcard tests/bench/bench_*.c)
 BENCH_BIN  := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/tests/bench/%)
 
+# load generators and the peers measured beside us (tests/bench/README.md)
+LOAD_SRC   := $(filter-out load.c latency.c %.bpf.c,$(notdir $(wildcard tests/bench/load/*.c)))
+LOAD_BIN   := $(LOAD_SRC:%.c=$(BUILD)/tests/bench/%)
+LOAD_OBJ   := $(addprefix $(BUILD)/obj/tests/bench/load/,load.o latency.o)
+PEER_BIN   := $(patsubst tests/bench/peers/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/peers/peer_nat.c))
+
 .PHONY: all help docs deps demo check check-san check-long tests bench-build fuzz lint format install \
 	clean
 .DELETE_ON_ERROR:
@@ -129,9 +135,32 @@ $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_D) -o $@
 
-tests: all $(UNIT_BIN) $(BPFTEST) $(TOOL_BIN) $(DRIVER_BIN)
+$(BUILD)/gen/%.bpf.o: tests/bench/load/%.bpf.c $(wildcard tests/bench/load/*.h)
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)
+	$(Q)$(CLANG) $(BPFFLAGS) -c $< -o $@
 
-bench-build: all $(BENCH_BIN)
+$(BUILD)/gen/%.bpf.o: tests/bench/peers/%.bpf.c $(wildcard tests/bench/peers/*.h)
+	@mkdir -p $(@D)
+	$(call say,BPF,$<)
+	$(Q)$(CLANG) $(BPFFLAGS) -c $< -o $@
+
+$(BUILD)/obj/tests/bench/load/live_gen.o: $(BUILD)/gen/live_gen.skel.h
+$(BUILD)/obj/tests/bench/peers/peer_nat.o: $(BUILD)/gen/tc_nat.skel.h $(BUILD)/gen/xdp_nat.skel.h
+
+$(LOAD_BIN): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/load/%.o $(LOAD_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -lbpf -o $@
+
+$(PEER_BIN): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/peers/%.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -lbpf -o $@
+
+tests: all $(UNIT_BIN) $(BPFTEST) $(TOOL_BIN) $(DRIVER_BIN) $(LOAD_BIN) $(PEER_BIN)
+
+bench-build: all $(BENCH_BIN) $(LOAD_BIN) $(PEER_BIN)
 
 demo: deps
 	$(Q)tools/deps.sh demo
