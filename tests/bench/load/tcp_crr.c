@@ -33,7 +33,7 @@
 
 struct conn {
 	int fd;       /* -1: to be opened */
-	uint32_t got; /* bytes of the response; */
+	uint32_t got; /* bytes of the response */
 	bool asked;   /* the request is out */
 	uint64_t begun_ns;
 };
@@ -162,7 +162,7 @@ static void take_response(struct conn *c)
 static void drop_old(uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < opt.conn_cnt; i++) {
-		if (conns[i].fd >= 0 && now_ns - conns[i].begun_ns > OLD_NS)
+		if (conns[i].fd >= 0 && now_ns > conns[i].begun_ns + OLD_NS)
 			failed(&conns[i], ETIMEDOUT);
 	}
 }
