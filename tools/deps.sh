@@ -5,7 +5,7 @@
 #
 #   build   what compiles the programs           demo   what the demo shows
 #   check   what the tests use                   long   what make check-long uses (QEMU)
-#   lint    what make lint uses
+#   lint    what make lint uses                  bench  what make bench compares with
 #
 # Debian 12 and 13, Ubuntu 24.04. Does nothing, and needs neither root nor network, when all is there.
 set -eu
@@ -16,6 +16,7 @@ build="gcc clang llvm make pkg-config libc6-dev linux-libc-dev libbpf-dev libxdp
 demo="iproute2 iputils-ping curl iperf3 nftables python3-minimal procps util-linux nginx-light openssl"
 check="$demo ethtool tcpdump python3 python3-scapy libcmocka-dev conntrack iptables kmod"
 long="$check qemu-system-x86 busybox-static xdp-tools libclang-rt-14-dev"
+bench="$check gnuplot-nox dpdk-dev librte-net-af-xdp23 librte-mempool-ring23 librte-bus-vdev23"
 
 # Names that differ between the distributions: the first that exists is taken.
 bpftool_package() {
@@ -36,8 +37,9 @@ demo) wanted=$demo ;;
 check) wanted=$check ;;
 long) wanted=$long ;;
 lint) wanted=clang-format ;;
+bench) wanted=$bench ;;
 *)
-	echo "usage: deps.sh build|demo|check|long|lint" >&2
+	echo "usage: deps.sh build|demo|check|long|lint|bench" >&2
 	exit 2
 	;;
 esac
