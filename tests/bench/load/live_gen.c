@@ -318,8 +318,8 @@ static int ask_ethtool(void *command)
 	return ask_dev(SIOCETHTOOL, &req);
 }
 
-/* The sums over all queues of IFACE's counters NAME and NAME_errors; 0 where it has none. */
-static void xmit_counters(uint64_t *taken, uint64_t *errors)
+/* The sums over all queues of IFACE's counters of frames sent for XDP. Has it any? */
+static bool xmit_counters(uint64_t *taken, uint64_t *errors)
 {
 	struct {
 		struct ethtool_sset_info info;
@@ -328,10 +328,11 @@ static void xmit_counters(uint64_t *taken, uint64_t *errors)
 	struct ethtool_gstrings *names = NULL;
 	struct ethtool_stats *stats = NULL;
 	const char *name;
+	bool found = false;
 
 	*taken = *errors = 0;
 	if (ask_ethtool(&set) || !set.cnt)
-		return;
+		return false;
 	names = calloc(1, sizeof(*names) + (size_t)set.cnt * ETH_GSTRING_LEN);
 	stats = calloc(1, sizeof(*stats) + (size_t)set.cnt * sizeof(uint64_t));
 	if (!names || !stats)
@@ -345,11 +346,12 @@ static void xmit_counters(uint64_t *taken, uint64_t *errors)
 		if (!strncmp(name, "tx_", 3) && strstr(name, "xdp_xmit_errors"))
 			*errors += stats->data[i];
 		else if (!strncmp(name, "tx_", 3) && strstr(name, "xdp_xmit"))
-			*taken += stats->data[i];
+			*taken += stats->data[i], found = true;
 	}
 out:
 	free(names);
 	free(stats);
+	return found;
 }
 
 /* ---- the run ---- */
@@ -426,6 +428,7 @@ int main(int argc, char **argv)
 {
 	uint64_t start_ns, taken[2], full[2];
 	struct live_gen_bpf *bpf;
+	bool counted;
 	int ret;
 
 	if (parse(argc, argv))
@@ -439,14 +442,16 @@ int main(int argc, char **argv)
 	xe_load_begin(opt.seconds);
 	start_ns = xe_now_ns();
 	ret = run(bpf_program__fd(bpf->progs.live_gen), start_ns);
-	xmit_counters(&taken[1], &full[1]);
+	counted = xmit_counters(&taken[1], &full[1]);
 	printf("{\"sent\": %llu, \"sent_bytes\": %llu, \"errors\": %llu, \"seconds\": %.6f, "
 	       "\"flows\": %u, \"accepted\": %llu, \"refused\": %llu}\n",
 	       (unsigned long long)bpf->bss->sent, (unsigned long long)bpf->bss->sent * opt.len,
 	       (unsigned long long)(error_cnt + bpf->bss->refused),
 	       (double)(xe_now_ns() - start_ns) / 1e9, flow_cnt,
 	       (unsigned long long)(taken[1] - taken[0]), (unsigned long long)(full[1] - full[0]));
-	ret = ret || !bpf->bss->sent;
+	ret = ret || !bpf->bss->sent || (counted && taken[1] == taken[0]);
+	if (counted && taken[1] == taken[0])
+		fprintf(stderr, "%s took no frame: is GRO on at its other end?\n", opt.dev);
 	live_gen_bpf__destroy(bpf);
 	free(flows);
 	return ret;
