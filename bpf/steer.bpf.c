@@ -98,7 +98,7 @@ static __always_inline int hand_over(struct xdp_md *ctx, const struct ingress *i
 	meta->gso_segs = gso.segs;
 	meta->port = in->port;
 	meta->magic = XE_META_MAGIC ^ in->port;
-	meta->reserved = 0;
+	meta->flags = gso.flags;
 	return XE_R_TAKEN;
 }
 

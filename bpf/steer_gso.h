@@ -16,13 +16,15 @@
 enum steer_gso_source {
 	STEER_GSO_NATIVE = 0,  /* no superpackets arrive by this mode */
 	STEER_GSO_SHINFO = 1,  /* generic mode, readable */
-	STEER_GSO_UNKNOWN = 2, /* generic mode, not readable: what exceeds the MTU is left alone */
+	STEER_GSO_UNKNOWN = 2, /* generic mode, not readable: of what exceeds the MTU only TCP is
+				* taken, which the worker cuts by the MSS it has seen */
 };
 
 struct gso_facts {
 	__u32 type;
 	__u16 size;
 	__u16 segs;
+	__u32 flags; /* XE_META_* */
 };
 
 /* What we need of kernel types; CO-RE finds the fields in the running kernel. */
@@ -50,6 +52,20 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 /* SKB_DATA_ALIGN() rounds to the cache line, 64 bytes on x86-64 and arm64. */
 #define SKB_ALIGN 64u
 
+/* TCP can be cut anywhere, so its receiver's MSS is as good as the sender's segment size. UDP
+ * cannot: the length of each datagram means something. The caller has parsed an IPv4 header. */
+static __always_inline int guess_gso(struct xdp_md *ctx, __u32 frame_len_max, struct gso_facts *gso)
+{
+	const __u8 *data = (void *)(long)ctx->data;
+
+	if ((void *)(data + ETH_HLEN + sizeof(struct iphdr)) > (void *)(long)ctx->data_end)
+		return 0;
+	if (((const struct iphdr *)(data + ETH_HLEN))->protocol != IPPROTO_TCP)
+		return bpf_xdp_get_buff_len(ctx) <= frame_len_max;
+	gso->flags = XE_META_GSO_UNKNOWN;
+	return 1;
+}
+
 /* 0: a superpacket that must not be taken. */
 static __always_inline int read_gso(struct xdp_md *ctx, __u32 source, __u32 frame_len_max,
 				    struct gso_facts *gso)
@@ -61,7 +77,7 @@ static __always_inline int read_gso(struct xdp_md *ctx, __u32 source, __u32 fram
 	if (source == STEER_GSO_NATIVE)
 		return 1;
 	if (source != STEER_GSO_SHINFO) /* constant: the verifier never sees the kfuncs then */
-		return bpf_xdp_get_buff_len(ctx) <= frame_len_max;
+		return guess_gso(ctx, frame_len_max, gso);
 	x = bpf_cast_to_kern_ctx(ctx);
 	tail_len = (bpf_core_type_size(struct skb_shared_info) + SKB_ALIGN - 1) & ~(SKB_ALIGN - 1);
 	shinfo = bpf_rdonly_cast(x->data_hard_start + x->frame_sz - tail_len,

@@ -199,6 +199,6 @@ void xe_flows_remap_rules(struct xe_worker *w, const uint32_t *map, uint32_t cnt
 		struct xe_session *s = &t->slots[i];
 
 		if (s->key[XE_DIR_OUT].proto && s->rule < cnt)
-			s->rule = map[s->rule];
+			s->rule = map[s->rule] == XE_NIL ? XE_RULE_GONE : (uint16_t)map[s->rule];
 	}
 }

@@ -143,7 +143,8 @@ static const char *port_name(const struct xe_service *svc, uint16_t id)
 static json_t *flow_numbers(const struct xe_flow_view *v)
 {
 	const struct xe_session *s = &v->session;
-	json_t *rule = s->rule == XE_NIL ? json_null() : json_integer((json_int_t)s->rule + 1);
+	json_t *rule =
+		s->rule == XE_RULE_GONE ? json_null() : json_integer((json_int_t)s->rule + 1);
 
 	return json_pack("{ss, ss, so, si, sI, sI, sI, sI, sI, sI, sI}", "proto",
 			 s->key[0].proto == IPPROTO_TCP ? "tcp" : "udp", "state", state_name(s),

@@ -33,6 +33,7 @@ struct xe_packet {
 	uint16_t in_port; /* port ids */
 	uint16_t out_port;
 	uint16_t gso_size; /* payload bytes a segment, 0: no superpacket */
+	uint16_t frag_mtu; /* fragment into IP packets of so many bytes, 0: it fits */
 	uint32_t gso_type; /* SKB_GSO_* bits */
 	uint8_t frame_cnt;
 	uint8_t l4_hdr_len;
@@ -40,6 +41,7 @@ struct xe_packet {
 	uint8_t tcp_flags; /* the 13th byte of the TCP header */
 	uint8_t dir;       /* enum xe_dir */
 	uint8_t role;      /* of in_port */
+	bool gso_unknown;  /* may be a superpacket of which steer cannot see the segment size */
 	bool partial;      /* L4 checksum field holds the pseudo-header sum only */
 	bool ended;
 	struct xe_tuple4 key; /* as it came in */
@@ -87,6 +89,11 @@ struct xe_burst {
 #define XE_TH_PSH 0x08
 #define XE_TH_ACK 0x10
 #define XE_TH_ECE 0x40
+#define XE_TH_CWR 0x80
+
+/* In the 16 bits at XE_IP_FRAG, host order; the low 13 are the offset. */
+#define XE_IP_DF 0x4000
+#define XE_IP_MF 0x2000
 
 static inline uint16_t xe_get16(const uint8_t *p)
 {

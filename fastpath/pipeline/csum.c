@@ -28,19 +28,24 @@ uint64_t xe_csum_sum_l4(struct xe_lane *lane, const struct xe_packet *p)
 	return sum;
 }
 
+void xe_csum_complete(struct xe_lane *lane, struct xe_packet *p)
+{
+	uint64_t sum = xe_csum_sum_l4(lane, p);
+
+	if (p->proto == IPPROTO_UDP)
+		xe_put16(p->l2 + p->l4_off + XE_UDP_CSUM, xe_csum_finish_udp(sum));
+	else
+		xe_put16(p->l2 + p->l4_off + XE_TCP_CSUM, xe_csum_finish(sum));
+	p->partial = false;
+}
+
 void xe_csum(struct xe_lane *lane, struct xe_burst *burst)
 {
 	for (uint32_t i = 0; i < burst->cnt; i++) {
 		struct xe_packet *p = &burst->packets[i];
-		uint64_t sum;
 
 		if (p->ended || !p->partial || p->gso_size)
 			continue;
-		sum = xe_csum_sum_l4(lane, p);
-		if (p->proto == IPPROTO_UDP)
-			xe_put16(p->l2 + p->l4_off + XE_UDP_CSUM, xe_csum_finish_udp(sum));
-		else
-			xe_put16(p->l2 + p->l4_off + XE_TCP_CSUM, xe_csum_finish(sum));
-		p->partial = false;
+		xe_csum_complete(lane, p);
 	}
 }

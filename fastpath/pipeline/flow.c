@@ -3,8 +3,10 @@
  * flow.c - from the tuple to the session, and what a packet means for it: TCP state, idleness,
  * where it goes. Leaves only packets that can be sent.
  */
+#include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "pipeline/mss.h"
 #include "pipeline/pipeline.h"
 
 /*
@@ -51,6 +53,8 @@ static void touch(struct xe_lane *lane, struct xe_session *s, const struct xe_pa
 		s->flags |= XE_SF_REPLIED;
 	if (p->proto == IPPROTO_TCP) {
 		tcp_track(s, p->dir, p->tcp_flags);
+		if (p->tcp_flags & XE_TH_SYN)
+			xe_mss_see(s, p);
 		/* The wheel only ever finds that a session has longer: a shorter time must be set.
 		 */
 		if (before == XE_TCP_ESTABLISHED && s->tcp_state != before) {
@@ -84,6 +88,11 @@ static uint32_t wire_len(const struct xe_packet *p)
 	return p->len - XE_L3_OFF;
 }
 
+static bool has_df(const struct xe_packet *p)
+{
+	return xe_get16(p->l2 + XE_L3_OFF + XE_IP_FRAG) & htons(XE_IP_DF);
+}
+
 /* Outward: by the next hop. False: the packet has ended. */
 static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 {
@@ -114,9 +123,14 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 		xe_punt(lane, p, XE_R_P_TTL);
 		return false;
 	}
+	p->frag_mtu = 0; /* it may have been held since it was last decided */
+	xe_mss_guess(p, s->mss_peer, p->nexthop.mtu);
 	if (wire_len(p) > p->nexthop.mtu) {
-		xe_punt(lane, p, XE_R_P_TOO_BIG);
-		return false;
+		if (has_df(p)) {
+			xe_punt(lane, p, XE_R_P_TOO_BIG);
+			return false;
+		}
+		p->frag_mtu = (uint16_t)p->nexthop.mtu;
 	}
 	/* Where replies go: to where the flow's last packet came from. */
 	if (memcmp(s->l2_back, p->l2 + 6, 6) || memcmp(s->l2_back + 6, p->l2, 6)) {
@@ -128,6 +142,8 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 
 static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 {
+	uint32_t mtu;
+
 	p->out_port = p->session->key[XE_DIR_OUT].port;
 	if (!lane->ports[p->out_port].live) {
 		xe_packet_drop(lane, p, XE_R_PORT_GONE);
@@ -137,11 +153,21 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 		xe_packet_drop(lane, p, XE_R_W_TTL);
 		return false;
 	}
-	if (wire_len(p) > lane->ports[p->out_port].mtu) {
-		xe_packet_drop(lane, p, XE_R_TOO_BIG);
+	mtu = lane->ports[p->out_port].mtu;
+	xe_mss_guess(p, p->session->mss_in, mtu);
+	if (wire_len(p) <= mtu)
+		return true;
+	if (!has_df(p)) {
+		p->frag_mtu = (uint16_t)mtu;
+		return true;
+	}
+	if (p->role == XE_ROLE_INSIDE) { /* untranslated, from a container: the kernel knows it */
+		xe_punt(lane, p, XE_R_P_TOO_BIG);
 		return false;
 	}
-	return true;
+	xe_too_big(lane, p, mtu);
+	xe_packet_drop(lane, p, XE_R_TOO_BIG);
+	return false;
 }
 
 /* Has the route of a session moved to another port, where its rule does not send it (the in-to-out

@@ -104,7 +104,7 @@ static struct xe_session *session_make(struct xe_lane *lane, const struct xe_pac
 		xe_session_free(&lane->sessions, s);
 		return NULL;
 	}
-	s->rule = (uint32_t)rule;
+	s->rule = (uint16_t)rule;
 	s->verb = lane->rules->rules[rule].verb;
 	s->created_s = s->last_used_s = lane->now_s;
 	s->tcp_state = p->proto == IPPROTO_TCP ? XE_TCP_SYN_SENT : XE_TCP_NONE;

@@ -103,6 +103,8 @@ struct xe_lane {
 	int punt_fd; /* tun device with virtio-net headers, -1: none */
 	struct xe_hold hold;
 	struct xe_burst burst;
+	uint32_t answers_s, answers;           /* too_big.c: of this second */
+	struct xe_packet pieces[XE_GSO_BATCH]; /* made by tx, waiting in gso: one a message */
 	struct xe_lane_counters cnt;
 };
 

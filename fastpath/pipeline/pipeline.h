@@ -10,7 +10,8 @@
  *   xe_merge     join TCP segments of one flow into a superpacket
  *   xe_csum      complete checksums that the sender left partial
  *   xe_fwd       TTL, Ethernet header, egress port
- *   xe_tx        to the egress port's tx ring, or as a superpacket by AF_PACKET
+ *   xe_tx        to the egress port's tx ring, or as a superpacket by AF_PACKET; what is too big
+ * for its way is cut first (segment.c, fragment.c)
  */
 #ifndef XE_PIPELINE_H
 #define XE_PIPELINE_H
@@ -24,10 +25,17 @@ void xe_flow(struct xe_lane *lane, struct xe_burst *burst);
 void xe_nat(struct xe_lane *lane, struct xe_burst *burst);
 void xe_merge(struct xe_lane *lane, struct xe_burst *burst);
 void xe_csum(struct xe_lane *lane, struct xe_burst *burst);
+/* One packet whose field holds the pseudo-header sum. */
+void xe_csum_complete(struct xe_lane *lane, struct xe_packet *p);
 void xe_fwd(struct xe_lane *lane, struct xe_burst *burst);
 void xe_tx(struct xe_lane *lane, struct xe_burst *burst);
 /* Kick what xe_tx has queued: superpackets and the tx rings of all ports. */
 void xe_tx_flush(struct xe_lane *lane);
+/* One packet made on the way (a segment, a fragment, an answer), behind all that xe_tx() was given
+ * before. Copied; its frames are tx's then. */
+void xe_tx_piece(struct xe_lane *lane, const struct xe_packet *piece);
+/* Send what waits for this port and take back its frames. */
+void xe_tx_drain(struct xe_lane *lane, struct xe_lane_port *port);
 
 /* csum.c: the sum over a packet's L4 header and payload, the checksum field included. */
 uint64_t xe_csum_sum_l4(struct xe_lane *lane, const struct xe_packet *p);
@@ -60,6 +68,10 @@ void xe_hold_flush(struct xe_lane *lane, uint16_t port);
 
 /* punt.c: give an untranslated packet to the kernel's path. */
 void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason);
+
+/* too_big.c: answer a packet with DF, from an uplink, that is larger than the inside port's MTU.
+ * Before nat; the packet stays the caller's. */
+void xe_too_big(struct xe_lane *lane, const struct xe_packet *p, uint32_t mtu);
 
 /* Timers and completions, between bursts. */
 void xe_pipeline_housekeeping(struct xe_lane *lane);

@@ -15,6 +15,8 @@ static bool read_meta(struct xe_lane *lane, const struct xe_xsk *xsk, struct xe_
 	p->hash = meta.flow_hash;
 	p->gso_size = meta.gso_size;
 	p->gso_type = meta.gso_type;
+	p->frag_mtu = 0;
+	p->gso_unknown = meta.flags & XE_META_GSO_UNKNOWN;
 	p->role = lane->ports[meta.port].role;
 	return true;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 
+#include "pipeline/cut.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/vnet.h"
 
@@ -136,6 +137,33 @@ static void send_small(struct xe_lane *lane, struct xe_packet *p, struct xe_lane
 	p->frame_cnt = 0;
 }
 
+static bool goes_whole(const struct xe_packet *p, const struct xe_lane_port *port)
+{
+	return p->gso_size || !port->tx || (p->frame_cnt > 1 && !port->tx->multi_buffer);
+}
+
+void xe_tx_piece(struct xe_lane *lane, const struct xe_packet *piece)
+{
+	struct xe_lane_port *port = &lane->ports[piece->out_port];
+	struct xe_packet *p;
+
+	if (lane->gso.cnt == XE_GSO_BATCH)
+		gso_flush(lane);
+	p = &lane->pieces[lane->gso.cnt];
+	*p = *piece;
+	if (goes_whole(p, port))
+		send_whole(lane, p, port);
+	else
+		send_small(lane, p, port);
+}
+
+void xe_tx_drain(struct xe_lane *lane, struct xe_lane_port *port)
+{
+	gso_flush(lane);
+	if (port->tx)
+		xe_xsk_flush(port->tx, &lane->umem);
+}
+
 void xe_tx(struct xe_lane *lane, struct xe_burst *burst)
 {
 	for (uint32_t i = 0; i < burst->cnt; i++) {
@@ -145,7 +173,9 @@ void xe_tx(struct xe_lane *lane, struct xe_burst *burst)
 		if (p->ended)
 			continue;
 		port = &lane->ports[p->out_port];
-		if (p->gso_size || !port->tx || (p->frame_cnt > 1 && !port->tx->multi_buffer))
+		if (p->frag_mtu)
+			p->gso_size ? xe_segment(lane, p) : xe_fragment(lane, p);
+		else if (goes_whole(p, port))
 			send_whole(lane, p, port);
 		else
 			send_small(lane, p, port);

@@ -44,20 +44,21 @@ enum xe_tcp_state {
 /* No session, no mapping, end of list. */
 #define XE_NIL        0xffffffffu
 #define XE_TIMER_NONE 0xffffu
+#define XE_RULE_GONE  0xffffu /* the rule of a live flow has been taken out */
 
 struct xe_session {
 	/* First line: what a packet needs. */
 	struct xe_tuple4 key[2];
-	uint16_t l4_delta[2]; /* checksum change of the L4 header, per direction (base/insum.h) */
-	uint16_t ip_delta[2]; /* the same for the IPv4 header, TTL not included */
-	uint32_t nexthop;     /* index, for XE_DIR_OUT */
-	uint32_t last_used_s; /* worker's clock, seconds */
-	uint8_t l2_back[12];  /* Ethernet destination and source for XE_DIR_BACK: those of the last
-				 packet out, swapped */
-	uint8_t tcp_state;
-	uint8_t flags; /* XE_SF_* */
-	uint8_t verb;  /* enum xe_verb */
-	uint8_t reserved;
+	uint16_t l4_delta[2];  /* checksum change of the L4 header, per direction (base/insum.h) */
+	uint16_t ip_delta[2];  /* the same for the IPv4 header, TTL not included */
+	uint32_t nexthop;      /* index, for XE_DIR_OUT */
+	uint32_t last_used_s;  /* worker's clock, seconds */
+	uint8_t l2_back[12];   /* Ethernet destination and source for XE_DIR_BACK: those of the last
+				  packet out, swapped */
+	uint8_t tcp_state : 4; /* enum xe_tcp_state */
+	uint8_t verb : 4;      /* enum xe_verb */
+	uint8_t flags;         /* XE_SF_* */
+	uint16_t mss_peer;     /* MSS that the peer announced: bounds what goes out; 0: none seen */
 
 	/* Second line: counters and links. */
 	uint64_t packets[2];
@@ -66,7 +67,8 @@ struct xe_session {
 	uint16_t timer_slot;             /* XE_TIMER_NONE: not in the wheel (any more) */
 	uint16_t out_port;               /* port id it left by when its rule was looked up */
 	uint32_t created_s;
-	uint32_t rule;    /* index in the rule set it was made under */
+	uint16_t rule;    /* index in the rule set it was made under; XE_RULE_GONE */
+	uint16_t mss_in;  /* MSS that the inside announced: bounds what comes back; 0: none seen */
 	uint32_t ext;     /* Ext address index, XE_NIL: untranslated */
 	uint32_t mapping; /* shared Ext L4 port (endpoint-independent), XE_NIL: none */
 	uint32_t source;  /* per-source counter */
@@ -74,6 +76,7 @@ struct xe_session {
 
 _Static_assert(offsetof(struct xe_session, packets) == 64, "hot half is one cache line");
 _Static_assert(sizeof(struct xe_session) == 128, "two cache lines a session");
+_Static_assert(XE_MAX_RULES < XE_RULE_GONE && XE_VERB_CNT <= 16, "fit their fields");
 
 #define XE_BUCKET_SLOTS 8
 struct xe_session_bucket {

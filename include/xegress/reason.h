@@ -70,7 +70,9 @@
 	XE_REASON(TX_FULL, W_DROP, "the egress device does not drain its TX ring")                 \
 	XE_REASON(TX_REFUSED, W_DROP, "the kernel refused the packet on the egress device")        \
 	XE_REASON(PORT_GONE, W_DROP, "its port was removed while the packet was in hand")          \
-	XE_REASON(TOO_BIG, W_DROP, "from an uplink, and larger than the inside port's MTU")        \
+	XE_REASON(TOO_BIG, W_DROP,                                                                 \
+		  "from an uplink, not to be fragmented, and larger than the inside port's MTU: "  \
+		  "the sender is told by ICMP")                                                    \
 	XE_REASON(NOT_ALLOWED, W_DROP, "the in-to-out matrix forbids this pair of ports")          \
 	XE_REASON(PUNT_FAILED, W_DROP,                                                             \
 		  "the kernel's path was wanted, but the punt device refused")                     \
@@ -78,7 +80,9 @@
 	XE_REASON(P_NO_ROUTE, W_PUNT, "no usable route: the kernel's path answers")                \
 	XE_REASON(P_NO_NEIGHBOUR, W_PUNT, "next hop does not resolve: the kernel's path answers")  \
 	XE_REASON(P_NOT_PORT, W_PUNT, "the route now leaves by an interface that is no port")      \
-	XE_REASON(P_TOO_BIG, W_PUNT, "larger than the route's MTU: the kernel's path answers")     \
+	XE_REASON(P_TOO_BIG, W_PUNT,                                                               \
+		  "not to be fragmented, and larger than the route's MTU: the kernel's path "      \
+		  "answers")                                                                       \
 	XE_REASON(P_TTL, W_PUNT, "TTL ran out: the kernel's path answers")                         \
 	XE_REASON(W_TTL, W_DROP, "from an uplink, and its TTL ran out")
 

@@ -28,7 +28,7 @@
 #include "types.h"
 
 /* Raised whenever anything in this file changes its layout or meaning. */
-#define XE_STEER_ABI 2
+#define XE_STEER_ABI 3
 
 /*
  * Metadata that steer puts directly in front of the Ethernet header (bpf_xdp_adjust_meta); AF_XDP
@@ -42,9 +42,11 @@ struct xe_meta {
 	__u16 gso_segs;
 	__u16 port;  /* port id the packet arrived on */
 	__u16 magic; /* XE_META_MAGIC ^ port: a frame without metadata is not mistaken for one */
-	__u32 reserved;
+	__u32 flags; /* XE_META_* */
 };
 #define XE_META_MAGIC 0x7e65
+/* TCP, in generic mode where segment sizes cannot be read: it may be a superpacket. */
+#define XE_META_GSO_UNKNOWN 0x1
 
 /* A port as steer sees it. A zeroed entry (flags 0) passes everything. */
 #define XE_PF_LIVE   0x01 /* steer takes packets of this port */
@@ -59,7 +61,7 @@ struct xe_port_conf {
 	__u16 worker;        /* owner: index into beats and the live regions */
 	__u16 reserved;
 	__u32 frame_len_max; /* Ethernet frame of the port's MTU, bytes: where segment sizes cannot
-				be read, what is longer is a superpacket and not taken */
+				be read, what is longer is a superpacket, and only TCP is taken */
 };
 
 /*

@@ -100,7 +100,8 @@ void lf_build(struct lf_bytes *out, const struct lf_spec *spec)
 	ip[0] = (uint8_t)(0x40 | hdr_len / 4);
 	ip[1] = 0x2e; /* DSCP and ECN must arrive as they left */
 	put_be16(ip + 2, hdr_len + l4_len);
-	ip[6] = 0x40;
+	put_be16(ip + 4, s.ip_id);
+	ip[6] = s.may_fragment ? 0 : 0x40;
 	ip[8] = s.ttl ? s.ttl : 64;
 	ip[9] = s.proto;
 	inet_pton(AF_INET, s.src, ip + 12);

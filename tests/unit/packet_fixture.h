@@ -24,7 +24,9 @@ struct lf_spec {
 	enum lf_csum csum;
 	uint32_t first_len, frame_len; /* bytes of the first and of the other frames, 0: full */
 	uint16_t gso_size;
-	uint8_t seed; /* varies the payload */
+	uint16_t ip_id;
+	bool may_fragment; /* no DF */
+	uint8_t seed;      /* varies the payload */
 };
 
 struct lf_bytes {
