@@ -60,6 +60,7 @@ struct xe_link {
 	uint32_t gso_max_size; /* bytes; of this end, not of the peer's */
 	uint32_t xdp_prog_id;  /* attached XDP program, 0: none */
 	uint8_t xdp_mode;      /* XDP_ATTACHED_* of linux/if_link.h */
+	uint8_t tx_whole;      /* XE_TX_*: superpackets it takes whole (link_offloads.h) */
 	bool up;               /* IFF_UP */
 	bool carrier;          /* up and with carrier */
 };

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "control/link_offloads.h"
 #include "control/netlink_mirror.h"
 #include "control/netlink_wire.h"
 
@@ -102,6 +103,8 @@ bool xe_nl_parse_link(const struct nlmsghdr *nlh, struct xe_link *link)
 	xe_nl_mac(tb[IFLA_ADDRESS], link->mac);
 	link->arphrd = ifi->ifi_type;
 	link->master_ifindex = (int)xe_nl_u32(tb[IFLA_MASTER], 0);
+	/* A change of them is told by RTM_NEWLINK, though not in it. */
+	link->tx_whole = xe_link_offloads(link->name);
 	link->peer_ifindex = (int)xe_nl_u32(tb[IFLA_LINK], 0);
 	link->link_netnsid = (int)xe_nl_u32(tb[IFLA_LINK_NETNSID], (uint32_t)-1);
 	link->mtu = xe_nl_u32(tb[IFLA_MTU], 0);

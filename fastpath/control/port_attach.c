@@ -24,6 +24,8 @@ struct lane_call {
 	struct xe_port *port;
 	uint8_t l2_addr[6];
 	bool live;
+	uint8_t tx_whole;
+	uint32_t gso_max;
 	struct xe_prefix4 *allow; /* passed on; the call gives back the old one to be freed */
 	uint32_t allow_cnt;
 	int err;
@@ -38,6 +40,8 @@ static void lane_set(struct xe_worker *w, void *arg)
 	lp->role = (uint8_t)c->port->role;
 	lp->ifindex = c->port->ifindex;
 	lp->mtu = c->port->mtu;
+	lp->tx_whole = c->tx_whole;
+	lp->gso_max = c->gso_max;
 	memcpy(lp->l2_addr, c->l2_addr, 6);
 	lp->allow = c->allow;
 	lp->allow_cnt = c->allow_cnt;
@@ -133,7 +137,12 @@ void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const st
 {
 	port->coalesces = wants_coalesce(port, link);
 	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
-		struct lane_call c = {.port = port, .live = true};
+		struct lane_call c = {
+			.port = port,
+			.live = true,
+			.tx_whole = link->tx_whole,
+			.gso_max = link->gso_max_size,
+		};
 
 		memcpy(c.l2_addr, l3_link(svc, link)->mac, 6);
 		c.allow = calloc(port->allow_cnt + 1, sizeof(*c.allow));

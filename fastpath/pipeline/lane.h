@@ -28,6 +28,12 @@ struct xe_prefix4 {
 	__be32 net_be, mask_be;
 };
 
+/* Superpackets that a device takes whole: what each segment needs must be there, too, but then the
+ * kernel clears these by itself (no segmentation without checksums). */
+#define XE_TX_TCP4    0x1
+#define XE_TX_TCP_ECN 0x2 /* with CWR */
+#define XE_TX_UDP4    0x4
+
 /* A port as this worker sees it. */
 struct xe_lane_port {
 	bool live;
@@ -38,6 +44,8 @@ struct xe_lane_port {
 	struct xe_xsk *tx;        /* the socket this worker sends by, NULL: by AF_PACKET only */
 	struct xe_prefix4 *allow; /* inside: IPv4 sources */
 	uint32_t allow_cnt;
+	uint8_t tx_whole;    /* XE_TX_*: superpackets the device takes whole */
+	uint32_t gso_max;    /* bytes of the longest of them */
 	uint32_t gso_queued; /* superpackets of this port not sent yet: order! */
 	uint32_t
 		qdisc_until_s; /* the device refused a superpacket whole: by the qdisc until then */

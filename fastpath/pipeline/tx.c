@@ -28,16 +28,43 @@ static void sent_whole(struct xe_lane *lane, uint32_t first, uint32_t n)
 	}
 }
 
-/* Send messages [first, cnt), all of one port, in order. What the device refuses whole goes by the
- * qdisc's way, where the kernel cuts it; what that refuses, too, is dropped. */
+/* Does the device say that it takes this one whole? Packets that are none need not be asked for. */
+static bool takes_whole(const struct xe_lane_port *port, const struct xe_packet *p)
+{
+	uint8_t need = p->proto == IPPROTO_UDP ? XE_TX_UDP4 : XE_TX_TCP4;
+
+	if (!p->gso_size)
+		return true;
+	if (p->gso_type & XE_SKB_GSO_TCP_ECN)
+		need |= XE_TX_TCP_ECN;
+	return (port->tx_whole & need) == need && p->len < port->gso_max;
+}
+
+/* How many messages from `first` on go the same way, and which. */
+static uint32_t same_way(const struct xe_lane *lane, const struct xe_lane_port *port,
+			 uint32_t first, uint32_t cnt, bool *by_qdisc)
+{
+	bool refused = (int32_t)(port->qdisc_until_s - lane->now_s) > 0;
+	uint32_t next = first + 1;
+
+	*by_qdisc = refused || !takes_whole(port, lane->gso.items[first].cookie);
+	while (next < cnt &&
+	       *by_qdisc == (refused || !takes_whole(port, lane->gso.items[next].cookie)))
+		next++;
+	return next;
+}
+
+/* Send messages [first, cnt), all of one port, in order. What the device does not take, or refuses, whole goes by
+ * the qdisc's way, where the kernel cuts it; what that refuses, too, is dropped. */
 static void gso_send_run(struct xe_lane *lane, struct xe_lane_port *port, uint32_t first,
 			 uint32_t cnt)
 {
 	int err;
 
 	while (first < cnt) {
-		bool by_qdisc = (int32_t)(port->qdisc_until_s - lane->now_s) > 0;
-		uint32_t n = xe_gso_tx_send(&lane->gso, first, cnt, by_qdisc, &err);
+		bool by_qdisc;
+		uint32_t next = same_way(lane, port, first, cnt, &by_qdisc);
+		uint32_t n = xe_gso_tx_send(&lane->gso, first, next, by_qdisc, &err);
 
 		sent_whole(lane, first, n);
 		first += n;
@@ -164,8 +191,12 @@ void xe_tx_drain(struct xe_lane *lane, struct xe_lane_port *port)
 		xe_xsk_flush(port->tx, &lane->umem);
 }
 
+#include <stdlib.h>
+static int own_cut = -1;
 void xe_tx(struct xe_lane *lane, struct xe_burst *burst)
 {
+	if (own_cut < 0) own_cut = !!getenv("XE_OWN");
+
 	for (uint32_t i = 0; i < burst->cnt; i++) {
 		struct xe_packet *p = &burst->packets[i];
 		struct xe_lane_port *port;
@@ -175,6 +206,7 @@ void xe_tx(struct xe_lane *lane, struct xe_burst *burst)
 		port = &lane->ports[p->out_port];
 		if (p->frag_mtu)
 			p->gso_size ? xe_segment(lane, p) : xe_fragment(lane, p);
+		else if (own_cut && p->gso_size && !takes_whole(port, p)) xe_segment(lane, p);
 		else if (goes_whole(p, port))
 			send_whole(lane, p, port);
 		else

@@ -4,6 +4,8 @@
 
   cut.py send INTERFACE MAC GATEWAY-MAC SRC DST SEED   random ones, the same for the same SEED
   cut.py watch INTERFACE DST FILE                      every frame for DST, in hex, until SIGTERM
+  cut.py answer ADDRESS L4PORT       answers `n` with n bytes, without DF
+  cut.py ask ADDRESS L4PORT N...     asks for them and looks at every byte
   cut.py diff FILE FILE                                are they the same frames in the same order?
 
 Superpackets are sent as a container's kernel would hand them over: AF_PACKET with a virtio-net
@@ -112,6 +114,29 @@ def watch(dev, dst, path):
                 out.write(data.hex() + "\n")
 
 
+def pattern(n):
+    return random.Random(n).randbytes(n)
+
+
+def answer(addr, l4_port):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.IPPROTO_IP, 10, 4)  # IP_MTU_DISCOVER, IP_PMTUDISC_INTERFACE
+    s.bind((addr, int(l4_port)))
+    while True:
+        data, peer = s.recvfrom(100)
+        s.sendto(pattern(int(data)), peer)
+
+
+def ask(addr, l4_port, *sizes):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(2)
+    s.connect((addr, int(l4_port)))
+    for n in sizes:
+        s.send(n.encode())
+        if s.recv(70000) != pattern(int(n)):
+            sys.exit("an answer of %s bytes is not what was sent" % n)
+
+
 def where(a, b):
     """A word on the first difference of two frames."""
     n = next((i for i in range(min(len(a), len(b))) if a[i] != b[i]), min(len(a), len(b)))
@@ -131,4 +156,4 @@ def diff(one, two):
 
 
 if __name__ == "__main__":
-    {"send": send, "watch": watch, "diff": diff}[sys.argv[1]](*sys.argv[2:])
+    {"send": send, "watch": watch, "diff": diff, "answer": answer, "ask": ask}[sys.argv[1]](*sys.argv[2:])
