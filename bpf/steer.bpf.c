@@ -85,7 +85,7 @@ static __always_inline int hand_over(struct xdp_md *ctx, const struct ingress *i
 		return XE_R_NO_SOCKET;
 	if (beat_is_old(in->conf->worker))
 		return XE_R_STALLED;
-	if (!read_gso(ctx, gso_source, in->conf->frame_len_max, &gso))
+	if (!read_gso(ctx, gso_source, in->conf, &gso))
 		return XE_R_GSO_UNKNOWN;
 	if (!clear_meta(ctx) || bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
 		return XE_R_NO_METADATA;

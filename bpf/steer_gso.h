@@ -54,20 +54,22 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 
 /* TCP can be cut anywhere, so its receiver's MSS is as good as the sender's segment size. UDP
  * cannot: the length of each datagram means something. The caller has parsed an IPv4 header. */
-static __always_inline int guess_gso(struct xdp_md *ctx, __u32 frame_len_max, struct gso_facts *gso)
+static __always_inline int guess_gso(struct xdp_md *ctx, const struct xe_port_conf *pc,
+				     struct gso_facts *gso)
 {
 	const __u8 *data = (void *)(long)ctx->data;
 
 	if ((void *)(data + ETH_HLEN + sizeof(struct iphdr)) > (void *)(long)ctx->data_end)
 		return 0;
-	if (((const struct iphdr *)(data + ETH_HLEN))->protocol != IPPROTO_TCP)
-		return bpf_xdp_get_buff_len(ctx) <= frame_len_max;
+	if (!(pc->flags & XE_PF_MULTI) ||
+	    ((const struct iphdr *)(data + ETH_HLEN))->protocol != IPPROTO_TCP)
+		return bpf_xdp_get_buff_len(ctx) <= pc->frame_len_max;
 	gso->flags = XE_META_GSO_UNKNOWN;
 	return 1;
 }
 
 /* 0: a superpacket that must not be taken. */
-static __always_inline int read_gso(struct xdp_md *ctx, __u32 source, __u32 frame_len_max,
+static __always_inline int read_gso(struct xdp_md *ctx, __u32 source, const struct xe_port_conf *pc,
 				    struct gso_facts *gso)
 {
 	struct skb_shared_info *shinfo;
@@ -77,7 +79,7 @@ static __always_inline int read_gso(struct xdp_md *ctx, __u32 source, __u32 fram
 	if (source == STEER_GSO_NATIVE)
 		return 1;
 	if (source != STEER_GSO_SHINFO) /* constant: the verifier never sees the kfuncs then */
-		return guess_gso(ctx, frame_len_max, gso);
+		return guess_gso(ctx, pc, gso);
 	x = bpf_cast_to_kern_ctx(ctx);
 	tail_len = (bpf_core_type_size(struct skb_shared_info) + SKB_ALIGN - 1) & ~(SKB_ALIGN - 1);
 	shinfo = bpf_rdonly_cast(x->data_hard_start + x->frame_sz - tail_len,

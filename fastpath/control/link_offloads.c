@@ -2,7 +2,8 @@
 /*
  * link_offloads.c - ETHTOOL_GFEATURES: names to bit numbers once, then one call an interface.
  *
- * The numbers differ between kernels, the names do not (net/ethtool/common.c, netdev_features_strings).
+ * The numbers differ between kernels, the names do not (net/ethtool/common.c,
+ * netdev_features_strings).
  */
 #include "control/link_offloads.h"
 

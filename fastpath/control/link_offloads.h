@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /* XE_TX_* of pipeline/lane.h for this interface of our network namespace; 0 also where it cannot be
- * asked, which only means the slower way. Control thread; the first call reads the kernel's table of
- * names. */
+ * asked, which only means the slower way. Control thread; the first call reads the kernel's table
+ * of names. */
 uint8_t xe_link_offloads(const char *name);
 
 #endif

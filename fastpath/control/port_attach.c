@@ -106,6 +106,14 @@ static const struct xe_link *l3_link(const struct xe_service *svc, const struct 
 	return l3 ? l3 : link;
 }
 
+static bool takes_multi(const struct xe_port *port)
+{
+	for (uint32_t q = 0; q < port->xsk_cnt; q++)
+		if (!port->xsks[q]->multi_buffer)
+			return false;
+	return port->xsk_cnt > 0;
+}
+
 static int tell_steer(struct xe_service *svc, const struct xe_port *port,
 		      const struct xe_link *link, bool live)
 {
@@ -118,6 +126,8 @@ static int tell_steer(struct xe_service *svc, const struct xe_port *port,
 		.frame_len_max = link->mtu + ETH_HLEN,
 	};
 
+	if (takes_multi(port))
+		conf.flags |= XE_PF_MULTI;
 	for (uint32_t i = 0; i < port->allow_cnt; i++)
 		conf.flags |= port->allow[i].family == AF_INET ? XE_PF_ALLOW4 : XE_PF_ALLOW6;
 	memcpy(conf.l2_addr, l3->mac, 6);

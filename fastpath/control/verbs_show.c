@@ -48,8 +48,6 @@ static const char *superpackets_why(const struct xe_port *port)
 {
 	if (!port->at.generic)
 		return "native XDP: packets come in one by one";
-	if (!port->at.gso_known)
-		return "segment sizes cannot be read here: superpackets take the kernel's path";
 	for (uint32_t q = 0; q < port->xsk_cnt; q++)
 		if (!port->xsks[q]->multi_buffer)
 			return "this kernel has no multi-buffer AF_XDP: superpackets take the "
@@ -60,6 +58,23 @@ static const char *superpackets_why(const struct xe_port *port)
 	return NULL;
 }
 
+/* Which of them its device takes whole; the others the kernel cuts on the way out. */
+static const char *superpackets_out(const struct xe_service *svc, const struct xe_port *port)
+{
+	const struct xe_link *link = xe_netlink_link(svc->netlink, port->ifindex);
+	bool tcp = link && link->tx_whole & XE_TX_TCP4, udp = link && link->tx_whole & XE_TX_UDP4;
+
+	return tcp && udp ? "tcp udp" : tcp ? "tcp" : udp ? "udp" : "none";
+}
+
+/* Where the sizes of their segments come from; NULL: none come in. */
+static const char *segment_sizes(const struct xe_port *port)
+{
+	if (!port->at.generic)
+		return NULL;
+	return port->at.gso_known ? "read" : "tracked by MSS";
+}
+
 static bool zero_copy(const struct xe_port *port)
 {
 	for (uint32_t q = 0; q < port->xsk_cnt; q++)
@@ -68,8 +83,9 @@ static bool zero_copy(const struct xe_port *port)
 	return port->xsk_cnt > 0;
 }
 
-static void set_attached(json_t *o, const struct xe_port *port)
+static void set_attached(json_t *o, const struct xe_service *svc, const struct xe_port *port)
 {
+	const char *sizes = segment_sizes(port);
 	const char *super_why = superpackets_why(port);
 
 	json_object_set_new(o, "ifindex", json_integer(port->ifindex));
@@ -84,14 +100,20 @@ static void set_attached(json_t *o, const struct xe_port *port)
 			    super_why ? json_string(super_why) : json_null());
 	json_object_set_new(o, "rps", json_boolean(port->rps.cnt > 0));
 	json_object_set_new(o, "coalesce", json_boolean(port->coalesces));
+	json_object_set_new(o, "superpackets_out", json_string(superpackets_out(svc, port)));
+	json_object_set_new(o, "segment_sizes", sizes ? json_string(sizes) : json_null());
 	json_object_set_new(o, "worker", json_integer(port->owner->idx));
 }
 
 static void set_unattached(json_t *o)
 {
-	static const char *const names[] = {
-		"ifindex",   "mtu",          "queues",           "xdp", "attach",   "prog_id",
-		"zero_copy", "superpackets", "superpackets_why", "rps", "coalesce", "worker"};
+	static const char *const names[] = {"ifindex",          "mtu",
+					    "queues",           "xdp",
+					    "attach",           "prog_id",
+					    "zero_copy",        "superpackets",
+					    "superpackets_why", "superpackets_out",
+					    "segment_sizes",    "rps",
+					    "coalesce",         "worker"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		json_object_set_new(o, names[i], json_null());
@@ -109,7 +131,7 @@ json_t *xe_port_json(const struct xe_service *svc, const struct xe_port *port)
 	if (!o)
 		return NULL;
 	if (state == XE_PORT_ATTACHED)
-		set_attached(o, port);
+		set_attached(o, svc, port);
 	else
 		set_unattached(o);
 	return o;

@@ -181,6 +181,13 @@ static bool is_gso_blind(const struct status *st, const struct xe_port *port)
 	return !port->at.gso_known;
 }
 
+static bool is_cutting(const struct status *st, const struct xe_port *port)
+{
+	const struct xe_link *link = xe_netlink_link(st->svc->netlink, port->ifindex);
+
+	return link && ~link->tx_whole & (XE_TX_TCP4 | XE_TX_UDP4);
+}
+
 static bool is_defragmented(const struct status *st, const struct xe_port *port)
 {
 	(void)st;
@@ -200,7 +207,10 @@ static void note_ports(struct status *st)
 		 "native XDP turns TCP segmentation offload off at the other end of "
 		 "a veth; `xdp: generic` keeps it"},
 		{is_gso_blind, "segment sizes of superpackets cannot be read (kernel 6.2 and "
-			       "CAP_PERFMON are needed): they take the kernel's path"},
+			       "CAP_PERFMON are needed) and are tracked by MSS: TCP ones are "
+			       "carried, UDP ones take the kernel's path"},
+		{is_cutting, "the device does not take all superpackets whole (TCP, UDP "
+			     "segmentation of ethtool -k): the kernel cuts them on the way out"},
 		{is_defragmented, "another program in libxdp's dispatcher cannot take fragments "
 				  "(section xdp.frags): superpackets are copied into one piece "
 				  "before all of them"},

@@ -91,7 +91,14 @@ void superpackets(void **state)
 	expect_run(rig, &run, XE_R_TAKEN, "frame of the MTU, which is now 1280");
 	frame_udp4(&f, &flow_out, 1253);
 	expect_run(rig, &run, XE_R_GSO_UNKNOWN, "one byte more than 1280");
+	/* Of TCP every length is taken, where the socket takes several frames. */
+	frame_tcp4(&f, &flow_out, TCP_SYN, 8000);
+	expect_run(rig, &run, XE_R_GSO_UNKNOWN, "8 KB of TCP, one frame a packet");
+	rig->conf[PORT_IN0].flags |= XE_PF_MULTI;
+	rig_put_port(rig, PORT_IN0);
+	expect_run(rig, &run, XE_R_TAKEN, "8 KB of TCP, GSO unknown");
 	frame_udp4(&f, &flow_out, 8000);
+	expect_run(rig, &run, XE_R_GSO_UNKNOWN, "8 KB of UDP, GSO unknown");
 	if (rig->prog_fd[GSO_SHINFO] < 0) {
 		print_message("superpackets: this kernel does not let skb_shared_info be read\n");
 		return;

@@ -96,6 +96,7 @@ static const char *judge_metadata(const struct rig *rig, const struct run *run)
 		return "flow hash in the metadata";
 	if (meta.port != run->port || meta.magic != (XE_META_MAGIC ^ run->port))
 		return "port or magic in the metadata";
+	/* Every TCP packet may be one where sizes are not known. */
 	if (meta.gso_type || meta.gso_size || meta.gso_segs || (meta.flags & ~XE_META_GSO_UNKNOWN))
 		return "metadata of a superpacket, or not zero where reserved";
 	return NULL;

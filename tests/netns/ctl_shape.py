@@ -76,7 +76,9 @@ PORT = {
     "queues": either(num, null), "xdp": word("native", "generic", None),
     "attach": word("dispatcher", "plain", None), "prog_id": either(num, null),
     "zero_copy": either(flag, null), "superpackets": either(flag, null),
-    "superpackets_why": either(text, null), "rps": either(flag, null),
+    "superpackets_why": either(text, null),
+    "superpackets_out": word("tcp udp", "tcp", "udp", "none", None),
+    "segment_sizes": word("read", "tracked by MSS", None), "rps": either(flag, null),
     "coalesce": either(flag, null), "worker": either(num, null),
 }
 RULE = {"number": num, "text": text, "in_force": flag, "why": either(text, null), "flows?": num}
@@ -138,7 +140,7 @@ if not fits(SHAPES[verb], value, verb):
 # An attached port has what only an attached one can have; any other has none of it.
 for port in value.get("ports", []) if verb in ("status", "port list") else []:
     for name in ("ifindex", "mtu", "queues", "xdp", "attach", "prog_id", "zero_copy",
-                 "superpackets", "rps", "coalesce", "worker"):
+                 "superpackets", "superpackets_out", "rps", "coalesce", "worker"):
         if (port[name] is None) == (port["state"] == "attached"):
             print("port %s is %s, and %s is %r" % (port["name"], port["state"], name, port[name]))
             sys.exit(1)

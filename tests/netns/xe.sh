@@ -8,6 +8,7 @@
 #	XE_RULES   rules, one a line
 #	XE_PORTS   entries of `ports:`, one a line
 #	XE_EXTRA   more lines of the configuration
+#	XE_WRAP    what xegressd is started by, e.g. with fewer capabilities
 #	XE_NFT     what means the same to nft, for the stand-in
 #	XE_LINKS, XE_CONTAINERS   interfaces of h, and containers, that are left as found
 
@@ -16,6 +17,7 @@ XE_PORTS="{name: vethc1, role: inside, allow: [$C1/32]}
 {name: vethc2, role: inside, allow: [$C2/32]}
 {name: eth0, role: uplink}"
 XE_EXTRA=
+XE_WRAP=
 XE_LINKS="vethc1 vethc2 eth0"
 XE_CONTAINERS="c1 c2"
 XE_NFT="table ip stand_in {
@@ -94,7 +96,8 @@ xe_start() {
 	XE_RUN=$((XE_RUN + 1))
 	xe_conf >"$T/xegress.yaml"
 	mkdir -p "$T/run"
-	bg "xegressd.$XE_RUN" h "$BUILD/xegressd" -c "$T/xegress.yaml" --run-dir "$T/run"
+	# shellcheck disable=SC2086 # words
+	bg "xegressd.$XE_RUN" h $XE_WRAP "$BUILD/xegressd" -c "$T/xegress.yaml" --run-dir "$T/run"
 	if ! within 5000 xe_ready || ! running "xegressd.$XE_RUN"; then
 		die "xegressd is not in force after 5 s: $(xe_ctl status 2>&1 | tail -n 3 |
 			tr '\n' ' ')$(tail -n 2 "$T/xegressd.$XE_RUN.log" | tr '\n' ' ')"
