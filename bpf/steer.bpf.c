@@ -11,10 +11,11 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 
+/* enum steer_gso_source: the mode of this program. */
+const volatile __u32 gso_source;
+
 #include "steer_decide.h"
 #include "steer_gso.h"
-
-const volatile __u32 gso_source; /* enum steer_gso_source: the mode of this program */
 
 /* Where a packet came in. */
 struct ingress {
@@ -40,7 +41,7 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 	__u32 zero = 0;
 	int reason;
 
-	reason = parse_packet(&p, data, data_end, bpf_xdp_get_buff_len(ctx), pc->l2_addr);
+	reason = parse_packet(ctx, &p, data, data_end, bpf_xdp_get_buff_len(ctx), pc->l2_addr);
 	if (reason == XE_R_MALFORMED && pc->role == XE_ROLE_UPLINK)
 		return XE_R_NOT_OWNED; /* not ours to judge */
 	if (reason != XE_R_TAKEN)
@@ -118,6 +119,7 @@ int xe_steer(struct xdp_md *ctx)
 	struct ingress in = {};
 	__u64 hash = 0;
 	__u32 key = 0;
+	__u32 unknown = ctx->rx_queue_index;
 	int reason;
 
 	/* Without a live port nothing is counted: there is nowhere to. */
@@ -126,6 +128,11 @@ int xe_steer(struct xdp_md *ctx)
 	reason = decide(ctx, &in, &hash);
 	if (reason == XE_R_TAKEN)
 		reason = hand_over(ctx, &in, hash, &key);
+	/* To the verifier anything, on every path the same: without CAP_PERFMON it allows one range
+	 * only for an offset into a map's value. */
+	reason ^= unknown;
+	asm volatile("" : "+r"(reason));
+	reason ^= unknown;
 	if (reason < 0 || reason >= XE_R_STEER_CNT)
 		return XDP_PASS;
 	in.cnt->reason[reason]++;

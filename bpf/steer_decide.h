@@ -46,7 +46,9 @@ static __always_inline int is_live(__u32 worker, __u64 hash, const struct xe_ste
 		return 1;
 	if (!conf->any_accept)
 		return 0;
-	for (__u32 w = 0; w < XE_MAX_WORKERS; w++) {
+	/* Unrolled: without CAP_PERFMON the verifier loses the bounds of a spilled counter. */
+	_Pragma("unroll") for (__u32 w = 0; w < XE_MAX_WORKERS; w++)
+	{
 		if (w >= worker_cnt)
 			break;
 		if (w != worker && is_live_at(w, hash))
@@ -84,20 +86,22 @@ static __always_inline int port_of(__u32 ifindex, __u32 *port)
 static __always_inline int egress_port(struct xdp_md *ctx, const struct steer_pkt *p,
 				       const struct xe_port_conf *pc, __u16 *out)
 {
-	struct bpf_fib_lookup fib = {
-		.family = AF_INET,
-		.l4_protocol = p->proto,
-		.sport = p->sport_be,
-		.dport = p->dport_be,
-		.ifindex = pc->route_ifindex,
-		.tos = p->tos, /* the kernel masks it, as for its own forwarding */
-		.ipv4_src = p->src.w_be[3],
-		.ipv4_dst = p->dst.w_be[3],
-	};
+	struct bpf_fib_lookup fib;
 	struct xe_port_conf *oc;
 	__u32 id = 0;
-	int ret = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+	int ret;
 
+	/* All of it: without CAP_PERFMON a helper may not be given what was not written. */
+	__builtin_memset(&fib, 0, sizeof(fib));
+	fib.family = AF_INET;
+	fib.l4_protocol = p->proto;
+	fib.sport = p->sport_be;
+	fib.dport = p->dport_be;
+	fib.ifindex = pc->route_ifindex;
+	fib.tos = p->tos; /* the kernel masks it, as for its own forwarding */
+	fib.ipv4_src = p->src.w_be[3];
+	fib.ipv4_dst = p->dst.w_be[3];
+	ret = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
 	if (ret == BPF_FIB_LKUP_RET_NOT_FWDED)
 		return XE_R_DST_LOCAL;
 	/* The neighbour is the worker's matter: it asks, and holds the packet meanwhile. */

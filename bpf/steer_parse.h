@@ -61,33 +61,57 @@ static __always_inline int v6_is_special(const struct xe_addr *a)
 	return !a->q[0] && !a->w_be[2];
 }
 
-static __always_inline int parse_l4(struct steer_pkt *p, void *l4, void *data_end, __u32 l4_len)
+/* Without CAP_PERFMON the verifier allows no packet pointer with a variable offset (speculation):
+ * then headers behind IP options are read by the helper, and IPv6 extension headers not at all. */
+#define NO_VAR_OFFSET (gso_source == 2 /* STEER_GSO_UNKNOWN */)
+
+/* From the bytes of the L4 header, which are there. */
+static __always_inline int judge_l4(struct steer_pkt *p, const void *l4, __u32 l4_len)
 {
-	struct tcphdr *tcp = l4;
-	struct udphdr *udp = l4;
+	const struct tcphdr *tcp = l4;
+	const struct udphdr *udp = l4;
 
 	if (p->proto == IPPROTO_TCP) {
-		if (l4 + sizeof(*tcp) > data_end || l4_len < sizeof(*tcp) || tcp->doff < 5 ||
-		    tcp->doff * 4u > l4_len)
+		if (l4_len < sizeof(*tcp) || tcp->doff < 5 || tcp->doff * 4u > l4_len)
 			return XE_R_MALFORMED;
 		p->sport_be = tcp->source;
 		p->dport_be = tcp->dest;
 		p->syn_only = tcp->syn && !tcp->ack && !tcp->rst && !tcp->fin;
 		return XE_R_TAKEN;
 	}
-	if (p->proto == IPPROTO_UDP) {
-		if (l4 + sizeof(*udp) > data_end || l4_len < sizeof(*udp))
-			return XE_R_MALFORMED;
-		/* A UDP length of a superpacket is 0 or that of one segment (the kernel's GSO
-		 * leaves it so): the worker judges it, knowing gso_size. */
-		p->sport_be = udp->source;
-		p->dport_be = udp->dest;
-		return XE_R_TAKEN;
-	}
+	if (l4_len < sizeof(*udp))
+		return XE_R_MALFORMED;
+	/* A UDP length of a superpacket is 0 or that of one segment (the kernel's GSO leaves it
+	 * so): the worker judges it, knowing gso_size. */
+	p->sport_be = udp->source;
+	p->dport_be = udp->dest;
+	return XE_R_TAKEN;
+}
+
+static __always_inline int parse_l4(struct steer_pkt *p, void *l4, void *data_end, __u32 l4_len)
+{
+	if (p->proto == IPPROTO_TCP)
+		return l4 + sizeof(struct tcphdr) > data_end ? XE_R_MALFORMED
+							     : judge_l4(p, l4, l4_len);
+	if (p->proto == IPPROTO_UDP)
+		return l4 + sizeof(struct udphdr) > data_end ? XE_R_MALFORMED
+							     : judge_l4(p, l4, l4_len);
 	return XE_R_NOT_TCP_UDP;
 }
 
-static __always_inline int parse_v4(struct steer_pkt *p, void *l3, void *data_end, __u32 avail_len)
+static __always_inline int parse_l4_copy(struct xdp_md *ctx, struct steer_pkt *p, __u32 off,
+					 __u32 l4_len)
+{
+	struct tcphdr tcp = {};
+
+	if (p->proto == IPPROTO_TCP ? bpf_xdp_load_bytes(ctx, off, &tcp, sizeof(tcp))
+				    : bpf_xdp_load_bytes(ctx, off, &tcp, sizeof(struct udphdr)))
+		return XE_R_MALFORMED;
+	return judge_l4(p, &tcp, l4_len);
+}
+
+static __always_inline int parse_v4(struct xdp_md *ctx, struct steer_pkt *p, void *l3,
+				    void *data_end, __u32 avail_len)
 {
 	struct iphdr *ip = l3;
 	__u32 hdr_len, tot_len;
@@ -112,6 +136,10 @@ static __always_inline int parse_v4(struct steer_pkt *p, void *l3, void *data_en
 		return XE_R_FRAGMENT;
 	if (ip->ttl <= 1)
 		return XE_R_TTL;
+	if (hdr_len == sizeof(*ip))
+		return parse_l4(p, l3 + sizeof(*ip), data_end, tot_len - hdr_len);
+	if (NO_VAR_OFFSET)
+		return parse_l4_copy(ctx, p, sizeof(struct ethhdr) + hdr_len, tot_len - hdr_len);
 	return parse_l4(p, l3 + hdr_len, data_end, tot_len - hdr_len);
 }
 
@@ -162,9 +190,11 @@ static __always_inline int parse_v6(struct steer_pkt *p, void *l3, void *data_en
 	if (v6_is_special(&p->dst))
 		return XE_R_DST_SPECIAL;
 	p->proto = ip->nexthdr;
-	reason = v6_walk(l3, data_end, &off, &p->proto);
-	if (reason != XE_R_TAKEN)
-		return reason;
+	if (!NO_VAR_OFFSET) {
+		reason = v6_walk(l3, data_end, &off, &p->proto);
+		if (reason != XE_R_TAKEN)
+			return reason;
+	}
 	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP)
 		return XE_R_NOT_TCP_UDP;
 	if (ip->hop_limit <= 1)
@@ -173,6 +203,8 @@ static __always_inline int parse_v6(struct steer_pkt *p, void *l3, void *data_en
 		return XE_R_MALFORMED;
 	if (off > 1024) /* a header of up to 2048 bytes is odd, but no lie; for the verifier */
 		return XE_R_NOT_TCP_UDP;
+	if (NO_VAR_OFFSET)
+		return parse_l4(p, l3 + sizeof(*ip), data_end, p->l3_len - sizeof(*ip));
 	return parse_l4(p, l3 + off, data_end, p->l3_len - off);
 }
 
@@ -185,8 +217,8 @@ static __always_inline int same_l2(const __u8 *a, const __u8 *b)
 }
 
 /* `buff_len` is the length of the whole packet, fragments of the buffer included. */
-static __always_inline int parse_packet(struct steer_pkt *p, void *data, void *data_end,
-					__u32 buff_len, const __u8 *l2_addr)
+static __always_inline int parse_packet(struct xdp_md *ctx, struct steer_pkt *p, void *data,
+					void *data_end, __u32 buff_len, const __u8 *l2_addr)
 {
 	struct ethhdr *eth = data;
 	__u32 avail_len;
@@ -201,7 +233,7 @@ static __always_inline int parse_packet(struct steer_pkt *p, void *data, void *d
 		return XE_R_OTHER_L2;
 	avail_len = buff_len - sizeof(*eth);
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		return parse_v4(p, data + sizeof(*eth), data_end, avail_len);
+		return parse_v4(ctx, p, data + sizeof(*eth), data_end, avail_len);
 	return parse_v6(p, data + sizeof(*eth), data_end, avail_len);
 }
 

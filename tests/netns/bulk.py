@@ -38,7 +38,7 @@ def udp_sink(addr, l4_port, *gro):
             data, cmsg, _, _ = s.recvmsg(70000, 100)
         except socket.timeout:
             break
-        s.settimeout(1)
+        s.settimeout(3)
         size = struct.unpack("i", cmsg[0][2])[0] if cmsg else len(data)
         r["joined"] += len(data) > size
         for part in (data[i:i + size] for i in range(0, len(data), size)):
@@ -102,8 +102,8 @@ def watch(dev, l4_port):
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
     s.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
     s.bind((dev, 0x0800))
-    r = dict(packets=0, small=0, big=0, disorder=0, sizes={})
-    high = None
+    r = dict(packets=0, small=0, big=0, disorder=0, resent=0, sizes={})
+    high = top = None
 
     def done(*_):
         top = sorted(r["sizes"].items(), key=lambda x: -x[1])
@@ -127,8 +127,12 @@ def watch(dev, l4_port):
         r["small"] += size <= 100
         r["big"] += size > 1460
         r["sizes"][size] = r["sizes"].get(size, 0) + 1
-        r["disorder"] += high is not None and (seq - high) & 0x80000000 != 0
-        high = (seq + size) & 0xffffffff
+        # The sender counts IP ids up, and a segment sent again has a new one.
+        ident = struct.unpack("!H", data[18:20])[0]
+        r["disorder"] += high is not None and (ident - high) & 0x8000 != 0
+        high = ident
+        r["resent"] += top is not None and (seq - top) & 0x80000000 != 0
+        top = (seq + size) & 0xffffffff
 
 
 if __name__ == "__main__":
