@@ -418,8 +418,8 @@ void lf_check_conservation(struct lf *f)
 	assert_int_equal(xe_umem_audit(&f->lane->umem, fill, tx), 0);
 	assert_int_equal(f->lane->umem.hand_cnt, held);
 	assert_int_equal(c->to_kernel, lf_punts(f));
-	assert_int_equal(c->rx_packets + c->made, c->tx_packets + lf_drops(f) + c->merged + c->to_kernel +
-						f->lane->hold.cnt);
+	assert_int_equal(c->rx_packets + c->made, c->tx_packets + lf_drops(f) + c->merged +
+							  c->to_kernel + f->lane->hold.cnt);
 }
 
 uint16_t lf_sport(const struct lf_sent *sent)
