@@ -26,6 +26,7 @@ CFLAGS   += -std=gnu11 -O2 -g -Wall -Wextra -Werror -pthread -MMD -MP $(SANFLAGS
 LDFLAGS  += -pthread $(SANFLAGS)
 LIBS_D   := -lxdp -lbpf -lelf -lz -lnuma -lmnl -lnftables -ljansson -lyaml -lsystemd -lcap-ng
 LIBS_CTL := -ljansson
+LIBS_TUNE := -ljansson -lyaml
 # A slot of the stack for each variable: where they share one, the verifier refuses to load without
 # CAP_PERFMON (a scalar over a spilled pointer). 488 of 512 bytes are in use.
 BPFFLAGS := -target bpf -O2 -g -mcpu=v3 -Wall -Werror -Iinclude -Ibpf \
@@ -34,8 +35,10 @@ BPFFLAGS := -target bpf -O2 -g -mcpu=v3 -Wall -Werror -Iinclude -Ibpf \
 
 DAEMON_SRC := $(wildcard fastpath/*.c fastpath/*/*.c)
 CTL_SRC    := $(wildcard ctl/*.c)
+TUNE_SRC   := $(wildcard tools/tune/*.c)
 DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/obj/%.o)
 CTL_OBJ    := $(CTL_SRC:%.c=$(BUILD)/obj/%.o)
+TUNE_OBJ   := $(TUNE_SRC:%.c=$(BUILD)/obj/%.o)
 # what the tests link: all of the service but its main()
 LIB_OBJ    := $(filter-out $(BUILD)/obj/fastpath/main.o,$(DAEMON_OBJ))
 SKEL       := $(BUILD)/gen/steer.skel.h $(BUILD)/gen/dispatcher.skel.h
@@ -62,10 +65,10 @@ PEER_BIN   := $(patsubst tests/bench/peers/%.c,$(BUILD)/tests/bench/%,$(wildcard
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(BUILD)/xegressd $(BUILD)/xegressctl
+all: $(BUILD)/xegressd $(BUILD)/xegressctl $(BUILD)/xegress-tune
 
 help:
-	@echo "make              build/xegressd, build/xegressctl"
+	@echo "make              build/xegressd, build/xegressctl, build/xegress-tune"
 	@echo "make demo         install what is missing, build, show the main job on real traffic (root)"
 	@echo "make check        install what is missing, build, all tests (root)"
 	@echo "make check-san    the same tests with AddressSanitizer and UBSan (root)"
@@ -109,9 +112,20 @@ $(BUILD)/xegressctl: $(CTL_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_CTL) -o $@
 
+$(BUILD)/xegress-tune: $(TUNE_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_TUNE) -o $@
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # ---- tests ----
+
+# the host's tuning is no part of the service
+$(BUILD)/tests/unit/test_tune: $(BUILD)/obj/tests/unit/test_tune.o \
+		$(filter-out $(BUILD)/obj/tools/tune/main.o,$(TUNE_OBJ))
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_TUNE) -lcmocka -o $@
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_FIX) $(LIB_OBJ)
 	@mkdir -p $(@D)
@@ -209,7 +223,8 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 \
 		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/doc/xegress \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)/etc/xegress
-	install -m 755 $(BUILD)/xegressd $(BUILD)/xegressctl $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $(BUILD)/xegressd $(BUILD)/xegressctl $(BUILD)/xegress-tune \
+		$(DESTDIR)$(PREFIX)/sbin/
 	install -m 644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/xegress/
