@@ -24,6 +24,11 @@ static const char *const done_words[] = {
 
 static void print_finding(const struct tune_finding *f)
 {
+	if (f->state == TUNE_OK && f->knob[0]) { /* reasons are for what is to be changed */
+		printf("%-9s %-10s %s: `%.*s`, as it should be\n", state_words[f->state], f->stage,
+		       f->subject, VALUE_SHOWN, f->have);
+		return;
+	}
 	printf("%-9s %-10s %s: %s\n", state_words[f->state], f->stage, f->subject, f->why);
 	if (f->state == TUNE_FINDING && f->knob[0])
 		printf("%-20s is `%.*s`, should be `%.*s` (%s)\n", "", VALUE_SHOWN, f->have,
@@ -101,6 +106,8 @@ void tune_show_change(void *ctx, enum tune_done done, const struct tune_change *
 		fprintf(stderr, "xegress-tune: audit: uid=%u pid=%d %s %s %s from=`%s` to=`%s`\n",
 			getuid(), (int)getpid(), show->verb, change->stage, change->knob, from,
 			done == TUNE_PARTLY ? now : to);
+	if (change->keep && done == TUNE_AS_WAS)
+		return; /* the kernel has not forgotten it after all: nobody's news */
 	if (!show->changes) {
 		print_change(done, change, now, error);
 		return;

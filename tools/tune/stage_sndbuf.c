@@ -65,7 +65,10 @@ static int has_budget(const struct tune_facts *facts)
 		return facts->kernel[0] ? facts->kernel[0] > 6 ||
 						  (facts->kernel[0] == 6 && facts->kernel[1] >= 17)
 					: -1;
-	has = !setsockopt(fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));
+	/* A socket without a TX ring is refused, too, but not as one that does not know the word.
+	 */
+	has = !setsockopt(fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget)) ||
+	      errno != ENOPROTOOPT;
 	close(fd);
 	return has;
 }
