@@ -4,12 +4,12 @@
 # tune_ab.sh [ROUNDS] [SECONDS] - what moving the containers' packets to another CPU brings.
 #
 # Namespaces only; one worker on the last CPU, the container pinned to the one before. Each round tries all variants, one after the other:
-#	off       as the kernel has it: a packet is copied on the sender's CPU
+#	off       as the kernel has it (`rps: off`): a packet is copied on the sender's CPU
 #	inside    RPS of the container's port to the worker's CPU
 #	both      the same, and of the uplink
-#	beside    both, to the other CPU than the worker's
+#	beside    both, to the other CPU than the worker's: what the service does by itself
 #	threaded  NAPI of both ports in threads (on veth NAPI exists only with GRO on, so that too)
-# and each with: one TCP stream out, one back, UDP of 64 bytes from the container. One JSON object
+# and each with: one TCP stream out, eight out, one back, UDP of 64 bytes from the container. One JSON object
 # a measurement on stdout: Gb/s, or packets a second that arrived; then medians and their ratio to `off`.
 # TUNE_LOCK=FILE: held for a round, where several people measure on one machine.
 . "$(dirname "$0")/../netns/lib.sh"
@@ -20,7 +20,8 @@ TIME=${2:-2}
 CPU=$(($(nproc) - 1))
 WORKER=$(printf '%x' $((1 << CPU)))
 BESIDE=$(printf '%x' $((1 << (CPU - 1))))
-XE_EXTRA="workers: [$CPU]"
+XE_EXTRA="workers: [$CPU]
+rps: off"
 
 # The sysfs that a process sees belongs to the namespace in which it was mounted.
 set_rps() { # PORT MASK
@@ -55,6 +56,7 @@ variant() { # NAME
 measure() { # WORKLOAD
 	case $1 in
 	out) on c1 taskset -c $((CPU - 1)) iperf3 -J -c $SRV1 -p 5201 -t "$TIME" ;;
+	out8) on c1 taskset -c $((CPU - 1)) iperf3 -J -c $SRV1 -p 5201 -t "$TIME" -P 8 ;;
 	back) on c1 taskset -c $((CPU - 1)) iperf3 -J -c $SRV1 -p 5201 -t "$TIME" -R ;;
 	udp) on c1 taskset -c $((CPU - 1)) iperf3 -J -c $SRV1 -p 5201 -t "$TIME" -u -b 0 -l 64 ;;
 	esac >"$T/$1.json" 2>/dev/null
@@ -70,7 +72,7 @@ round() { # NUMBER
 
 	for v in off inside both beside threaded; do
 		variant $v
-		for w in out back udp; do
+		for w in out out8 back udp; do
 			echo "{\"round\": $1, \"variant\": \"$v\", \"workload\": \"$w\"," \
 				"\"value\": $(measure $w)}" | tee -a "$T/results"
 		done

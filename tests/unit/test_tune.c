@@ -352,6 +352,12 @@ static void test_stages(void **state)
 	assert_string_equal(r.findings[r.cnt - 1].want, "1");
 	assert_int_equal(ask(&tune_stage_napi, &facts, &r), 1);
 	assert_int_equal(ask(&tune_stage_rps, &facts, &r), 1);
+	assert_string_equal(r.findings[r.cnt - 1].want, "0");
+	facts.ports[1].attached = true;
+	assert_int_equal(ask(&tune_stage_rps, &facts, &r), 1);
+	assert_string_equal(r.findings[r.cnt - 1].want, "fd");
+	put(RPS("veth1"), "00000000,0000000c");
+	assert_int_equal(ask(&tune_stage_rps, &facts, &r), 0);
 	facts.rps = "2";
 	assert_int_equal(ask(&tune_stage_rps, &facts, &r), 2);
 	tune_report_free(&r);
