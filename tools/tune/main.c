@@ -217,7 +217,7 @@ static int run(const struct verb *verb, struct options *o)
 	if (o->json && verb->json_changes)
 		json_object_set_new(root, verb->json_changes, show.changes = json_array());
 	tune_files_root(o->root ? o->root : "");
-	if (tune_sysfs_enter() && strcmp(verb->name, "explain"))
+	if (verb->run != explain && tune_sysfs_enter())
 		fprintf(stderr, "xegress-tune: /sys shows another network namespace, and this user "
 				"may not mount its own: parts of the ports are not looked at\n");
 	if (verb->facts && tune_facts_gather(&o->facts, o->file, o->run_dir, err, sizeof(err))) {

@@ -70,8 +70,8 @@ static int take_root(struct tune_record *record, json_t *root, char *err, size_t
 	record->other_boot = strcmp(boot, boot_now) != 0;
 	if (!record->other_boot && netns != netns_id()) {
 		snprintf(err, err_size,
-			 "%s:1: was written in another network namespace (%lld, this is %lld): "
-			 "go there, or say another --run-dir",
+			 "%s:1: was written in another network namespace (%lld, this is %lld): go "
+			 "there, or say another --run-dir",
 			 record->path, netns, netns_id());
 		return -EXDEV;
 	}

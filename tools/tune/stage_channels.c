@@ -91,16 +91,12 @@ const struct tune_stage tune_stage_channels = {
 	.what = "queues of the uplinks, one a worker",
 	.explain =
 		"xegressd binds one AF_XDP socket to each receive queue of a port. With one queue "
-		"a worker, "
-		"each worker polls its own and no queue's packets are handed over. More queues "
-		"than workers cost empty polls, and interrupts on CPUs that are not the workers'. "
-		"Containers' veths are left alone: the receive queue there is the sender's "
-		"transmit queue, "
-		"so more of them spread nothing.\n"
+		"a worker, each worker polls its own and no queue's packets are handed over. More "
+		"queues than workers cost empty polls, and interrupts on CPUs that are not the "
+		"workers'. Containers' veths are left alone: the receive queue there is the "
+		"sender's transmit queue, so more of them spread nothing.\n"
 		"Not done while the service has the port (its sockets are bound to queues): stop "
-		"it, apply, "
-		"start it. Leave it where the host's own traffic on the same card needs more "
-		"queues "
-		"than there are workers. Not kept across a reboot.",
+		"it, apply, start it. Leave it where the host's own traffic on the same card "
+		"needs more queues than there are workers. Not kept across a reboot.",
 	.check = check,
 };

@@ -45,11 +45,10 @@ static void check(const struct tune_facts *facts, struct tune_report *r)
 const struct tune_stage tune_stage_coalesce = {
 	.name = "coalesce",
 	.what = "delay of an uplink's receive interrupts",
-	.explain = "A card may hold its interrupt back until more packets are there. xegressd "
-		   "works in batches "
-		   "anyway, so a long delay buys nothing but latency. Applied where it is fixed at "
-		   "more than "
-		   "100 us: 50 us. Adaptive coalescing is left alone.\n"
-		   "Leave it where CPU time counts more than latency. Not kept across a reboot.",
+	.explain =
+		"A card may hold its interrupt back until more packets are there. xegressd works "
+		"in batches anyway, so a long delay buys nothing but latency. Applied where it is "
+		"fixed at more than 100 us: 50 us. Adaptive coalescing is left alone.\n"
+		"Leave it where CPU time counts more than latency. Not kept across a reboot.",
 	.check = check,
 };

@@ -22,8 +22,7 @@ static void check_cpu(int cpu, struct tune_report *r)
 	snprintf(knob, sizeof(knob), "file " CPUFREQ, cpu, "scaling_governor");
 	tune_want(r, subject, knob, "performance",
 		  "a governor that follows the load sees a worker sleep between bursts and clocks "
-		  "its CPU "
-		  "down; each burst then begins at the lowest speed");
+		  "its CPU down; each burst then begins at the lowest speed");
 }
 
 static void check(const struct tune_facts *facts, struct tune_report *r)
@@ -37,8 +36,7 @@ static void check(const struct tune_facts *facts, struct tune_report *r)
 		else
 			tune_say(r, TUNE_OK, "cpufreq",
 				 "CPU %d: its speed is not the kernel's business (a virtual "
-				 "machine, or "
-				 "the firmware decides)",
+				 "machine, or the firmware decides)",
 				 facts->cpus[i]);
 	}
 }
@@ -46,10 +44,10 @@ static void check(const struct tune_facts *facts, struct tune_report *r)
 const struct tune_stage tune_stage_governor = {
 	.name = "governor",
 	.what = "CPU frequency governor of the workers' CPUs",
-	.explain =
-		"Sets scaling_governor of the workers' CPUs, and of these only, to `performance`.\n"
-		"Leave it where power matters more than the first packets of a burst; with `wait: "
-		"busy` "
-		"the governors reach full speed by themselves. Not kept across a reboot.",
+	.explain = "Sets scaling_governor of the workers' CPUs, and of these only, to "
+		   "`performance`.\n"
+		   "Leave it where power matters more than the first packets of a burst; with "
+		   "`wait: busy` the governors reach full speed by themselves. Not kept across a "
+		   "reboot.",
 	.check = check,
 };

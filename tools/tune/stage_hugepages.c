@@ -20,8 +20,8 @@ static void check_transparent(struct tune_report *r)
 	else
 		tune_want(r, "transparent", "choice " THP, "madvise",
 			  "xegressd asks for 2 MiB pages for frames and sessions (madvise): with "
-			  "`never` "
-			  "each 128 MiB of frames are 32768 small pages, more than any TLB holds");
+			  "`never` each 128 MiB of frames are 32768 small pages, more than any "
+			  "TLB holds");
 }
 
 static void check_reserved(const struct tune_facts *facts, const char *subject, const char *path,
@@ -47,8 +47,7 @@ static void check(const struct tune_facts *facts, struct tune_report *r)
 	if (!facts->hugepages) {
 		tune_say(r, TUNE_OK, "reserved",
 			 "none needed: xegressd takes transparent huge pages (--hugepages N "
-			 "reserves "
-			 "all the same)");
+			 "reserves all the same)");
 		return;
 	}
 	for (unsigned int i = 0; i < facts->cpu_cnt; i++) {
@@ -70,19 +69,15 @@ static void check(const struct tune_facts *facts, struct tune_report *r)
 const struct tune_stage tune_stage_hugepages = {
 	.name = "hugepages",
 	.what = "2 MiB pages for frames and sessions",
-	.explain = "xegressd marks its frames (128 MiB a worker) and its sessions with "
-		   "madvise(MADV_HUGEPAGE). "
-		   "That works unless transparent huge pages are off (`never`); applied then: "
-		   "`madvise`, "
-		   "which concerns only programs that ask. It needs no reserved pages (hugetlb); "
-		   "--hugepages N "
-		   "reserves N of 2 MiB on each node that has a worker, for what else asks for "
-		   "them (a DPDK "
-		   "neighbour); then say it to `check`, too.\n"
-		   "Leave transparent pages off where a database on this host was told to keep "
-		   "them off. Not "
-		   "kept across a reboot; to keep it: transparent_hugepage=madvise, hugepages=N on "
-		   "the "
-		   "kernel's command line.",
+	.explain =
+		"xegressd marks its frames (128 MiB a worker) and its sessions with "
+		"madvise(MADV_HUGEPAGE). That works unless transparent huge pages are off "
+		"(`never`); applied then: `madvise`, which concerns only programs that ask. It "
+		"needs no reserved pages (hugetlb); --hugepages N reserves N of 2 MiB on each "
+		"node that has a worker, for what else asks for them (a DPDK neighbour); then say "
+		"it to `check`, too.\n"
+		"Leave transparent pages off where a database on this host was told to keep them "
+		"off. Not kept across a reboot; to keep it: transparent_hugepage=madvise, "
+		"hugepages=N on the kernel's command line.",
 	.check = check,
 };

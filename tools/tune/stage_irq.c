@@ -45,8 +45,7 @@ static void check_irq(const struct tune_facts *facts, const struct tune_port *po
 	snprintf(subject, sizeof(subject), "%s irq %.10s", port->name, irq);
 	tune_want(r, subject, knob, cpu,
 		  "%.40s: packets of queue %d are worked on by CPU %s; raised elsewhere, they "
-		  "cross from "
-		  "one cache to another",
+		  "cross from one cache to another",
 		  action, queue, cpu);
 }
 
@@ -110,18 +109,13 @@ const struct tune_stage tune_stage_irq = {
 	.what = "interrupts of the uplinks' queues on the workers' CPUs",
 	.explain =
 		"The interrupt of a queue decides which CPU runs the driver and the XDP program "
-		"for it. On "
-		"the CPU of the worker that polls the queue, packets are in its cache already; and "
-		"a "
-		"worker that is busy delays the driver, not the other way round, so overload is "
-		"lost in "
-		"the card, where it costs nothing. Queue q goes to worker q modulo their number.\n"
+		"for it. On the CPU of the worker that polls the queue, packets are in its cache "
+		"already; and a worker that is busy delays the driver, not the other way round, "
+		"so overload is lost in the card, where it costs nothing. Queue q goes to worker "
+		"q modulo their number.\n"
 		"Leave it where cards are in copy mode and a CPU is to spare: the driver on the "
-		"CPU beside "
-		"the worker's (same socket) then does the copying there. Interrupts that the "
-		"kernel "
-		"manages by itself refuse (said, not fatal). irqbalance must leave them alone. Not "
-		"kept "
-		"across a reboot.",
+		"CPU beside the worker's (same socket) then does the copying there. An interrupt "
+		"that the kernel manages by itself refuses, and then the stage changes none. "
+		"irqbalance must leave them alone. Not kept across a reboot.",
 	.check = check,
 };

@@ -114,19 +114,15 @@ static void check(const struct tune_facts *facts, struct tune_report *r)
 const struct tune_stage tune_stage_l4ports = {
 	.name = "l4ports",
 	.what = "the host's own L4 ports and those that rules translate to are apart",
-	.explain = "net.ipv4.ip_local_port_range is where the host's own connections take their L4 "
-		   "ports; "
-		   "where a rule translates to some of these, a flow and a connection can want the "
-		   "same one "
-		   "of the same address. xegressd leaves out what is in use, and looks for new "
-		   "users every "
-		   "100 ms; a range apart makes the collision impossible. Applied: the longest "
-		   "part of the "
-		   "host's range that no rule uses (at least 4096 L4 ports, else the longest "
-		   "anywhere).\n"
-		   "Leave it when something else relies on the present range (a firewall rule, a "
-		   "neighbour's NAT), and give the rule other `ports`. Not kept across a reboot; "
-		   "to keep "
-		   "it: sysctl.d.",
+	.explain =
+		"net.ipv4.ip_local_port_range is where the host's own connections take their L4 "
+		"ports; where a rule translates to some of these, a flow and a connection can "
+		"want the same one of the same address. xegressd leaves out what is in use, and "
+		"looks for new users every 100 ms; a range apart makes the collision impossible. "
+		"Applied: the longest part of the host's range that no rule uses (at least 4096 "
+		"L4 ports, else the longest anywhere).\n"
+		"Leave it when something else relies on the present range (a firewall rule, a "
+		"neighbour's NAT), and give the rule other `ports`. Not kept across a reboot; to "
+		"keep it: sysctl.d.",
 	.check = check,
 };

@@ -50,11 +50,10 @@ static void check_card(const struct tune_facts *facts, const struct tune_port *p
 		return;
 	}
 	suggest(facts, (int)node, better, sizeof(better));
-	tune_say(
-		r, TUNE_FINDING, port->name,
-		"is on node %ld, and no worker is: every packet crosses between the sockets twice; "
-		"configure `workers: [%.64s]`",
-		node, better);
+	tune_say(r, TUNE_FINDING, port->name,
+		 "is on node %ld, and no worker is: every packet crosses between the sockets "
+		 "twice; configure `workers: [%.64s]`",
+		 node, better);
 }
 
 static void check_cores(const struct tune_facts *facts, struct tune_report *r)
@@ -73,8 +72,7 @@ static void check_cores(const struct tune_facts *facts, struct tune_report *r)
 			if (facts->cpus[j] < TUNE_CPU_MAX && siblings.is[facts->cpus[j]])
 				tune_say(r, TUNE_NOTE, "workers",
 					 "CPUs %d and %d are threads of one core: two workers "
-					 "there do "
-					 "little more than one; take CPUs of two cores",
+					 "there do little more than one; take CPUs of two cores",
 					 facts->cpus[i], facts->cpus[j]);
 	}
 }
@@ -97,15 +95,13 @@ static void check(const struct tune_facts *facts, struct tune_report *r)
 const struct tune_stage tune_stage_numa = {
 	.name = "numa",
 	.what = "workers on the node of their network card",
-	.explain = "A network card hangs on one processor socket; a worker on another one fetches "
-		   "every packet "
-		   "over the link between them. xegressd puts a worker's memory on the worker's "
-		   "node; where "
-		   "the worker runs is the configuration's word (`workers`), so this stage advises "
-		   "and "
-		   "changes nothing. Also said: two workers on the threads of one core.\n"
-		   "Leave it where the containers' memory is on the worker's node and most traffic "
-		   "stays "
-		   "between containers.",
+	.explain =
+		"A network card hangs on one processor socket; a worker on another one fetches "
+		"every packet over the link between them. xegressd puts a worker's memory on the "
+		"worker's node; where the worker runs is the configuration's word (`workers`), so "
+		"this stage advises and changes nothing. Also said: two workers on the threads of "
+		"one core.\n"
+		"Leave it where the containers' memory is on the worker's node and most traffic "
+		"stays between containers.",
 	.check = check,
 };

@@ -54,15 +54,11 @@ static void check(const struct tune_facts *facts, struct tune_report *r)
 const struct tune_stage tune_stage_rings = {
 	.name = "rings",
 	.what = "receive rings of the uplinks",
-	.explain =
-		"A worker that waits sleeps when nothing comes; what comes until it is awake waits "
-		"in the "
-		"card's receive ring. Below 1024 packets that is too little at 10 Gb/s; above 4096 "
-		"every "
-		"packet is out of the cache again before it is read. Applied: at least 1024, or "
-		"what "
-		"the card has.\n"
-		"Many drivers take the link down for a moment; so it is not done while the service "
-		"has the port. Not kept across a reboot.",
+	.explain = "A worker that waits sleeps when nothing comes; what comes until it is awake "
+		   "waits in the card's receive ring. Below 1024 packets that is too little at 10 "
+		   "Gb/s; above 4096 every packet is out of the cache again before it is read. "
+		   "Applied: at least 1024, or what the card has.\n"
+		   "Many drivers take the link down for a moment; so it is not done while the "
+		   "service has the port. Not kept across a reboot.",
 	.check = check,
 };

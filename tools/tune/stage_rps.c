@@ -37,10 +37,9 @@ static void want_others(const struct tune_facts *facts, const struct tune_port *
 		other_cpus(facts, &others);
 		tune_cpus_to_mask(&others, mask, sizeof(mask));
 	}
-	tune_want(
-		r, subject, knob, mask,
-		"RPS brings what arrives to a worker's CPU: the copies for XDP and AF_XDP are made "
-		"there, and the worker's ring overflows while its reader makes them");
+	tune_want(r, subject, knob, mask,
+		  "RPS brings what arrives to a worker's CPU: the copies for XDP and AF_XDP are "
+		  "made there, and the worker's ring overflows while its reader makes them");
 }
 
 static void check_queue(const struct tune_facts *facts, const struct tune_port *port,
@@ -89,25 +88,18 @@ const struct tune_stage tune_stage_rps = {
 	.what = "RPS brings nothing to the workers' CPUs",
 	.explain =
 		"In generic mode the kernel copies every packet of a container for the XDP "
-		"program, and once "
-		"more into the worker's frames, on the CPU that sends; that can be the worker's "
-		"own, when an "
-		"acknowledgement it delivers makes the container send. RPS (rps_cpus) moves both "
-		"copies. "
-		"xegressd itself sets it, on veth ports in generic mode where nobody has, to the "
-		"CPUs "
-		"without a worker, and takes it back (`rps: auto`). What is left to the host: "
-		"masks "
-		"set by somebody that contain a worker's CPU, which the service respects. Applied: "
-		"such a mask is emptied, so that the service sets its own; while it has the port, "
-		"its CPUs "
-		"without a worker.\n"
+		"program, and once more into the worker's frames, on the CPU that sends; that can "
+		"be the worker's own, when an acknowledgement it delivers makes the container "
+		"send. RPS (rps_cpus) moves both copies. xegressd itself sets it, on veth ports "
+		"in generic mode where nobody has, to the CPUs without a worker, and takes it "
+		"back (`rps: auto`). What is left to the host: masks set by somebody that contain "
+		"a worker's CPU, which the service respects. Applied: such a mask is emptied, so "
+		"that the service sets its own; while it has the port, its CPUs without a "
+		"worker.\n"
 		"--rps CPUS asks for these on all ports instead: try it with the real load, then "
-		"say it to "
-		"`check`, too. Leave a mask that was measured to be better. In native mode RPS "
-		"does nothing "
-		"for what xegress takes. `undo` while the service runs finds its mask and leaves "
-		"it: stop it "
-		"first, or --force. Not kept across a reboot.",
+		"say it to `check`, too. Leave a mask that was measured to be better. In native "
+		"mode RPS does nothing for what xegress takes. `undo` while the service runs "
+		"finds its mask and leaves it: stop it first, or --force. Not kept across a "
+		"reboot.",
 	.check = check,
 };

@@ -46,14 +46,12 @@ static void check_buffer(const struct tune_facts *facts, struct tune_report *r)
 	    tune_file_number(KNOB + strlen("file "), SNDBUF_SIZE) < SNDBUF_SIZE)
 		tune_want(r, "wmem_max", KNOB, SNDBUF_TEXT,
 			  "xegressd (pid %d) has no CAP_NET_ADMIN, so net.core.wmem_max bounds "
-			  "what it "
-			  "has on its way in one socket: a sendto() stops there",
+			  "what it has on its way in one socket: a sendto() stops there",
 			  facts->pid);
 	else
 		tune_say(r, TUNE_OK, "wmem_max",
 			 "xegressd takes 16 MiB a socket by CAP_NET_ADMIN (SO_SNDBUFFORCE), "
-			 "whatever "
-			 "net.core.wmem_max says");
+			 "whatever net.core.wmem_max says");
 }
 
 /* 1 there, 0 not, -1 cannot be tried. */
@@ -84,9 +82,8 @@ static void check(const struct tune_facts *facts, struct tune_report *r)
 	else
 		tune_say(r, TUNE_NOTE, "tx budget",
 			 "%s: a sendto() without zero-copy sends 32 packets; kernel 6.17 or later "
-			 "has "
-			 "a socket option for it (XDP_MAX_TX_SKB_BUDGET), which xegressd sets by "
-			 "itself",
+			 "has a socket option for it (XDP_MAX_TX_SKB_BUDGET), which xegressd sets "
+			 "by itself",
 			 has ? "cannot be tried" : "not in this kernel");
 }
 
@@ -95,14 +92,12 @@ const struct tune_stage tune_stage_sndbuf = {
 	.what = "socket buffers and TX budget of the service",
 	.explain =
 		"A sendto() on an AF_XDP socket without zero-copy stops at the socket's send "
-		"buffer and "
-		"after 32 packets; xegressd raises both by itself: SO_SNDBUFFORCE to 16 MiB (needs "
-		"CAP_NET_ADMIN in the network namespace) and XDP_MAX_TX_SKB_BUDGET to 2048 (kernel "
-		"6.17). What is left to the host is net.core.wmem_max for a service that has been "
-		"denied "
-		"CAP_NET_ADMIN after its start; only then is it raised.\n"
+		"buffer and after 32 packets; xegressd raises both by itself: SO_SNDBUFFORCE to "
+		"16 MiB (needs CAP_NET_ADMIN in the network namespace) and XDP_MAX_TX_SKB_BUDGET "
+		"to 2048 (kernel 6.17). What is left to the host is net.core.wmem_max for a "
+		"service that has been denied CAP_NET_ADMIN after its start; only then is it "
+		"raised.\n"
 		"Leave it when other services rely on a small wmem_max. Not kept across a reboot; "
-		"to "
-		"keep it: sysctl.d.",
+		"to keep it: sysctl.d.",
 	.check = check,
 };
