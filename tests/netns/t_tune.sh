@@ -39,7 +39,7 @@ code() { # NAME WANTED OPTION... VERB
 	if [ $rc = "$wanted" ]; then
 		pass "$name"
 	else
-		fail "$name" "exit $rc, wanted $wanted: $(tail -n 2 "$T/tune.out" "$T/tune.err" | tr '\n' ' ')"
+		fail "$name" "exit $rc, wanted $wanted: $(tail -qn 2 "$T/tune.out" "$T/tune.err" | tr '\n' ' ')"
 	fi
 }
 
@@ -142,7 +142,7 @@ as_found "huge pages as found"
 for ms in 1 2 3 4 5 6 7 8 10 12 15 20; do
 	on h timeout -s KILL 0.0$(printf %02d $ms) "$TUNE" -c "$T/xegress.yaml" --run-dir "$T/run" apply \
 		>/dev/null 2>&1
-	tune undo || fail "undo after a kill at $ms ms" "$(tail -n 2 "$T/tune.out" | tr '\n' ' ')"
+	tune undo || fail "undo after a kill at $ms ms" "$(tail -qn 2 "$T/tune.out" "$T/tune.err" | tr '\n' ' ')"
 done
 as_found "killed after 1 to 20 ms: undo finds the way back"
 rm -f "$T/run/tune.json.new"

@@ -14,6 +14,9 @@
 #include "hostfile.h"
 
 #define RECORD_VERSION 1
+/* Another one may just be ending, or be killed: a second in all. */
+#define LOCK_TRIES    20
+#define LOCK_RETRY_US 50000
 
 /* A copy of the host has neither boots nor namespaces. */
 static void boot_id(char *text, size_t size)
@@ -113,7 +116,7 @@ static int read_record(struct tune_record *record, char *err, size_t err_size)
 
 static int lock(struct tune_record *record, const char *run_dir, char *err, size_t err_size)
 {
-	int ret = 0;
+	int ret = 0, tries = LOCK_TRIES;
 
 	if (mkdir(run_dir, 0755) && errno != EEXIST)
 		ret = -errno;
@@ -122,7 +125,11 @@ static int lock(struct tune_record *record, const char *run_dir, char *err, size
 		ret = -errno;
 	if (ret)
 		snprintf(err, err_size, "%s: %s", run_dir, strerror(-ret));
-	else if (flock(record->lock_fd, LOCK_EX | LOCK_NB)) {
+	while (!ret && flock(record->lock_fd, LOCK_EX | LOCK_NB)) {
+		if (--tries) {
+			usleep(LOCK_RETRY_US);
+			continue;
+		}
 		ret = -EBUSY;
 		snprintf(err, err_size, "%s: another xegress-tune is at work there", run_dir);
 	}
