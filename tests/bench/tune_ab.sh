@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# tune_ab.sh [ROUNDS] [SECONDS] - what moving the containers' packets to another CPU brings.
+# tune_ab.sh [ROUNDS] [SECONDS] [VARIANT...] - what moving the containers' packets to another CPU brings.
 #
-# Namespaces only; one worker on the last CPU, the container pinned to the one before. Each round tries all variants, one after the other:
+# Namespaces only; one worker on the last CPU, the container pinned to the one before. Each round tries all variants,
+# beginning with the next one each time, so that none has the best place in all:
 #	off       as the kernel has it (`rps: off`): a packet is copied on the sender's CPU
 #	inside    RPS of the container's port to the worker's CPU
 #	both      the same, and of the uplink
@@ -17,6 +18,8 @@ xe_only
 
 ROUNDS=${1:-5}
 TIME=${2:-2}
+VARIANTS=("${@:3}")
+[ $# -gt 2 ] || VARIANTS=(off inside both beside threaded)
 CPU=$(($(nproc) - 1))
 WORKER=$(printf '%x' $((1 << CPU)))
 BESIDE=$(printf '%x' $((1 << (CPU - 1))))
@@ -68,10 +71,11 @@ measure() { # WORKLOAD
 }
 
 round() { # NUMBER
-	local v w
+	local v w i cnt=${#VARIANTS[@]}
 
-	for v in off inside both beside threaded; do
-		variant $v
+	for ((i = 0; i < cnt; i++)); do
+		v=${VARIANTS[($1 + i) % cnt]}
+		variant "$v"
 		for w in out out8 back udp; do
 			echo "{\"round\": $1, \"variant\": \"$v\", \"workload\": \"$w\"," \
 				"\"value\": $(measure $w)}" | tee -a "$T/results"

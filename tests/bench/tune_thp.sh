@@ -43,7 +43,7 @@ serve_iperf 5201
 [ -z "${TUNE_LOCK:-}" ] || exec 9>"$TUNE_LOCK"
 for n in $(seq "$ROUNDS"); do
 	[ -z "${TUNE_LOCK:-}" ] || flock 9
-	for v in small huge; do
+	for v in $([ $((n % 2)) = 0 ] && echo small huge || echo huge small); do
 		wrapper $([ $v = small ] && echo 1 || echo 0)
 		BUILD=$T/bin xe_start
 		for w in out udp; do
