@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Peers that are no product: NAT in tc-BPF, NAT in XDP, and DPDK's testpmd over af_xdp."""
+import os
+import subprocess
+
+from .contenders import BUILD, Contender
+from .netns import wait_for
+from .topology import EXT
+
+# Of the same size as the range that xegress takes by itself.
+EXT_PORTS = "1024-32767"
+
+
+class PeerNat(Contender):
+    family = "peer"
+    needs = (os.path.join(BUILD, "tests/bench/peer_nat"),)
+    hook = ""
+
+    def up(self, topo, spec):
+        self.process = topo.space.start("h", "peer_nat", self.needs[0], self.hook, "--inside",
+                                        "vethc1,vethc2", "--uplink", "eth0", "--ext", EXT,
+                                        "--ports", EXT_PORTS)
+        self.process.keep = True
+        self.pids = [self.process.pid]
+        wait_for("peer_nat " + self.hook, 5, lambda: self.process.said("READY"))
+
+    def down(self, topo):
+        self.process.stop()
+        self.pids = []
+
+
+class TcNat(PeerNat):
+    name, label, hook = "tc", "NAT in tc-BPF", "tc"
+
+
+class XdpNat(PeerNat):
+    name, label, hook = "xdp", "NAT in XDP, redirect", "xdp"
+
+
+class Testpmd(Contender):
+    """Mac forwarding between vethc1 and the uplink; no NAT, no ARP, no look at a checksum (so the
+    container has to finish its own). UDP of c1 only."""
+    name, label = "testpmd", "DPDK testpmd over af_xdp, no NAT"
+    family = "peer"
+    needs = ("dpdk-testpmd",)
+    tcp = False
+
+    def up(self, topo, spec):
+        topo.space.on("c1", "ethtool", "-K", "eth0", "tx", "off")
+        # Commands come from standard input; at its end testpmd would stop.
+        self.process = topo.space.start(
+            "h", "testpmd", "dpdk-testpmd", "-l", "0,%d" % (os.cpu_count() - 1), "--no-pci",
+            "--file-prefix", topo.space.id, "--no-huge", "-m", "512", "--no-telemetry",
+            "--vdev", "net_af_xdp0,iface=vethc1", "--vdev", "net_af_xdp1,iface=eth0", "--",
+            "--forward-mode=mac", "--auto-start", "--total-num-mbufs=16384", "--no-flush-rx",
+            "--eth-peer=0," + topo.mac("c1", "eth0"), "--eth-peer=1," + topo.mac("w", "up0"),
+            stdin=subprocess.PIPE)
+        self.process.keep = True
+        self.pids = [self.process.pid]
+        wait_for("testpmd", 10, lambda: self.process.said("Press enter") or
+                 "testpmd>" in self.process.out())
+        wait_for("testpmd forwards", 3, topo.path_works)
+
+    def down(self, topo):
+        self.process.stop(seconds=3)
+        self.pids = []
+        for leftover in ("rtemap_0",):
+            path = os.path.join("/var/run/dpdk", topo.space.id, leftover)
+            if os.path.exists(path):
+                os.unlink(path)
+        topo.space.on("c1", "ethtool", "-K", "eth0", "tx", "on")
+
+
