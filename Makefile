@@ -60,7 +60,7 @@ LOAD_BIN   := $(LOAD_SRC:%.c=$(BUILD)/tests/bench/%)
 LOAD_OBJ   := $(addprefix $(BUILD)/obj/tests/bench/load/,load.o latency.o)
 PEER_BIN   := $(patsubst tests/bench/peers/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/peers/peer_nat.c))
 
-.PHONY: all help docs deps demo check check-san check-long tests bench-build fuzz lint format install \
+.PHONY: all help docs deps demo check check-san check-long tests bench bench-build fuzz lint format install \
 	clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -73,6 +73,8 @@ help:
 	@echo "make check        install what is missing, build, all tests (root)"
 	@echo "make check-san    the same tests with AddressSanitizer and UBSan (root)"
 	@echo "make check-long   TSan, fuzzers, and the dispatcher under other kernels (root)"
+	@echo "make bench        beside its peers: ROUNDS=5 SECONDS=2 ONLY=workload,... CONTENDERS=..."
+	@echo "                  QUICK=1, BUDGET=minutes; docs/benchmarks.md (root)"
 	@echo "make fuzz         libFuzzer targets, FUZZ_SECONDS=60 each"
 	@echo "make docs         docs/reasons.md from include/xegress/reason.h"
 	@echo "make install      DESTDIR= PREFIX=/usr"
@@ -178,6 +180,14 @@ $(PEER_BIN): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/peers/%.o
 tests: all $(UNIT_BIN) $(BPFTEST) $(TOOL_BIN) $(DRIVER_BIN) $(LOAD_BIN) $(PEER_BIN)
 
 bench-build: all $(BENCH_BIN) $(LOAD_BIN) $(PEER_BIN)
+
+bench: deps
+	$(Q)tools/deps.sh bench
+	$(Q)$(MAKE) --no-print-directory -j2 bench-build
+	$(Q)BUILD=$(BUILD) XE_BENCH_CFLAGS="$(CFLAGS)" /usr/bin/python3 tests/bench/bench.py \
+		$(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(CONTENDERS),--contenders $(CONTENDERS)) $(if $(BUDGET),--budget $(BUDGET))
 
 demo: deps
 	$(Q)tools/deps.sh demo

@@ -5,7 +5,7 @@
 #
 #   build   what compiles the programs           demo   what the demo shows
 #   check   what the tests use                   long   what make check-long uses (QEMU)
-#   lint    what make lint uses                  bench  what make bench compares with
+#   lint    what make lint uses                  bench  what make bench uses
 #
 # Debian 12 and 13, Ubuntu 24.04. Does nothing, and needs neither root nor network, when all is there.
 set -eu
@@ -16,7 +16,10 @@ build="gcc clang llvm make pkg-config libc6-dev linux-libc-dev libbpf-dev libxdp
 demo="iproute2 iputils-ping curl iperf3 nftables python3-minimal procps util-linux nginx-light openssl"
 check="$demo libcap2-bin ethtool tcpdump python3 python3-scapy libcmocka-dev conntrack iptables kmod"
 long="$check qemu-system-x86 busybox-static xdp-tools libclang-rt-14-dev"
-bench="$check gnuplot-nox dpdk-dev librte-net-af-xdp23 librte-mempool-ring23 librte-bus-vdev23"
+bench="iproute2 iputils-ping iperf3 nftables iptables conntrack ethtool python3-minimal procps util-linux
+	gnuplot-nox fonts-dejavu-core"
+# The DPDK peer, where the distribution has it: the bench says so and goes on without.
+bench_peer="dpdk dpdk-dev librte-net-af-xdp23 librte-mempool-ring23 librte-bus-vdev23"
 
 # Names that differ between the distributions: the first that exists is taken.
 bpftool_package() {
@@ -31,13 +34,25 @@ is_installed() {
 	dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
 }
 
+# Those of a list that the distribution has, under the names they have there; a package that is
+# installed is there, even where no lists were fetched.
+available() {
+	local package
+
+	for package in $1; do
+		if is_installed "$package" || apt-cache show "$package" >/dev/null 2>&1; then
+			echo "$package"
+		fi
+	done
+}
+
 case "${1:-}" in
 build) wanted=$build ;;
 demo) wanted=$demo ;;
 check) wanted=$check ;;
 long) wanted=$long ;;
 lint) wanted=clang-format ;;
-bench) wanted=$bench ;;
+bench) wanted="$bench $(available "$bench_peer")" ;;
 *)
 	echo "usage: deps.sh build|demo|check|long|lint|bench" >&2
 	exit 2

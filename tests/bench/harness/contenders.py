@@ -4,6 +4,7 @@
 A contender is put up for one run and taken down after it, by up(topology, spec) and down(topology).
 `pids` are its own processes while it is up. `why_not` says why it cannot run here (or None).
 """
+import json
 import os
 import shutil
 
@@ -18,10 +19,9 @@ ALL_CORES = (1 << os.cpu_count()) - 1
 class Spec:
     """What a workload asks of a contender beside being there."""
 
-    def __init__(self, rule_cnt=0, sessions=100000, native_frames=False):
+    def __init__(self, rule_cnt=0, sessions=100000):
         self.rule_cnt = rule_cnt  # rules in front that do not match
         self.sessions = sessions  # live sessions that have to have room
-        self.native_frames = native_frames
 
 
 class Contender:
@@ -112,6 +112,13 @@ class NftablesRps(Nftables):
     name, label, mask = "nftables-rps", "nftables masquerade, RPS", ALL_CORES
 
 
+def kernel_forwarded(topo):
+    """Packets that h's kernel forwarded: while xegress carries, next to none."""
+    titles, numbers = [line.split() for line in topo.space.on("h", "cat", "/proc/net/snmp")
+                       .splitlines() if line.startswith("Ip:")]
+    return int(numbers[titles.index("ForwDatagrams")])
+
+
 class Xegress(Contender):
     name, label = "xegress", "xegress, one worker"
     family = "xegress"
@@ -154,6 +161,7 @@ class Xegress(Contender):
                                         "--run-dir", topo.space.path("run"))
         self.process.keep = True
         self.pids = [self.process.pid]
+        self.forwarded = kernel_forwarded(topo)
         wait_for("xegressd in force", 15, lambda: self.in_force(topo))
         have = len(self.stats(topo)["workers"])
         if have != self.workers:
@@ -173,12 +181,12 @@ class Xegress(Contender):
             return False
 
     def stats(self, topo):
-        import json
         return json.loads(self.ctl(topo, "stats", "--json"))
 
     def facts(self, topo):
         stats = self.stats(topo)
-        return {"workers": [{k: v for k, v in w.items() if k != "drops"} |
+        return {"kernel_forwarded": kernel_forwarded(topo) - self.forwarded,
+                "workers": [{k: v for k, v in w.items() if k != "drops"} |
                             {"drops": {r: n for r, n in w.get("drops", {}).items() if n}}
                             for w in stats["workers"]],
                 "xsk_lost": {p["name"]: p.get("xsk_lost") for p in stats["ports"]}}

@@ -4,7 +4,7 @@ many rules, and beside a neighbour who floods."""
 from .contenders import Spec
 from .netns import RunError
 from .topology import BLACKHOLE, SERVER
-from .workload import CARRIERS, Outcome, WITH_RULES, Workload, last_json, tool
+from .workload import CARRIERS, FEWER, Outcome, WITH_RULES, Workload, last_json, tool
 
 RR_PORT = 8000
 CRR_PORTS = "8100-8163"  # 64: 28,000 ephemeral L4 ports each are enough for any rate
@@ -48,12 +48,14 @@ class ClosedLoop(Requests):
     name, title = "rr-closed", "TCP request/response, 16 connections, closed loop"
     metric, unit, connections = "rate", "transactions/s", RR_CONNECTIONS
     more = (("p50_us", "p50 us"), ("p99_us", "p99 us"), ("p999_us", "p99.9 us"))
+    contenders = FEWER
 
 
 class OneConnection(Requests):
     name, title = "rr-1", "TCP request/response, 1 connection, closed loop"
     metric, unit, better, connections = "p50_us", "us p50", "less", 1
     more = (("p99_us", "p99 us"), ("p999_us", "p99.9 us"), ("rate", "transactions/s"))
+    contenders = FEWER
 
 
 class HalfLoad(Requests):
@@ -62,14 +64,14 @@ class HalfLoad(Requests):
     metric, unit, better, connections = "p99_us", "us p99", "less", RR_CONNECTIONS
     more = (("p50_us", "p50 us"), ("p999_us", "p99.9 us"), ("rate", "transactions/s"))
 
-    def before(self, ctx_of):
+    def before(self, ctx_of, shared):
+        if "half_load" in shared:
+            return
         with ctx_of(BASE) as ctx:
-            if "half_load" in ctx.shared:
-                return
             ctx.serve("w", "tcp_srv", tool("tcp_srv"), "-p", RR_PORT)
             client = request_loop(ctx, "c1", RR_CONNECTIONS)
             result = last_json(client.wait(ctx.patience), "tcp_rr")
-            ctx.shared["half_load"] = int(rr_values(result)["rate"] / 2)
+            shared["half_load"] = int(rr_values(result)["rate"] / 2)
 
     def rate(self, ctx):
         return ctx.shared["half_load"]
@@ -111,6 +113,7 @@ class Neighbour(Workload):
     more = (("p99_alone_us", "p99 alone us"), ("p99_us", "p99 flooded us"),
             ("flood_mpps", "flood sent Mpps"))
     needs = ("tcp_srv", "tcp_rr", "udp_gen")
+    contenders = FEWER
 
     def run(self, ctx):
         ctx.serve("w", "tcp_srv", tool("tcp_srv"), "-p", RR_PORT)

@@ -3,7 +3,7 @@
 from .contenders import Spec
 from .netns import RunError, wait_for
 from .topology import SERVER
-from .workload import Outcome, Workload, last_json
+from .workload import CARRIERS, FEWER, Outcome, WITH_RULES, Workload, last_json
 
 FIRST_PORT = 5201
 LISTEN = "0A"  # of /proc/net/tcp
@@ -57,9 +57,10 @@ class Bulk(Workload):
     more = (("retransmits", ""),)
     needs = ("iperf3",)
 
-    def __init__(self, name, title, clients, streams, options=()):
+    def __init__(self, name, title, clients, streams, options=(), contenders=CARRIERS):
         self.name, self.title = name, title
         self.clients, self.streams, self.options = clients, streams, options
+        self.contenders = contenders
 
     def run(self, ctx):
         results, window = iperf(ctx, self.clients, self.streams, self.options)
@@ -72,21 +73,21 @@ class Bulk(Workload):
 class Bystander(Bulk):
     """h's own connections by the uplink, while the contender is up and carries nothing."""
     group = "bystander"
-    contenders = ("forward", "xegress", "xegress-native", "iptables")
 
 
+BESIDE = ("forward", "xegress", "xegress-native", "iptables")
 WORKLOADS = [
     Bulk("tcp1-out", "TCP, 1 stream, from c1", ["c1"], 1),
     Bulk("tcp1-back", "TCP, 1 stream, to c1", ["c1"], 1, ["-R"]),
     Bulk("tcp8-out", "TCP, 8 streams, from c1 and c2", ["c1", "c2"], 4),
     Bulk("tcp8-back", "TCP, 8 streams, to c1 and c2", ["c1", "c2"], 4, ["-R"]),
-    Bulk("tcp1-bidir", "TCP, 1 stream each way, c1", ["c1"], 1, ["--bidir"]),
-    Bulk("tcp8-bidir", "TCP, 8 streams each way, c1 and c2", ["c1", "c2"], 4, ["--bidir"]),
-    Bystander("host-out", "the host's own TCP, from h", ["h"], 1),
-    Bystander("host-back", "the host's own TCP, to h", ["h"], 1, ["-R"]),
+    Bulk("tcp1-bidir", "TCP, 1 stream each way, c1", ["c1"], 1, ["--bidir"], FEWER),
+    Bulk("tcp8-bidir", "TCP, 8 streams each way, c1 and c2", ["c1", "c2"], 4, ["--bidir"], FEWER),
+    Bystander("host-out", "the host's own TCP, from h", ["h"], 1, (), BESIDE),
+    Bystander("host-back", "the host's own TCP, to h", ["h"], 1, ["-R"], BESIDE),
 ]
-RULES_BULK = Bulk("tcp1-out-10krules", "TCP, 1 stream, from c1, 10,000 rules", ["c1"], 1)
+RULES_BULK = Bulk("tcp1-out-10krules", "TCP, 1 stream, from c1, 10,000 rules", ["c1"], 1,
+                  contenders=WITH_RULES)
 RULES_BULK.group = "rules"
 RULES_BULK.spec = Spec(rule_cnt=10000)
-RULES_BULK.contenders = ("xegress", "iptables", "nftables")
 WORKLOADS.append(RULES_BULK)

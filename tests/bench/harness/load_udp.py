@@ -8,7 +8,7 @@ import signal
 from .contenders import Spec
 from .netns import RunError
 from .topology import CONTAINERS, EXT, GATEWAY, SERVER
-from .workload import CARRIERS, Outcome, Workload, last_json, tool
+from .workload import CARRIERS, FEWER, Outcome, WITH_RULES, Workload, last_json, tool
 
 UDP_CONTENDERS = CARRIERS + ("testpmd",)
 SINK_PORTS = "7000-7007"  # udp_gen spreads its flows over them
@@ -31,10 +31,10 @@ class Out(Workload):
     group, metric, unit, cost = "udp", "mpps", "Mpps", "s_per_mpkt"
     more = (("lost_pct", "% lost"), ("reordered", "reordered"))
     needs = ("udp_gen", "udp_sink")
-    contenders = UDP_CONTENDERS
 
-    def __init__(self, name, title, payload):
+    def __init__(self, name, title, payload, contenders=UDP_CONTENDERS):
         self.name, self.title, self.payload = name, title, payload
+        self.contenders = contenders
 
     def run(self, ctx):
         sink = ctx.serve("w", "udp_sink", tool("udp_sink"), "-p", SINK_PORTS)
@@ -81,11 +81,10 @@ class Back(Workload):
     more = (("ping_p99_ms", "host ping p99 ms"), ("ping_lost_pct", "% pings lost"),
             ("reordered", "reordered"))
     needs = ("live_gen", "udp_sink")
-    contenders = UDP_CONTENDERS
-    spec = Spec(native_frames=True)
 
-    def __init__(self, name, title, frame):
+    def __init__(self, name, title, frame, contenders=UDP_CONTENDERS):
         self.name, self.title, self.frame = name, title, frame
+        self.contenders = contenders
 
     def run(self, ctx):
         ctx.topo.gro("on")
@@ -125,12 +124,12 @@ class Back(Workload):
 
 WORKLOADS = [
     Out("udp64-out", "UDP, 64-byte frames, from c1", 18),
-    Out("udp1400-out", "UDP, 1400 bytes, from c1", 1400),
+    Out("udp1400-out", "UDP, 1400 bytes, from c1", 1400, FEWER + ("testpmd",)),
     Back("udp64-back", "64-byte live frames to c1 and c2", 60),
-    Back("udp1400-back", "1400-byte live frames to c1 and c2", 1442),
+    Back("udp1400-back", "1400-byte live frames to c1 and c2", 1442, FEWER + ("testpmd",)),
 ]
 RULES_UDP = Out("udp64-out-10krules", "UDP, 64-byte frames, from c1, 10,000 rules", 18)
 RULES_UDP.group = "rules"
 RULES_UDP.spec = Spec(rule_cnt=10000)
-RULES_UDP.contenders = ("xegress", "iptables", "nftables")
+RULES_UDP.contenders = WITH_RULES
 WORKLOADS.append(RULES_UDP)

@@ -35,6 +35,23 @@ def cpu_model():
     return platform.machine()
 
 
+# Of the kernel's command line what changes speed; the rest says more about a site than about a figure.
+FLAGS = ("mitigations", "nosmt", "isolcpus", "nohz", "nohz_full", "rcu_nocbs", "preempt", "idle",
+         "intel_pstate", "amd_pstate", "processor.max_cstate", "intel_idle.max_cstate", "iommu",
+         "transparent_hugepage", "hugepages", "irqaffinity", "threadirqs", "skew_tick")
+
+
+def kernel_flags():
+    """Those words, and what cannot be seen there: JIT and the default governor."""
+    words = [w for w in read("/proc/cmdline").split() if w.partition("=")[0] in FLAGS]
+    for title, path in (("bpf_jit", "/proc/sys/net/core/bpf_jit_enable"),
+                        ("bpf_jit_harden", "/proc/sys/net/core/bpf_jit_harden"),
+                        ("governor", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")):
+        if read(path):
+            words.append("%s=%s" % (title, read(path)))
+    return " ".join(words)
+
+
 def describe(options):
     """The header of every report."""
     dirty = bool(said("git", "status", "--porcelain", "--untracked-files=no"))
@@ -42,9 +59,9 @@ def describe(options):
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": said("git", "rev-parse", "--short=12", "HEAD") + (" + changes" if dirty else ""),
         "kernel": " ".join(os.uname()[i] for i in (2, 3)),
-        "kernel_flags": read("/proc/cmdline"),
+        "kernel_flags": kernel_flags(),
         "cpu": cpu_model(), "cores": os.cpu_count(),
-        "hypervisor": said("systemd-detect-virt") or "unknown",
+        "hypervisor": said("systemd-detect-virt", "--vm") or "unknown",
         "memory_mib": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20,
         "compiler": said(os.environ.get("CC", "gcc"), "--version"),
         "cflags": os.environ.get("XE_BENCH_CFLAGS", ""),

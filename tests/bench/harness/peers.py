@@ -4,8 +4,8 @@ import os
 import subprocess
 
 from .contenders import BUILD, Contender
-from .netns import wait_for
-from .topology import EXT
+from .netns import RunError, wait_for
+from .topology import CONTAINERS, EXT, SERVER
 
 # Of the same size as the range that xegress takes by itself.
 EXT_PORTS = "1024-32767"
@@ -17,12 +17,15 @@ class PeerNat(Contender):
     hook = ""
 
     def up(self, topo, spec):
-        self.process = topo.space.start("h", "peer_nat", self.needs[0], self.hook, "--inside",
-                                        "vethc1,vethc2", "--uplink", "eth0", "--ext", EXT,
-                                        "--ports", EXT_PORTS)
+        argv = [self.needs[0], self.hook, "--inside", "vethc1,vethc2", "--uplink", "eth0", "--ext",
+                EXT, "--ports", EXT_PORTS] + self.more(topo)
+        self.process = topo.space.start("h", "peer_nat", *argv)
         self.process.keep = True
         self.pids = [self.process.pid]
         wait_for("peer_nat " + self.hook, 5, lambda: self.process.said("READY"))
+
+    def more(self, topo):
+        return []
 
     def down(self, topo):
         self.process.stop()
@@ -35,6 +38,11 @@ class TcNat(PeerNat):
 
 class XdpNat(PeerNat):
     name, label, hook = "xdp", "NAT in XDP, redirect", "xdp"
+
+    def more(self, topo):
+        """The other ends have to take frames."""
+        ends = [(ns, "eth0") for ns in CONTAINERS] + [("w", "up0")]
+        return ["--gro", ",".join("%s-%s:%s" % (topo.space.id, ns, dev) for ns, dev in ends)]
 
 
 class Testpmd(Contender):
@@ -57,9 +65,16 @@ class Testpmd(Contender):
             stdin=subprocess.PIPE)
         self.process.keep = True
         self.pids = [self.process.pid]
-        wait_for("testpmd", 10, lambda: self.process.said("Press enter") or
-                 "testpmd>" in self.process.out())
-        wait_for("testpmd forwards", 3, topo.path_works)
+        wait_for("testpmd forwards", 15, lambda: self.forwards(topo), every=0.1)
+
+    def forwards(self, topo):
+        """An answer whose TTL nobody decremented has not been through the kernel."""
+        if not self.process.running():
+            raise RunError("testpmd: " + self.process.last_words())
+        try:
+            return "ttl=64" in topo.space.on("c1", "ping", "-c", "1", "-W", "1", SERVER)
+        except RunError:
+            return False
 
     def down(self, topo):
         self.process.stop(seconds=3)

@@ -4,6 +4,7 @@ from . import verdict
 from .series import Results
 
 BASE = "iptables"
+FORWARDED_NOTE = 100  # packets; a few at the edges of a run (a late FIN) say nothing
 COSTS = {"s_per_gb": "CPU s/GB", "s_per_mpkt": "CPU s/Mpkt"}
 HEAD = (("date", "date"), ("commit", "commit"), ("kernel", "kernel"), ("kernel flags",
         "kernel_flags"), ("CPU", "cpu"), ("cores", "cores"), ("hypervisor", "hypervisor"),
@@ -61,7 +62,18 @@ def workload_table(results, workload, labels):
         if cells:
             cells += [""] * (len(titles) - len(cells))
             out.append("| %s |" % " | ".join(cells))
-    return out + [""]
+    return out + [""] + notes(results, workload)
+
+
+def notes(results, workload):
+    """Runs in which the kernel carried a part of what xegress was to carry: no figure of ours."""
+    out = []
+    for r in results.good:
+        count = r.get("facts", {}).get("kernel_forwarded", 0)
+        if r["workload"] == workload["name"] and count > FORWARDED_NOTE:
+            out.append("- %s, round %d: the kernel forwarded %d packets of this run" % (
+                r["contender"], r["round"] + 1, count))
+    return out + [""] if out else []
 
 
 def markdown(bench, plots=()):

@@ -9,6 +9,7 @@ import contextlib
 import time
 
 from .netns import RunError
+from .series import number
 from .topology import Topology
 from .workload import Context
 
@@ -56,6 +57,8 @@ class Rounds:
 
     @contextlib.contextmanager
     def context(self, name, workload):
+        if self.is_out(name, workload.name) or name not in self.contenders:
+            raise RunError("%s is not there" % name)
         contender = self.contenders[name]
         try:
             contender.up(self.topo, workload.spec)
@@ -89,9 +92,9 @@ class Rounds:
     @staticmethod
     def brief(workload, record):
         values, cost = record["values"], record["cpu"].get(workload.cost or "")
-        more = ["%s %.5g" % (label or key, values[key]) for key, label in workload.more
+        more = ["%s %s" % (label or key, number(values[key], 4)) for key, label in workload.more
                 if values.get(key) is not None]
-        return "%.4g %s%s%s" % (values[workload.metric], workload.unit,
+        return "%s %s%s%s" % (number(values[workload.metric], 4), workload.unit,
                                 "".join(", " + m for m in more),
                                 ", CPU %.3g %s" % (cost, workload.cost) if cost else "")
 
@@ -101,7 +104,7 @@ class Rounds:
             return
         self.fresh()
         try:
-            workload.before(lambda name: self.context(name, workload))
+            workload.before(lambda name: self.context(name, workload), self.shared)
         except RunError as e:
             self.leave_out("*", workload.name, "calibration: %s" % e)
             return
@@ -119,9 +122,9 @@ class Rounds:
                 after_round()
                 took = time.monotonic() - began
                 self.say("round %d of %d done, %d s" % (self.done, self.options.rounds, took))
-                # A round that would not end in time is not begun; a part of one would
-                # give some workloads more rounds than others.
-                if took * (self.done + 1) / self.done > self.options.budget * 60 and \
+                # A round that would not end in time (and a tenth) is not begun; a part of one
+                # would give some workloads more rounds than others.
+                if took * (self.done + 1) / self.done > self.options.budget * 66 and \
                         self.done < self.options.rounds:
                     self.say("the budget of %g min allows no further round" % self.options.budget)
                     break

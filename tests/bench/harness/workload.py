@@ -13,8 +13,11 @@ from .netns import RunError, wait_for
 
 CARRIERS = ("xegress", "xegress-2w", "xegress-native", "forward", "iptables", "iptables-rps",
             "nftables", "nftables-rps", "tc", "xdp")
+# What stands beside the figures that have to be shown: fewer, so that five rounds of all take less
+# than an hour.
+FEWER = ("xegress", "xegress-2w", "forward", "iptables", "iptables-rps", "nftables-rps", "tc")
 WITH_RULES = ("xegress", "iptables", "nftables")
-WITH_SESSIONS = ("xegress", "xegress-2w", "iptables", "iptables-rps", "nftables")
+WITH_SESSIONS = ("xegress", "xegress-2w", "iptables", "nftables")
 
 
 def tool(name):
@@ -79,9 +82,9 @@ class Workload:
                 return "no `%s`: make bench-build" % path
         return None
 
-    def before(self, ctx_of):
+    def before(self, ctx_of, shared):
         """Once a round, before the first contender; ctx_of(contender name) is a context manager
-        that puts one up, for calibration."""
+        that puts one up, for calibration; shared is what other runs see as ctx.shared."""
 
     def run(self, ctx):
         raise NotImplementedError
