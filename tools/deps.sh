@@ -16,10 +16,10 @@ build="gcc clang llvm make pkg-config libc6-dev linux-libc-dev libbpf-dev libxdp
 demo="iproute2 iputils-ping curl iperf3 nftables python3-minimal procps util-linux nginx-light openssl"
 check="$demo libcap2-bin ethtool tcpdump python3 python3-scapy libcmocka-dev conntrack iptables kmod"
 long="$check qemu-system-x86 busybox-static xdp-tools libclang-rt-14-dev"
-bench="iproute2 iputils-ping iperf3 nftables iptables conntrack ethtool python3-minimal procps util-linux
+bench="iproute2 iputils-ping iperf3 nftables iptables conntrack ethtool python3 procps util-linux
 	gnuplot-nox fonts-dejavu-core"
 # The DPDK peer, where the distribution has it: the bench says so and goes on without.
-bench_peer="dpdk dpdk-dev librte-net-af-xdp23 librte-mempool-ring23 librte-bus-vdev23"
+bench_peer="dpdk-dev librte-net-af-xdp23 librte-mempool-ring23 librte-bus-vdev23"
 
 # Names that differ between the distributions: the first that exists is taken.
 bpftool_package() {
@@ -52,7 +52,11 @@ demo) wanted=$demo ;;
 check) wanted=$check ;;
 long) wanted=$long ;;
 lint) wanted=clang-format ;;
-bench) wanted="$bench $(available "$bench_peer")" ;;
+bench)
+	# On a new machine the lists say nothing yet.
+	ls /var/lib/apt/lists/*Packages* >/dev/null 2>&1 || apt-get update -qq || true
+	wanted="$bench $(available "$bench_peer")"
+	;;
 *)
 	echo "usage: deps.sh build|demo|check|long|lint|bench" >&2
 	exit 2

@@ -70,7 +70,7 @@ def chosen(kind, things, wanted, names_of, parser):
 
 def bench_of(meta, rounds, complete):
     """What bench.json holds."""
-    meta = dict(meta, rounds=rounds.done, complete=complete,
+    meta = dict(meta, rounds=rounds.done, complete=complete, spaces=rounds.spaces,
                 half_load=rounds.shared.get("half_load"))
     return {
         "meta": meta,

@@ -192,7 +192,7 @@ class Xegress(Contender):
                 "xsk_lost": {p["name"]: p.get("xsk_lost") for p in stats["ports"]}}
 
     def live_sessions(self, topo):
-        return int(self.ctl(topo, "flow", "count").split()[0])
+        return sum(w["sessions"] for w in self.stats(topo)["workers"])
 
     def down(self, topo):
         self.process.stop(seconds=6)

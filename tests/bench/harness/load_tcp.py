@@ -27,7 +27,7 @@ def iperf(ctx, clients, streams, options):
         iperf_server(ctx, FIRST_PORT + i)
     with ctx.window() as window:
         running = [ctx.space.start(ns, "iperf3", "iperf3", "-c", SERVER, "-p", FIRST_PORT + i,
-                                   "-t", ctx.seconds, "-P", streams, "-J",
+                                   "-t", max(1, round(ctx.seconds)), "-P", streams, "-J",
                                    "--connect-timeout", 3000, *options)
                    for i, ns in enumerate(clients)]
         texts = [p.wait(ctx.patience) for p in running]

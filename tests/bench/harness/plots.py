@@ -42,7 +42,7 @@ def panel(workload, found, families):
         "set yrange [0:%.6g]" % (top * 1.18), "set xrange [-0.6:%.1f]" % (len(found) - 0.4),
         # bars, whiskers, the median in figures above the whisker
         "plot %s using 1:3:(0.7):6:xtic(2) with boxes fs solid 0.9 lc rgb variable notitle, "
-        "%s using 1:3:4:5 with yerrorbars pt -1 lw 1.2 lc rgb '#303030' notitle, "
+        "%s using 1:3:4:5 with yerrorbars ps 0 lw 1.2 lc rgb '#303030' notitle, "
         "%s using 1:5:(sprintf('%%.3g', $3)) with labels offset 0,0.6 font ',8' notitle" % (
             block, block, block)]
     return lines

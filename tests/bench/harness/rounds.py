@@ -20,7 +20,7 @@ class Rounds:
         self.contenders = {c.name: c for c in contenders}
         self.records, self.left_out = [], {}
         self.shared = {}
-        self.topo = None
+        self.topo, self.spaces = None, []
         self.done = 0
         for c in contenders:
             self.leave_out(c.name, "*", c.why_not())
@@ -49,6 +49,7 @@ class Rounds:
         """A topology that no failed run has touched."""
         self.close()
         self.topo = Topology()
+        self.spaces.append(self.topo.space.id)
 
     def close(self):
         if self.topo:
