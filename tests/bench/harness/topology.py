@@ -46,8 +46,9 @@ class Topology:
         for ns in ("c1", "c2", "w"):
             self.space.sysctl(ns, ipv4__tcp_tw_reuse=1, ipv4__tcp_max_syn_backlog=16384,
                               core__somaxconn=16384, ipv4__tcp_syncookies=0)
+        # tcp_srv closes first, so TIME_WAIT would fill up there.
+        self.space.sysctl("w", ipv4__tcp_max_tw_buckets=0)
         for ns in CONTAINERS:
-            # Quoted as one value: two numbers.
             on(ns, "sysctl", "-q", "net.ipv4.ip_local_port_range=1024 65000")
         self.neighbours()
         wait_for("a path from c1 to w", 3, self.path_works, every=0.05)
