@@ -57,11 +57,13 @@ class Out(Workload):
 def open_sessions(ctx, containers, path):
     """Live sessions of the containers' L4 ports, and the file of their outside tuples."""
     count = BACK_FLOWS * len(containers)
-    server = ctx.serve("w", "tuples", PYTHON, TUPLES, "serve", SERVER, BACK_PORT, count)
+    server = ctx.serve("w", "tuples", PYTHON, TUPLES, "serve", SERVER, BACK_PORT)
     for ns in containers:
         ctx.space.on(ns, PYTHON, TUPLES, "open", SERVER, str(BACK_PORT), str(BACK_FIRST),
                      str(BACK_FLOWS))
-    text = server.wait(10)
+    text = server.stop()
+    if len(text.splitlines()) != count:
+        raise RunError("%d of %d sessions opened" % (len(text.splitlines()), count))
     with open(path, "w", encoding="ascii") as f:
         f.write(text)
     return text

@@ -46,15 +46,15 @@ class XdpNat(PeerNat):
 
 
 class Testpmd(Contender):
-    """Mac forwarding between vethc1 and the uplink; no NAT, no ARP, no look at a checksum (so the
-    container has to finish its own). UDP of c1 only."""
+    """Mac forwarding between vethc1 and the uplink; no NAT, no ARP, no look at a checksum (so both
+    ends have to finish their own). UDP of c1 only."""
     name, label = "testpmd", "DPDK testpmd over af_xdp, no NAT"
     family = "peer"
     needs = ("dpdk-testpmd",)
     tcp = False
 
     def up(self, topo, spec):
-        topo.space.on("c1", "ethtool", "-K", "eth0", "tx", "off")
+        self.checksums(topo, "off")
         # Commands come from standard input; at its end testpmd would stop.
         self.process = topo.space.start(
             "h", "testpmd", "dpdk-testpmd", "-l", "0,%d" % (os.cpu_count() - 1), "--no-pci",
@@ -83,6 +83,11 @@ class Testpmd(Contender):
             path = os.path.join("/var/run/dpdk", topo.space.id, leftover)
             if os.path.exists(path):
                 os.unlink(path)
-        topo.space.on("c1", "ethtool", "-K", "eth0", "tx", "on")
+        self.checksums(topo, "on")
+
+    @staticmethod
+    def checksums(topo, offload):
+        topo.space.on("c1", "ethtool", "-K", "eth0", "tx", offload)
+        topo.space.on("w", "ethtool", "-K", "up0", "tx", offload)
 
 

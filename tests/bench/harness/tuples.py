@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""tuples.py serve ADDR PORT N      answers each datagram; prints the flow back to its sender as live_gen
-                                 reads it, `src dst sport dport`, for N distinct ones, then ends
+"""tuples.py serve ADDR PORT         answers each datagram until SIGTERM; prints each flow once, back to its
+                                 sender, as live_gen reads it: `src dst sport dport`
    tuples.py open ADDR PORT FIRST N  sends from L4 ports FIRST... until each was answered; prints N
 Run in their namespaces: so flows come to be whose translation is known from outside."""
 import select
@@ -10,25 +10,20 @@ import sys
 import time
 
 PATIENCE_S = 5
+AGAIN_S = 0.2  # what was not answered by then is sent once more
 
 
-def serve(address, port, count):
+def serve(address, port):
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((address, port))
     print("READY", file=sys.stderr, flush=True)
     seen = set()
-    end = time.monotonic() + PATIENCE_S + 2
-    while time.monotonic() < end:
-        if not select.select([sock], [], [], 0.2)[0]:
-            if len(seen) >= count:
-                return 0
-            continue
+    while True:
         payload, peer = sock.recvfrom(2048)
-        sock.sendto(payload, peer)
         if peer not in seen:
             seen.add(peer)
             print(address, peer[0], port, peer[1], flush=True)
-    return 0 if len(seen) >= count else 1
+        sock.sendto(payload, peer)
 
 
 def open_flows(address, port, first, count):
@@ -42,8 +37,10 @@ def open_flows(address, port, first, count):
     while waiting and time.monotonic() < end:
         for sock in waiting.values():
             sock.send(b"hello")
-        for fd in select.select(list(waiting), [], [], 0.2)[0]:
-            waiting.pop(fd).recv(2048)
+        again = time.monotonic() + AGAIN_S
+        while waiting and time.monotonic() < again:
+            for fd in select.select(list(waiting), [], [], AGAIN_S)[0]:
+                waiting.pop(fd).recv(2048)
     print(count - len(waiting))
     return 1 if waiting else 0
 
