@@ -6,8 +6,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -15,11 +13,6 @@
 #include "base/log.h"
 #include "pipeline/pipeline.h"
 
-/* Empty rounds before an adaptive worker sleeps. A round over a few sockets is some 100 ns, so this
- * bridges the gaps within a burst and no more: waking costs about 5 us. */
-#define SPIN_ROUNDS 64
-/* Longest sleep: a tenth of what steer takes for a stall (XE_BEAT_MAX_AGE_NS). */
-#define SLEEP_MS 100
 /* While there are few, sockets start with twice the frames: a burst into an idle one loses nothing.
  */
 #define FEW_SOCKETS 32
@@ -71,29 +64,22 @@ static void lane_close(struct xe_lane *lane)
 
 int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf)
 {
-	struct epoll_event ev = {.events = EPOLLIN};
 	int err = -ENOMEM;
 
 	memset(w, 0, sizeof(*w));
 	w->idx = conf->idx;
 	w->cpu = conf->cpu;
-	w->wait = conf->wait;
 	w->control_fd = conf->control_fd;
 	w->beat = conf->beat;
-	w->wake_fd = w->epoll_fd = -1;
+	w->waiting.wake_fd = w->waiting.epoll_fd = -1;
 	pthread_mutex_init(&w->call_lock, NULL);
 	pthread_cond_init(&w->call_done, NULL);
 	w->lane = calloc(1, sizeof(*w->lane));
 	if (!w->lane)
 		goto out;
 	err = lane_open(w->lane, conf);
-	if (err)
-		goto out;
-	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (w->wake_fd < 0 || w->epoll_fd < 0 ||
-	    epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->wake_fd, &ev))
-		err = -errno;
+	if (!err)
+		err = xe_waiting_open(&w->waiting, conf->wait);
 out:
 	if (err)
 		xe_worker_close(w);
@@ -107,10 +93,7 @@ void xe_worker_close(struct xe_worker *w)
 	lane_close(w->lane);
 	free(w->lane);
 	w->lane = NULL;
-	if (w->wake_fd >= 0)
-		close(w->wake_fd);
-	if (w->epoll_fd >= 0)
-		close(w->epoll_fd);
+	xe_waiting_close(&w->waiting);
 	pthread_mutex_destroy(&w->call_lock);
 	pthread_cond_destroy(&w->call_done);
 }
@@ -131,19 +114,6 @@ static void wake_control(struct xe_worker *w)
 	w->notified = head;
 	if (write(w->control_fd, &one, sizeof(one)) < 0)
 		return; /* full counter: it is awake anyway */
-}
-
-static void sleep_a_while(struct xe_worker *w)
-{
-	struct epoll_event ev[4];
-	uint64_t n;
-	int ms = SLEEP_MS;
-
-	for (uint32_t i = 0; i < w->lane->xsk_cnt; i++)
-		if (w->lane->xsks[i]->kick)
-			ms = 1; /* a device that did not take everything */
-	if (epoll_wait(w->epoll_fd, ev, 4, ms) > 0 && read(w->wake_fd, &n, sizeof(n)) < 0)
-		return; /* a socket, not the eventfd */
 }
 
 static void run_call(struct xe_worker *w)
@@ -213,7 +183,7 @@ static void *worker_main(void *arg)
 	struct xe_worker *w = arg;
 	struct xe_lane *lane = w->lane;
 	uint64_t next_ns = 0, now_ns;
-	uint32_t idle = 0, spins = w->wait == XE_WAIT_INTERRUPT ? 0 : SPIN_ROUNDS;
+	uint32_t packets;
 
 	raise_priority(w);
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
@@ -223,13 +193,10 @@ static void *worker_main(void *arg)
 			run_call(w);
 		lane->rules = atomic_load_explicit(&w->rules, memory_order_acquire);
 		look_at_held(lane);
-		idle = xe_pipeline_poll(lane) ? 0 : idle + 1;
+		packets = xe_pipeline_poll(lane);
 		housekeeping(w, now_ns, &next_ns);
 		wake_control(w);
-		if (idle > spins && w->wait != XE_WAIT_BUSY) {
-			sleep_a_while(w);
-			idle = 0;
-		}
+		xe_waiting_round(&w->waiting, lane->xsks, lane->xsk_cnt, packets);
 	}
 	return NULL;
 }
@@ -269,10 +236,7 @@ void xe_worker_stop(struct xe_worker *w)
 
 void xe_worker_wake(struct xe_worker *w)
 {
-	uint64_t one = 1;
-
-	if (write(w->wake_fd, &one, sizeof(one)) < 0)
-		return; /* full counter: it wakes anyway */
+	xe_waiting_wake(&w->waiting);
 }
 
 void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg)
@@ -304,13 +268,14 @@ static void share_frames(struct xe_lane *lane)
 
 int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk)
 {
-	struct epoll_event ev = {.events = EPOLLIN};
 	struct xe_lane *lane = w->lane;
+	int err;
 
 	if (lane->xsk_cnt == XE_LANE_SOCKETS)
 		return -ENOSPC;
-	if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, xsk->fd, &ev))
-		return -errno;
+	err = xe_waiting_add(&w->waiting, xsk);
+	if (err)
+		return err;
 	if (lane->xsk_cnt < FEW_SOCKETS)
 		xsk->fill_target = 2 * XE_FILL_START;
 	lane->xsks[lane->xsk_cnt++] = xsk;
@@ -326,7 +291,7 @@ void xe_worker_del_socket(struct xe_worker *w, struct xe_xsk *xsk)
 	for (uint32_t i = 0; i < lane->xsk_cnt; i++) {
 		if (lane->xsks[i] != xsk)
 			continue;
-		epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, xsk->fd, NULL);
+		xe_waiting_del(&w->waiting, xsk);
 		lane->xsks[i] = lane->xsks[--lane->xsk_cnt];
 		share_frames(lane);
 		return;

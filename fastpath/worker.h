@@ -14,6 +14,7 @@
 
 #include "control/config.h"
 #include "pipeline/lane.h"
+#include "waiting.h"
 
 struct xe_worker;
 typedef void (*xe_worker_fn)(struct xe_worker *w, void *arg);
@@ -22,11 +23,9 @@ struct xe_worker {
 	struct xe_lane *lane;
 	uint16_t idx;
 	int cpu;
-	enum xe_wait wait;
+	struct xe_waiting waiting;
 	pthread_t thread;
 	bool running;
-	int wake_fd;    /* eventfd: a call or an answered next hop waits */
-	int epoll_fd;   /* wake_fd and the sockets */
 	int control_fd; /* eventfd of the control thread, not owned: next-hop requests wait */
 	uint64_t *beat; /* heartbeat word in the map `beats` */
 	_Atomic bool stop;

@@ -63,12 +63,12 @@ static json_t *workers_json(struct status *st)
 			     "worker %u: it has not moved for a second, its ports are left to "
 			     "the kernel",
 			     i);
-		json_array_append_new(list,
-				      json_pack("{si, si, si, ss, ss, ss, sI}", "id", (int)i, "cpu",
-						w->cpu, "node", node > 0 ? node : 0, "state",
-						stalled ? "stalled" : "running", "wait",
-						xe_wait_words[w->wait], "checksum", xe_insum_name(),
-						"flows", (json_int_t)session_cnt(w)));
+		json_array_append_new(list, json_pack("{si, si, si, ss, ss, ss, sI}", "id", (int)i,
+						      "cpu", w->cpu, "node", node > 0 ? node : 0,
+						      "state", stalled ? "stalled" : "running",
+						      "wait", xe_wait_words[w->waiting.mode],
+						      "checksum", xe_insum_name(), "flows",
+						      (json_int_t)session_cnt(w)));
 	}
 	return list;
 }

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "waiting.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Empty rounds before an adaptive worker sleeps. A round over a few sockets is some 100 ns, so this
+ * bridges the gaps within a burst and no more: waking costs about 5 us. */
+#define SPIN_ROUNDS 64
+/* Longest sleep: a tenth of what steer takes for a stall (XE_BEAT_MAX_AGE_NS). */
+#define SLEEP_MS 100
+/* While a device has not taken everything nothing tells when it would take more. */
+#define UNSENT_MS 1
+
+int xe_waiting_open(struct xe_waiting *w, enum xe_wait mode)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = w};
+	int err;
+
+	*w = (struct xe_waiting){.mode = mode};
+	w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->wake_fd >= 0 && w->epoll_fd >= 0 &&
+	    !epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->wake_fd, &ev))
+		return 0;
+	err = -errno;
+	xe_waiting_close(w);
+	return err;
+}
+
+void xe_waiting_close(struct xe_waiting *w)
+{
+	if (w->wake_fd >= 0)
+		close(w->wake_fd);
+	if (w->epoll_fd >= 0)
+		close(w->epoll_fd);
+	w->wake_fd = w->epoll_fd = -1;
+}
+
+int xe_waiting_add(struct xe_waiting *w, struct xe_xsk *xsk)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = xsk};
+
+	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, xsk->fd, &ev) ? -errno : 0;
+}
+
+void xe_waiting_del(struct xe_waiting *w, struct xe_xsk *xsk)
+{
+	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, xsk->fd, NULL);
+}
+
+static bool has_unsent(struct xe_xsk *const *xsks, uint32_t xsk_cnt)
+{
+	for (uint32_t i = 0; i < xsk_cnt; i++)
+		if (xsks[i]->kick)
+			return true;
+	return false;
+}
+
+static void sleep_until_woken(struct xe_waiting *w, int timeout_ms)
+{
+	struct epoll_event ev[4];
+	uint64_t n;
+	int cnt = epoll_wait(w->epoll_fd, ev, 4, timeout_ms);
+
+	for (int i = 0; i < cnt; i++)
+		if (ev[i].data.ptr == w && read(w->wake_fd, &n, sizeof(n)) < 0)
+			return; /* emptied already */
+}
+
+void xe_waiting_round(struct xe_waiting *w, struct xe_xsk *const *xsks, uint32_t xsk_cnt,
+		      uint32_t packets)
+{
+	uint32_t spins = w->mode == XE_WAIT_INTERRUPT ? 0 : SPIN_ROUNDS;
+
+	if (packets) {
+		w->rounds = 0;
+		return;
+	}
+	if (w->mode == XE_WAIT_BUSY || ++w->rounds <= spins)
+		return;
+	sleep_until_woken(w, has_unsent(xsks, xsk_cnt) ? UNSENT_MS : SLEEP_MS);
+	w->rounds = 0;
+}
+
+void xe_waiting_wake(const struct xe_waiting *w)
+{
+	uint64_t one = 1;
+
+	if (write(w->wake_fd, &one, sizeof(one)) < 0)
+		return; /* full counter: it wakes anyway */
+}

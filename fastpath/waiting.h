@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * waiting.h - what a worker does between a round without packets and the next packet.
+ *
+ *   adaptive    spin some rounds, then sleep until a socket or another thread wakes it
+ *   interrupt   sleep at once
+ *   busy        never sleep
+ *
+ * Owned by the worker, but for xe_waiting_wake(), which any thread may call. Sockets are added and
+ * removed in worker calls.
+ */
+#ifndef XE_WAITING_H
+#define XE_WAITING_H
+
+#include "control/config.h"
+#include "io/xsk.h"
+
+struct xe_waiting {
+	enum xe_wait mode;
+	int wake_fd;     /* eventfd: another thread wants the worker's attention */
+	int epoll_fd;    /* wake_fd and the sockets */
+	uint32_t rounds; /* in a row without a packet */
+};
+
+/* 0 or -errno; then everything is closed again. */
+int xe_waiting_open(struct xe_waiting *w, enum xe_wait mode);
+void xe_waiting_close(struct xe_waiting *w);
+
+/* What arrives on this socket ends the sleep. 0 or -errno. */
+int xe_waiting_add(struct xe_waiting *w, struct xe_xsk *xsk);
+void xe_waiting_del(struct xe_waiting *w, struct xe_xsk *xsk);
+
+/* A round is over in which so many packets were received: go on, or sleep. The sleep is bounded,
+ * and short while one of the sockets has something to send that its device did not take. */
+void xe_waiting_round(struct xe_waiting *w, struct xe_xsk *const *xsks, uint32_t xsk_cnt,
+		      uint32_t packets);
+
+/* End the sleep, or the next one if there is none now. Any thread. */
+void xe_waiting_wake(const struct xe_waiting *w);
+
+#endif
