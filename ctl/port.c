@@ -33,9 +33,10 @@ static const char *remark(const json_t *port)
 void print_ports(const json_t *ports)
 {
 	static const struct table_col cols[] = {
-		{"PORT", false},     {"ROLE", false},   {"STATE", false},  {"XDP", false},
-		{"ATTACH", false},   {"PROGRAM", true}, {"MEMORY", false}, {"SUPERPACKETS", false},
-		{"COALESCE", false}, {"WORKER", true},  {"REMARK", false},
+		{"PORT", false},     {"ROLE", false},         {"STATE", false},
+		{"XDP", false},      {"ATTACH", false},       {"PROGRAM", true},
+		{"MEMORY", false},   {"SUPERPACKETS", false}, {"COALESCE", false},
+		{"CHECKSUM", false}, {"WORKER", true},        {"REMARK", false},
 	};
 	struct table *t = table_new(cols, sizeof(cols) / sizeof(cols[0]));
 	json_t *port;
@@ -51,6 +52,7 @@ void print_ports(const json_t *ports)
 		add_yes_or_no(t, port, "zero_copy", "zero-copy", "copy");
 		add_yes_or_no(t, port, "superpackets", "kept", "cut");
 		add_yes_or_no(t, port, "coalesce", "on", "off");
+		table_text(t, port, "checksum");
 		table_number(t, port, "worker");
 		table_cell(t, "%s", remark(port));
 	}

@@ -54,6 +54,8 @@ const char *xe_change_needs_restart(const struct xe_config *now, const struct xe
 		return "wait";
 	if (now->rps != next->rps)
 		return "rps";
+	if (now->csum_offload != next->csum_offload)
+		return "checksum-offload";
 	if (now->limits.sessions != next->limits.sessions)
 		return "limits.sessions";
 	if (strcmp(now->ctl_group, next->ctl_group))

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "io/tx_csum.h"
 #include "state/rule.h"
 #include "xegress/types.h"
 
@@ -36,6 +37,7 @@ struct xe_config {
 	uint32_t worker_cnt;         /* 0: default, one on the last allowed CPU */
 	enum xe_wait wait;
 	enum xe_rps_mode rps; /* io/rps.h */
+	enum xe_csum_offload csum_offload;
 	enum xe_on_stop on_stop;
 	struct xe_config_port *ports;
 	uint32_t port_cnt;
@@ -89,8 +91,9 @@ extern const char *const xe_role_words[],
 		*const xe_coalesce_words[],
 			*const xe_wait_words[],
 				*const xe_rps_words[],
-					*const xe_on_stop_words[]; /* each ends in NULL,
-								      indexed by its enum */
+					*const xe_csum_offload_words[],
+						*const xe_on_stop_words[]; /* each ends in NULL,
+									      indexed by its enum */
 /* Print a file that loads to the same configuration. */
 int xe_config_print(const struct xe_config *config, FILE *f);
 struct xe_config *xe_config_dup(const struct xe_config *config);

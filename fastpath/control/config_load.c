@@ -39,6 +39,7 @@ const char *const xe_xdp_words[] = {"auto", "native", "generic", NULL};
 const char *const xe_coalesce_words[] = {"auto", "on", "off", NULL};
 const char *const xe_wait_words[] = {"adaptive", "busy", "interrupt", NULL};
 const char *const xe_rps_words[] = {"auto", "off", NULL};
+const char *const xe_csum_offload_words[] = {"auto", "on", "off", NULL};
 const char *const xe_on_stop_words[] = {"clean", "handback", NULL};
 
 static int load_cpu(struct xe_walk *w, const char *text, void *dst);
@@ -164,6 +165,10 @@ static const struct xe_field top_fields[] = {
 	 .kind = XE_FIELD_WORD,
 	 .offset = offsetof(struct xe_config, rps),
 	 .words = xe_rps_words},
+	{.key = "checksum-offload",
+	 .kind = XE_FIELD_WORD,
+	 .offset = offsetof(struct xe_config, csum_offload),
+	 .words = xe_csum_offload_words},
 	{.key = "on-stop",
 	 .kind = XE_FIELD_TEXT,
 	 .offset = offsetof(struct xe_config, on_stop),

@@ -89,6 +89,7 @@ int xe_config_print(const struct xe_config *config, FILE *f)
 	print_workers(f, config);
 	fprintf(f, "wait: %s\n", xe_wait_words[config->wait]);
 	fprintf(f, "rps: %s\n", xe_rps_words[config->rps]);
+	fprintf(f, "checksum-offload: %s\n", xe_csum_offload_words[config->csum_offload]);
 	fprintf(f, "on-stop: %s\n", xe_on_stop_words[config->on_stop]);
 	print_ports(f, config);
 	ret = print_rules(f, config);

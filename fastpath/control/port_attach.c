@@ -208,7 +208,6 @@ static int open_sockets(struct xe_service *svc, struct xe_port *port, const stru
 {
 	uint32_t queues = link->rx_queues, tx;
 
-	(void)svc;
 	xe_link_channels(link->name, &queues, &tx);
 	if (!queues)
 		queues = 1;
@@ -221,6 +220,7 @@ static int open_sockets(struct xe_service *svc, struct xe_port *port, const stru
 		if (!xsk)
 			return -ENOMEM;
 		xsk->port = port->id;
+		xsk->csum_offload = svc->config->csum_offload;
 		/* unique among the sockets of all workers, below the special holders */
 		xsk->slot = (uint16_t)(port->id * 16 + q % 16);
 		err = xe_xsk_open(xsk, &port->owner->lane->umem, link->ifindex, (uint16_t)q,

@@ -87,6 +87,7 @@ static void set_attached(json_t *o, const struct xe_service *svc, const struct x
 {
 	const char *sizes = segment_sizes(port);
 	const char *super_why = superpackets_why(port);
+	const char *csum_why = port->xsk_cnt ? port->xsks[0]->csum_why : NULL; /* sends by it */
 
 	json_object_set_new(o, "ifindex", json_integer(port->ifindex));
 	json_object_set_new(o, "mtu", json_integer(port->mtu));
@@ -102,6 +103,8 @@ static void set_attached(json_t *o, const struct xe_service *svc, const struct x
 	json_object_set_new(o, "coalesce", json_boolean(port->coalesces));
 	json_object_set_new(o, "superpackets_out", json_string(superpackets_out(svc, port)));
 	json_object_set_new(o, "segment_sizes", sizes ? json_string(sizes) : json_null());
+	json_object_set_new(o, "checksum", json_string(csum_why ? "worker" : "device"));
+	json_object_set_new(o, "checksum_why", csum_why ? json_string(csum_why) : json_null());
 	json_object_set_new(o, "worker", json_integer(port->owner->idx));
 }
 
@@ -113,7 +116,8 @@ static void set_unattached(json_t *o)
 					    "zero_copy",        "superpackets",
 					    "superpackets_why", "superpackets_out",
 					    "segment_sizes",    "rps",
-					    "coalesce",         "worker"};
+					    "coalesce",         "checksum",
+					    "checksum_why",     "worker"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		json_object_set_new(o, names[i], json_null());

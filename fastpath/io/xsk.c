@@ -85,17 +85,43 @@ static int rings_map(struct xe_xsk *xsk)
 	return 0;
 }
 
-static int rings_make(struct xe_xsk *xsk, const struct xe_umem *umem)
+/* With room for checksum requests where the kernel knows them. */
+static int umem_register(struct xe_xsk *xsk, const struct xe_umem *umem)
 {
-	struct xdp_umem_reg reg = {
+	struct xe_umem_reg reg = {
 		.addr = (uintptr_t)umem->base,
 		.len = umem->size,
 		.chunk_size = XE_FRAME_SIZE,
 	};
-	int size = XE_RING_SIZE, sndbuf = SNDBUF_SIZE, budget = TX_BUDGET;
 
-	if (setsockopt(xsk->fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)))
-		return -errno;
+	xsk->csum_min = 0;
+	xsk->csum_why = "switched off";
+	if (xsk->csum_offload != XE_CSUM_OFFLOAD_OFF) {
+		xsk->csum_why = NULL;
+		if (!xe_tx_csum_register(xsk->fd, reg))
+			return 0;
+		xsk->csum_why = "kernel 6.8 is needed";
+	}
+	return setsockopt(xsk->fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) ? -errno : 0;
+}
+
+/* After bind: the mode of the socket matters. */
+static void choose_csum(struct xe_xsk *xsk)
+{
+	if (!xsk->csum_why)
+		xsk->csum_why = xe_tx_csum_why_not(xsk->ifindex, xsk->zerocopy,
+						   xsk->csum_offload == XE_CSUM_OFFLOAD_AUTO);
+	if (!xsk->csum_why)
+		xsk->csum_min = 1; /* the gain is small, but there is one at every length */
+}
+
+static int rings_make(struct xe_xsk *xsk, const struct xe_umem *umem)
+{
+	int size = XE_RING_SIZE, sndbuf = SNDBUF_SIZE, budget = TX_BUDGET;
+	int err = umem_register(xsk, umem);
+
+	if (err)
+		return err;
 	if (setsockopt(xsk->fd, SOL_XDP, XDP_UMEM_FILL_RING, &size, sizeof(size)) ||
 	    setsockopt(xsk->fd, SOL_XDP, XDP_UMEM_COMPLETION_RING, &size, sizeof(size)) ||
 	    setsockopt(xsk->fd, SOL_XDP, XDP_RX_RING, &size, sizeof(size)) ||
@@ -164,6 +190,8 @@ int xe_xsk_open(struct xe_xsk *xsk, const struct xe_umem *umem, int ifindex, uin
 		goto out;
 	step = "bind";
 	err = xsk_bind(xsk, zerocopy_wanted);
+	if (!err)
+		choose_csum(xsk);
 out:
 	if (err) {
 		xe_log_err("AF_XDP socket on interface %d queue %u: %s: %s%s", ifindex, queue, step,

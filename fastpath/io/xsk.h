@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <xdp/xsk.h>
 
+#include "io/tx_csum.h"
 #include "io/umem.h"
 
 /* Debian 12's headers are older than the kernels we run on. */
@@ -53,6 +54,10 @@ struct xe_xsk {
 	uint16_t slot; /* names its frames in xe_umem.holder */
 	bool zerocopy;
 	bool multi_buffer;
+	enum xe_csum_offload csum_offload; /* as configured; set before xe_xsk_open() */
+	uint32_t csum_min; /* partial packets of at least so many L4 bytes ask the device for their
+			      checksum; 0: none does */
+	const char *csum_why; /* why no packet asks, NULL: some do */
 	bool kick;            /* tx ring holds what the kernel was not told of */
 	uint32_t fill_target; /* frames to hold for receiving */
 	uint32_t fill_cnt;    /* frames at the kernel for receiving, rx ring included */
@@ -88,7 +93,7 @@ void xe_xsk_complete(struct xe_xsk *xsk, struct xe_umem *umem);
 int xe_xsk_flush(struct xe_xsk *xsk, struct xe_umem *umem);
 
 /* Put one packet of n frames (addr, len each; frames in hand) on the tx ring. False when it has no
- * room: the frames stay in hand. */
+ * room: the frames stay in hand. Of the first frame's options XE_DESC_TX_META is kept. */
 static inline bool xe_xsk_send(struct xe_xsk *xsk, struct xe_umem *umem,
 			       const struct xdp_desc *descs, uint32_t n)
 {
@@ -102,6 +107,8 @@ static inline bool xe_xsk_send(struct xe_xsk *xsk, struct xe_umem *umem,
 		d->addr = descs[i].addr;
 		d->len = descs[i].len;
 		d->options = i + 1 < n ? XDP_PKT_CONTD : 0;
+		if (!i)
+			d->options |= descs[0].options & XE_DESC_TX_META;
 		xe_umem_move(umem, xe_frame_of(descs[i].addr), XE_HOLDER_HAND, xsk->slot * 2 + 1);
 	}
 	xsk_ring_prod__submit(&xsk->tx, n);

@@ -4,12 +4,14 @@
  *
  * The field holds the pseudo-header sum, so the sum over the L4 header and payload, folded and
  * complemented, is the checksum. Superpackets keep the partial field: they leave with a request to
- * complete each segment.
+ * complete each segment. So does a packet whose egress device, or nobody at all behind a veth, will
+ * sum it (io/tx_csum.h).
  */
 #include <netinet/in.h>
 
 #include "base/insum.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/vnet.h"
 
 /* Over all frames; a frame may end at an odd offset of the packet. */
 uint64_t xe_csum_sum_l4(struct xe_lane *lane, const struct xe_packet *p)
@@ -39,12 +41,30 @@ void xe_csum_complete(struct xe_lane *lane, struct xe_packet *p)
 	p->partial = false;
 }
 
+/* Ask the egress device instead: true when the packet goes out as it is, still partial. Where the
+ * packet takes another way than the tx ring, tx asks by a virtio-net header; what exceeds the MTU
+ * is cut into pieces after this, and needs its sum before. */
+static bool ask_device(struct xe_lane *lane, struct xe_packet *p)
+{
+	const struct xe_lane_port *port = &lane->ports[p->out_port];
+	uint32_t ip_len = p->len - XE_L3_OFF;
+
+	if (!port->tx || !port->tx->csum_min || p->l4_len < port->tx->csum_min ||
+	    ip_len > port->mtu || (p->dir == XE_DIR_OUT && ip_len > p->nexthop.mtu) ||
+	    (p->frames[0].addr & (XE_FRAME_SIZE - 1)) < sizeof(struct xe_tx_meta))
+		return false;
+	xe_tx_csum_ask(p->l2, p->l4_off, xe_csum_offset(p));
+	p->frames[0].options = XE_DESC_TX_META;
+	return true;
+}
+
 void xe_csum(struct xe_lane *lane, struct xe_burst *burst)
 {
 	for (uint32_t i = 0; i < burst->cnt; i++) {
 		struct xe_packet *p = &burst->packets[i];
 
-		if (p->ended || !p->partial || p->gso_size)
+		p->frames[0].options = 0;
+		if (p->ended || !p->partial || p->gso_size || ask_device(lane, p))
 			continue;
 		xe_csum_complete(lane, p);
 	}

@@ -274,11 +274,28 @@ void lf_put(struct lf *f, uint16_t port, const struct lf_spec *spec)
 
 /* ---- the kernel and the control thread ---- */
 
+/* A device that completes the checksum it is asked for, by code of its own. */
+static void complete_csum(struct lf *f, struct lf_sent *sent, const struct xdp_desc *first)
+{
+	struct xe_tx_meta meta;
+	uint16_t sum;
+
+	memcpy(&meta, xe_umem_ptr(&f->lane->umem, first->addr) - sizeof(meta), sizeof(meta));
+	assert_int_equal(meta.flags, XE_TX_META_CSUM);
+	assert_true(first->len >= meta.csum_start + meta.csum_offset + 2u);
+	sum = (uint16_t)~lf_sum(sent->bytes + meta.csum_start, sent->len - meta.csum_start, 0);
+	if (!sum && meta.csum_offset == 6)
+		sum = 0xffff;
+	sent->bytes[meta.csum_start + meta.csum_offset] = (uint8_t)(sum >> 8);
+	sent->bytes[meta.csum_start + meta.csum_offset + 1] = (uint8_t)sum;
+	sent->asked = true;
+}
+
 static void take_sent(struct lf *f, uint16_t port)
 {
 	struct lf_ring *tx = &f->rings[port * 4 + 2], *comp = &f->rings[port * 4 + 3];
 	struct lf_sent *sent;
-	struct xdp_desc *d;
+	struct xdp_desc *d, first = tx->descs[tx->consumer % LF_RING];
 
 	assert_in_range(f->sent_cnt, 0, LF_SENT - 1);
 	sent = &f->sent[f->sent_cnt++];
@@ -292,7 +309,11 @@ static void take_sent(struct lf *f, uint16_t port)
 		sent->len += d->len;
 		sent->frame_cnt++;
 		((uint64_t *)comp->descs)[comp->producer++ % LF_RING] = d->addr;
+		assert_true(d->addr == first.addr || !(d->options & XE_DESC_TX_META));
 	} while (d->options & XDP_PKT_CONTD);
+	sent->asked = false;
+	if (first.options & XE_DESC_TX_META)
+		complete_csum(f, sent, &first);
 }
 
 void lf_drain_tx(struct lf *f)

@@ -34,6 +34,7 @@ struct lf_sent {
 	uint16_t port;
 	uint32_t frame_cnt;
 	uint32_t len;
+	bool asked;     /* for its checksum, which the fixture has then completed */
 	uint8_t *bytes; /* LF_BYTES */
 };
 

@@ -195,12 +195,13 @@ static void test_values(void **state)
 		      "- {name: eth0, role: uplink, coalesce: off}\n"
 		      "rules:\n- kernel\n\n- drop tcp\n"
 		      "timeouts: {udp: 3m, tcp-established: 3h}\n"
-		      "limits: {sessions: 100}\n");
+		      "limits: {sessions: 100}\nchecksum-offload: off\n");
 
 	(void)state;
 	assert_int_equal(c->worker_cnt, 1);
 	assert_int_equal(c->workers[0], 0);
 	assert_int_equal(c->wait, XE_WAIT_BUSY);
+	assert_int_equal(c->csum_offload, XE_CSUM_OFFLOAD_OFF);
 	assert_int_equal(c->on_stop, XE_STOP_CLEAN);
 	assert_int_equal(c->port_cnt, 2);
 	assert_int_equal(c->ports[0].role, XE_ROLE_INSIDE);
@@ -367,9 +368,10 @@ static void test_one_line(void **state)
 	char text[4096], want[128];
 
 	(void)state;
-	expect_error("\"a\\nb\\e\": 1\n",
-		     "t:1: a?b?: unknown key, expected workers, wait, rps, on-stop, ports, "
-		     "deny-ports, rules, limits, timeouts or ctl-group");
+	expect_error(
+		"\"a\\nb\\e\": 1\n",
+		"t:1: a?b?: unknown key, expected workers, wait, rps, checksum-offload, on-stop, "
+		"ports, deny-ports, rules, limits, timeouts or ctl-group");
 	expect_error("wait: \"bu\\0sy\"\n",
 		     "t:1: wait: expected a word, got a text with a NUL in it");
 	expect_error("rules: [\"drop\\tin \\u00e4\"]\n",

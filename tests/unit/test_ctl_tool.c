@@ -42,7 +42,8 @@ static int answer(struct xe_ctl_request *req, const char *text)
 	"{\"name\":\"veth1\",\"entry\":\"veth*\",\"role\":\"inside\",\"state\":\"attached\","      \
 	"\"why\":null,\"allow\":[\"10.1.0.0/16\"],\"ifindex\":7,\"mtu\":1500,\"queues\":1,"        \
 	"\"xdp\":\"generic\",\"attach\":\"plain\",\"prog_id\":42,\"zero_copy\":false,"             \
-	"\"superpackets\":true,\"superpackets_why\":null,\"coalesce\":false,\"worker\":0}"
+	"\"superpackets\":true,\"superpackets_why\":null,\"coalesce\":false,"                      \
+	"\"checksum\":\"device\",\"checksum_why\":null,\"worker\":0}"
 #define PORT_ETH7                                                                                  \
 	"{\"name\":\"eth\\u001b7\",\"entry\":\"eth7\",\"role\":\"uplink\",\"state\":\"waiting\","  \
 	"\"why\":\"no such interface\",\"xdp\":null,\"prog_id\":null}"
@@ -294,13 +295,11 @@ static void status(void **state)
 		"     0    1     0  running  adaptive  avx2          5\n"
 		"\n"
 		"PORT   ROLE    STATE     XDP      ATTACH  PROGRAM  MEMORY  SUPERPACKETS  COALESCE "
-		" WORKER  "
-		"REMARK\n"
+		" CHECKSUM  WORKER  REMARK\n"
 		"veth1  inside  attached  generic  plain        42  copy    kept          off      "
-		"      0  "
-		"\n"
+		" device         0  \n"
 		"eth?7  uplink  waiting   -        -             -  -       -             -        "
-		"      -  "
+		" -              -  "
 		"no such interface\n"
 		"\n"
 		"note: no dispatcher here\n"

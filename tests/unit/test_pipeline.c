@@ -38,6 +38,18 @@ static int setup(void **state)
 	return 0;
 }
 
+/* The same with devices that complete checksums. */
+static int setup_device(void **state)
+{
+	struct lf *f;
+
+	setup(state);
+	f = *state;
+	for (uint16_t port = 1; port < LF_PORT_END; port++)
+		f->xsk[port].csum_min = 1;
+	return 0;
+}
+
 static int teardown(void **state)
 {
 	lf_close(*state);
@@ -427,6 +439,41 @@ static void test_superpacket(void **state)
 	assert_int_equal(lf_drops(f), n + 1);
 }
 
+static bool asks(struct lf *f, const struct lf_spec *in)
+{
+	struct lf_spec out = *in;
+	const struct lf_sent *sent = lf_pass(f, LF_INSIDE, in);
+
+	out.src = "192.0.2.1";
+	out.ttl = 63;
+	lf_expect(sent, &out, LF_UPLINK);
+	return sent->asked;
+}
+
+/* Who asks the device: what is partial, long enough, and leaves as it is. */
+static void test_who_asks(void **state)
+{
+	struct lf *f = *state;
+	struct lf_spec in = {FROM("0.2", 8200), TO("198.51.100.9", 80), .payload_len = 92};
+
+	assert_false(asks(f, &in));
+	in.csum = LF_CSUM_PARTIAL;
+	assert_true(asks(f, &in));
+	in.first_len = 60; /* a request stands before the first of several frames */
+	in.frame_len = 10;
+	assert_true(asks(f, &in));
+	f->xsk[LF_UPLINK].csum_min = 101; /* the L4 header counts */
+	assert_false(asks(f, &in));
+	f->xsk[LF_UPLINK].csum_min = 100;
+	assert_true(asks(f, &in));
+	f->lane->ports[LF_UPLINK].mtu = 119;
+	assert_false(asks(f, &in));
+	f->lane->ports[LF_UPLINK].mtu = 120;
+	assert_true(asks(f, &in));
+	f->xsk[LF_UPLINK].csum_min = 0;
+	assert_false(asks(f, &in));
+}
+
 /* Replies go to the Ethernet address that the flow's last packet came from. */
 static void test_l2_follows_the_container(void **state)
 {
@@ -460,6 +507,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_translate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_every_length, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_udp_zero_result, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_translate, setup_device, teardown),
+		cmocka_unit_test_setup_teardown(test_every_length, setup_device, teardown),
+		cmocka_unit_test_setup_teardown(test_udp_zero_result, setup_device, teardown),
+		cmocka_unit_test_setup_teardown(test_who_asks, setup_device, teardown),
 		cmocka_unit_test_setup_teardown(test_valid_that_looks_partial, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_accept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_superpacket, setup, teardown),
