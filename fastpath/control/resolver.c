@@ -26,6 +26,9 @@
 /* The kernel is not asked more often about one neighbour, but for xe_resolver_tick(), which comes
  * every 100 ms, and events. */
 #define ASK_NS (1 * XE_NS_PER_SEC)
+/* A packet waits: its neighbour may be asked for again this soon. The kernel's entry may have been
+ * deleted while it was being resolved, of which nothing tells; asking on costs 10 us. */
+#define ASK_WAITING_NS (10 * XE_NS_PER_MS)
 /* Requests served and entries asked again in one turn of the event loop. Each is a question to the
  * kernel, or two, of some 10 us: a turn takes 5-10 ms, and then netlink, control socket and timer
  * have theirs. */
@@ -202,9 +205,9 @@ static void entry_link(struct xe_resolver *r, uint32_t w, uint32_t idx, uint32_t
 
 /* Is it time to ask the kernel about this neighbour? What many entries have in common is asked once
  * for all of them. */
-static bool may_ask(struct neighbour *n, uint64_t now_ns)
+static bool may_ask(struct neighbour *n, uint64_t now_ns, uint64_t every_ns)
 {
-	if (n->asked_ns && now_ns - n->asked_ns < ASK_NS)
+	if (n->asked_ns && now_ns - n->asked_ns < every_ns)
 		return false;
 	n->asked_ns = now_ns;
 	return true;
@@ -213,16 +216,16 @@ static bool may_ask(struct neighbour *n, uint64_t now_ns)
 /* State and MAC of the neighbour as the mirror has it now; asks the kernel to resolve what it does
  * not have, and to confirm what has gone stale. */
 static void answer_neighbour(struct xe_service *svc, struct neighbour *n,
-			     struct xe_nexthop_answer *a)
+			     struct xe_nexthop_answer *a, uint64_t ask_every_ns)
 {
 	uint64_t now_ns = xe_now_ns();
 	uint16_t nud = 0;
 
 	if (!xe_netlink_neigh(svc->netlink, n->ifindex, &n->addr, a->mac, &nud)) {
 		a->state = XE_NH_READY;
-		if (nud & NUD_STALE && may_ask(n, now_ns))
+		if (nud & NUD_STALE && may_ask(n, now_ns, ask_every_ns))
 			xe_netlink_neigh_use(svc->netlink, n->ifindex, &n->addr);
-	} else if (!may_ask(n, now_ns)) {
+	} else if (!may_ask(n, now_ns, ask_every_ns)) {
 		/* the outcome of the last time; what was good until now waits for
 		 * xe_resolver_tick() */
 		a->state = n->state == XE_NH_NO_NEIGHBOUR ? XE_NH_NO_NEIGHBOUR : XE_NH_RESOLVING;
@@ -280,7 +283,7 @@ static void resolve(struct xe_service *svc, uint32_t w, uint32_t idx)
 			entry_link(svc->resolver, w, idx, n);
 	}
 	if (n != XE_NIL)
-		answer_neighbour(svc, &svc->resolver->neighbours[n], &a);
+		answer_neighbour(svc, &svc->resolver->neighbours[n], &a, ASK_NS);
 	xe_nexthop_write(table, idx, &a);
 }
 
@@ -294,7 +297,8 @@ static void retry(struct xe_service *svc, uint32_t w, uint32_t idx)
 	if (!svc->resolver->entries[w][idx].active || n == XE_NIL || a.state == XE_NH_READY)
 		return; /* released, or answered meanwhile */
 	was = a.state;
-	answer_neighbour(svc, &svc->resolver->neighbours[n], &a);
+	answer_neighbour(svc, &svc->resolver->neighbours[n], &a,
+			 was == XE_NH_RESOLVING ? ASK_WAITING_NS : ASK_NS);
 	if (a.state != was)
 		xe_nexthop_write(table, idx, &a);
 }
@@ -518,7 +522,7 @@ void xe_resolver_neigh_event(struct xe_service *svc, const struct xe_neigh *neig
 		n->since_ns = xe_now_ns();
 		n->asked_ns = 0;
 	} else {
-		answer_neighbour(svc, n, &a);
+		answer_neighbour(svc, n, &a, ASK_NS);
 	}
 	tell_entries(svc, n, &a);
 }
@@ -541,7 +545,7 @@ void xe_resolver_tick(struct xe_service *svc)
 			continue;
 		}
 		n->asked_ns = 0;
-		answer_neighbour(svc, n, &a);
+		answer_neighbour(svc, n, &a, ASK_NS);
 		if (a.state != XE_NH_RESOLVING)
 			tell_entries(svc, n, &a);
 	}

@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -26,6 +27,8 @@
 
 /* Listeners of the host are polled this often: sock_diag announces no new ones. */
 #define POLL_MS 100
+/* Above the containers' processes, below the workers (-20). */
+#define CONTROL_NICE (-10)
 /* UMEM of a worker: 1024 frames for receiving for each of the first dozens of ports, and what is in
  * flight. 128 MiB, touched only as ports come. */
 #define WORKER_FRAMES 32768
@@ -396,10 +399,19 @@ static void on_event(struct xe_service *svc, int fd)
 	}
 }
 
+/* The first packet of a flow waits for this thread's answer, while the CPU may be full of what the
+ * containers do: it must get its turn in less than a time slice. */
+static void raise_priority(void)
+{
+	if (setpriority(PRIO_PROCESS, 0, CONTROL_NICE))
+		xe_log_info("control thread: stays at normal priority: %s", strerror(errno));
+}
+
 int xe_service_run(struct xe_service *svc)
 {
 	struct epoll_event ev[8];
 
+	raise_priority();
 	sd_notify(0, "READY=1");
 	xe_log_info("ready: %u worker%s, %u rule%s, checksum by %s", svc->worker_cnt,
 		    svc->worker_cnt == 1 ? "" : "s", svc->config->rule_cnt,

@@ -32,7 +32,7 @@ void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 	xe_nexthop_ref(&lane->nexthops, nexthop);
 	/* A neighbour that was flushed is asked for again only when it is needed: now. */
 	if (!same && xe_nexthop_read(&lane->nexthops.slots[nexthop]).state == XE_NH_RESOLVING)
-		xe_nexthop_retry(&lane->nexthops, nexthop, lane->now_s);
+		xe_nexthop_retry_now(&lane->nexthops, nexthop);
 	p->ended = true; /* its frames are now the held copy's */
 	p->frame_cnt = 0;
 }

@@ -142,6 +142,11 @@ void xe_nexthop_retry(struct xe_nexthops *t, uint32_t idx, uint32_t now_s)
 		nh->retried_s = now_s;
 }
 
+void xe_nexthop_retry_now(struct xe_nexthops *t, uint32_t idx)
+{
+	request(t, idx, XE_NH_OP_RETRY);
+}
+
 bool xe_nexthops_next_request(struct xe_nexthops *t, struct xe_nh_request *req)
 {
 	uint32_t tail = atomic_load_explicit(&t->tail, memory_order_relaxed);

@@ -103,6 +103,9 @@ void xe_nexthop_unref(struct xe_nexthops *t, uint32_t idx);
 /* Worker. Ask again for an entry whose neighbour is gone; at most once a second, so that packets to
  * a dead one do not fill the ring. */
 void xe_nexthop_retry(struct xe_nexthops *t, uint32_t idx, uint32_t now_s);
+/* The same at once, for the first of the packets that wait for an answer: as long as one waits the
+ * others do not ask, so that this, too, is bounded. */
+void xe_nexthop_retry_now(struct xe_nexthops *t, uint32_t idx);
 /* Looks at a sequence count that is being written before the reader sleeps: a write takes some
  * nanoseconds, so whoever still waits then keeps the control thread from its CPU (workers have the
  * higher priority), and spinning on would be for ever. */
