@@ -49,7 +49,7 @@ static bool ask_device(struct xe_lane *lane, struct xe_packet *p)
 	const struct xe_lane_port *port = &lane->ports[p->out_port];
 	uint32_t ip_len = p->len - XE_L3_OFF;
 
-	if (!port->tx || !port->tx->csum_min || p->l4_len < port->tx->csum_min ||
+	if (p->frag_mtu || !port->tx || !port->tx->csum_min || p->l4_len < port->tx->csum_min ||
 	    ip_len > port->mtu || (p->dir == XE_DIR_OUT && ip_len > p->nexthop.mtu) ||
 	    (p->frames[0].addr & (XE_FRAME_SIZE - 1)) < sizeof(struct xe_tx_meta))
 		return false;
