@@ -149,6 +149,14 @@ $(BUILD)/tests/%_driver: $(BUILD)/obj/tests/netns/%_driver.o $(LIB_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_D) -o $@
 
+# The pipeline's stages, timed by the wrappers of tests/bench/pipe_stage.c.
+PIPE_WRAPPED := xe_rx xe_parse xe_flow xe_flow_new xe_nat xe_csum xe_fwd xe_tx xe_tx_flush xe_xsk_refill
+PIPE_OBJ     := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/pipe_*.c))
+$(BUILD)/tests/bench/bench_pipeline: $(BUILD)/obj/tests/bench/bench_pipeline.o $(PIPE_OBJ) $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $(PIPE_WRAPPED:%=-Wl,--wrap=%) $^ $(LIBS_D) -o $@
+
 $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
