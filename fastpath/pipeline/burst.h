@@ -46,12 +46,13 @@ struct xe_packet {
 	bool ended;
 	struct xe_tuple4 key; /* as it came in */
 	uint64_t hash;
+	uint32_t guess; /* parse's, for flow: session * 2 + direction, XE_NIL: none */
 	struct xe_session *session;
 	struct xe_nexthop_answer nexthop; /* for XE_DIR_OUT */
 	/* merge.c: its payload follows this one's; NULL in all packets but between there and tx */
 	struct xe_packet *next;
 	struct xdp_desc frames[XE_PACKET_FRAMES];
-};
+} __attribute__((aligned(64))); /* what a packet of one frame needs is two lines, never three */
 
 struct xe_burst {
 	uint32_t cnt;

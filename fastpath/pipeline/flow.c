@@ -180,9 +180,13 @@ static bool has_moved(struct xe_lane *lane, struct xe_packet *p)
 
 static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 {
-	enum xe_dir dir = XE_DIR_OUT;
+	enum xe_dir dir = p->guess & 1;
 
-	p->session = xe_session_find(&lane->sessions, &p->key, p->hash, &dir);
+	p->session = xe_session_at(&lane->sessions, p->guess, &p->key);
+	if (!p->session) {
+		dir = XE_DIR_OUT; /* of a new flow */
+		p->session = xe_session_find(&lane->sessions, &p->key, p->hash, &dir);
+	}
 	p->dir = dir;
 	if (p->session && dir == XE_DIR_OUT) {
 		p->nexthop = xe_nexthop_read(&lane->nexthops.slots[p->session->nexthop]);
@@ -206,8 +210,24 @@ static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 	touch(lane, p->session, p);
 }
 
+/* The next hop of a packet out, whose session line is on its way since parse; the wait for one is
+ * the time in which the others come. */
+static void prefetch_nexthops(const struct xe_lane *lane, const struct xe_burst *burst)
+{
+	for (uint32_t i = 0; i < burst->cnt; i++) {
+		const struct xe_packet *p = &burst->packets[i];
+		uint32_t nexthop;
+
+		if (p->ended || p->guess == XE_NIL || (p->guess & 1) != XE_DIR_OUT)
+			continue;
+		nexthop = lane->sessions.slots[p->guess >> 1].nexthop;
+		__builtin_prefetch(&lane->nexthops.slots[nexthop]);
+	}
+}
+
 void xe_flow(struct xe_lane *lane, struct xe_burst *burst)
 {
+	prefetch_nexthops(lane, burst);
 	for (uint32_t i = 0; i < burst->cnt; i++)
 		if (!burst->packets[i].ended)
 			flow_one(lane, &burst->packets[i]);

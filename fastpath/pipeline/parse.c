@@ -93,7 +93,6 @@ void xe_parse(struct xe_lane *lane, struct xe_burst *burst)
 {
 	for (uint32_t i = 0; i < burst->cnt; i++) {
 		struct xe_packet *p = &burst->packets[i];
-		const struct xe_session *s;
 
 		if (p->ended)
 			continue;
@@ -101,8 +100,10 @@ void xe_parse(struct xe_lane *lane, struct xe_burst *burst)
 			xe_packet_drop(lane, p, XE_R_W_MALFORMED);
 			continue;
 		}
-		s = xe_session_guess(&lane->sessions, p->hash);
-		if (s)
-			__builtin_prefetch(s);
+		p->guess = xe_session_guess(&lane->sessions, p->hash);
+		if (p->guess != XE_NIL)
+			xe_session_prefetch(&lane->sessions, p->guess);
+		else
+			xe_sessions_prefetch_second(&lane->sessions, p->hash);
 	}
 }

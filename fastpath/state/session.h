@@ -130,17 +130,54 @@ static inline void xe_sessions_prefetch(const struct xe_sessions *t, uint64_t ha
 	__builtin_prefetch(&t->buckets[xe_live_first(hash, t->bucket_mask)]);
 }
 
-/* The session slot that most likely has this hash, for prefetching once its bucket is here. */
-static inline const struct xe_session *xe_session_guess(const struct xe_sessions *t, uint64_t hash)
+/* For a key that is not in its first bucket: most likely a new one, which needs both. */
+static inline void xe_sessions_prefetch_second(const struct xe_sessions *t, uint64_t hash)
+{
+	__builtin_prefetch(&t->buckets[xe_live_second(hash, t->bucket_mask)]);
+}
+
+/* Bit 15 of each 16-bit lane of four that is zero. Lanes above the lowest such one may be wrong. */
+static inline uint64_t xe_zero_lanes(uint64_t x)
+{
+	return (x - 0x0001000100010001ull) & ~x & 0x8000800080008000ull;
+}
+
+/* The entry that most likely has this hash: session * 2 + direction, XE_NIL: none in its first
+ * bucket. To be asked once the bucket is here; what it names is to be proved by the key. */
+static inline uint32_t xe_session_guess(const struct xe_sessions *t, uint64_t hash)
 {
 	const struct xe_session_bucket *b = &t->buckets[xe_live_first(hash, t->bucket_mask)];
-	uint16_t tag = xe_live_tag(hash);
+	uint64_t tags = xe_live_tag(hash) * 0x0001000100010001ull, four[2], hit;
 
-	for (int i = 0; i < XE_BUCKET_SLOTS; i++)
-		if (b->tag[i] == tag)
-			return &t->slots[b->ref[i] >> 1];
-	return NULL;
+	memcpy(four, b->tag, sizeof(four));
+	hit = xe_zero_lanes(four[0] ^ tags);
+	if (hit)
+		return b->ref[__builtin_ctzll(hit) / 16];
+	hit = xe_zero_lanes(four[1] ^ tags);
+	return hit ? b->ref[4 + __builtin_ctzll(hit) / 16] : XE_NIL;
 }
+
+static inline void xe_session_prefetch(const struct xe_sessions *t, uint32_t guess)
+{
+	const struct xe_session *s = &t->slots[guess >> 1];
+
+	__builtin_prefetch(s, 1);
+	__builtin_prefetch(s->packets, 1);
+}
+
+/* The guessed session if it has this key. A slot that is free has none: its protocol is 0. */
+static inline struct xe_session *xe_session_at(const struct xe_sessions *t, uint32_t guess,
+					       const struct xe_tuple4 *key)
+{
+	struct xe_session *s;
+
+	if (guess == XE_NIL)
+		return NULL;
+	s = &t->slots[guess >> 1];
+	return xe_tuple4_equal(&s->key[guess & 1], key) ? s : NULL;
+}
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "xe_session_guess() counts lanes up");
 
 /* Find by key and its hash; *dir says which direction's key it was. */
 struct xe_session *xe_session_find(const struct xe_sessions *t, const struct xe_tuple4 *key,
