@@ -60,9 +60,7 @@ static bool ask_device(struct xe_lane *lane, struct xe_packet *p)
 
 void xe_csum(struct xe_lane *lane, struct xe_burst *burst)
 {
-	for (uint32_t i = 0; i < burst->cnt; i++) {
-		struct xe_packet *p = &burst->packets[i];
-
+	xe_burst_for_each (p, burst) {
 		p->frames[0].options = 0;
 		if (p->ended || !p->partial || p->gso_size || ask_device(lane, p))
 			continue;

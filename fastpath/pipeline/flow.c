@@ -212,10 +212,9 @@ static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 
 /* The next hop of a packet out, whose session line is on its way since parse; the wait for one is
  * the time in which the others come. */
-static void prefetch_nexthops(const struct xe_lane *lane, const struct xe_burst *burst)
+static void prefetch_nexthops(const struct xe_lane *lane, struct xe_burst *burst)
 {
-	for (uint32_t i = 0; i < burst->cnt; i++) {
-		const struct xe_packet *p = &burst->packets[i];
+	xe_burst_for_each (p, burst) {
 		uint32_t nexthop;
 
 		if (p->ended || p->guess == XE_NIL || (p->guess & 1) != XE_DIR_OUT)
@@ -228,7 +227,7 @@ static void prefetch_nexthops(const struct xe_lane *lane, const struct xe_burst 
 void xe_flow(struct xe_lane *lane, struct xe_burst *burst)
 {
 	prefetch_nexthops(lane, burst);
-	for (uint32_t i = 0; i < burst->cnt; i++)
-		if (!burst->packets[i].ended)
-			flow_one(lane, &burst->packets[i]);
+	xe_burst_for_each (p, burst)
+		if (!p->ended)
+			flow_one(lane, p);
 }

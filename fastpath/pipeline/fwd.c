@@ -20,9 +20,7 @@ static void fwd_one(struct xe_lane *lane, struct xe_packet *p)
 
 void xe_fwd(struct xe_lane *lane, struct xe_burst *burst)
 {
-	for (uint32_t i = 0; i < burst->cnt; i++) {
-		struct xe_packet *p = &burst->packets[i];
-
+	xe_burst_for_each (p, burst) {
 		if (p->ended)
 			continue;
 		if (!lane->ports[p->out_port].live)

@@ -44,7 +44,7 @@ static void nat_one(struct xe_packet *p)
 void xe_nat(struct xe_lane *lane, struct xe_burst *burst)
 {
 	(void)lane;
-	for (uint32_t i = 0; i < burst->cnt; i++)
-		if (!burst->packets[i].ended)
-			nat_one(&burst->packets[i]);
+	xe_burst_for_each (p, burst)
+		if (!p->ended)
+			nat_one(p);
 }

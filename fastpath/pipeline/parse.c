@@ -91,9 +91,7 @@ static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
 
 void xe_parse(struct xe_lane *lane, struct xe_burst *burst)
 {
-	for (uint32_t i = 0; i < burst->cnt; i++) {
-		struct xe_packet *p = &burst->packets[i];
-
+	xe_burst_for_each (p, burst) {
 		if (p->ended)
 			continue;
 		if (!parse_one(lane, p)) {

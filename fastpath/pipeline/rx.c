@@ -29,8 +29,7 @@ static bool read_meta(struct xe_lane *lane, const struct xe_xsk *xsk, struct xe_
 
 static void prefetch_frame(const struct xe_lane *lane, struct xsk_ring_cons *rx, uint32_t idx)
 {
-	const uint8_t *l2 =
-		xe_umem_ptr(&lane->umem, xsk_ring_cons__rx_desc(rx, idx)->addr);
+	const uint8_t *l2 = xe_umem_ptr(&lane->umem, xsk_ring_cons__rx_desc(rx, idx)->addr);
 
 	__builtin_prefetch(l2 - sizeof(struct xe_meta));
 	__builtin_prefetch(l2, 1);
@@ -44,6 +43,18 @@ static uint32_t packet_frames(struct xsk_ring_cons *rx, uint32_t idx, uint32_t f
 		if (!(xsk_ring_cons__rx_desc(rx, idx + first + n - 1)->options & XDP_PKT_CONTD))
 			return n;
 	return 0;
+}
+
+/* Most packets: one frame, known to fit. */
+static inline void take_frame(struct xe_lane *lane, struct xe_xsk *xsk, struct xe_packet *p,
+			      const struct xdp_desc *d)
+{
+	xe_umem_move(&lane->umem, xe_frame_of(d->addr), xsk->slot * 2, XE_HOLDER_HAND);
+	lane->umem.hand_cnt++;
+	xsk->fill_cnt--;
+	p->frames[0] = *d;
+	p->frame_cnt = 1;
+	p->len = d->len;
 }
 
 static void take_frames(struct xe_lane *lane, struct xe_xsk *xsk, struct xe_packet *p, uint32_t idx,
@@ -98,7 +109,10 @@ uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk)
 			break;
 		if (used + PREFETCH_AHEAD < avail)
 			prefetch_frame(lane, &xsk->rx, idx + used + PREFETCH_AHEAD);
-		take_frames(lane, xsk, p, idx + used, n);
+		if (n == 1)
+			take_frame(lane, xsk, p, xsk_ring_cons__rx_desc(&xsk->rx, idx + used));
+		else
+			take_frames(lane, xsk, p, idx + used, n);
 		used += n;
 		bytes += p->len;
 		p->l2 = xe_umem_ptr(&lane->umem, p->frames[0].addr);
