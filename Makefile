@@ -60,7 +60,8 @@ LOAD_BIN   := $(LOAD_SRC:%.c=$(BUILD)/tests/bench/%)
 LOAD_OBJ   := $(addprefix $(BUILD)/obj/tests/bench/load/,load.o latency.o)
 PEER_BIN   := $(patsubst tests/bench/peers/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/peers/peer_nat.c))
 
-.PHONY: all help docs deps demo check check-san check-long tests bench bench-build fuzz lint format install \
+.PHONY: all help docs deps demo check check-san check-long tests bench bench-build bench-pipeline \
+	fuzz lint format install \
 	clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -76,6 +77,7 @@ help:
 	@echo "make bench        beside its peers: ROUNDS=5 SECONDS=2 ONLY=workload,... CONTENDERS=..."
 	@echo "                  QUICK=1, BUDGET=minutes; docs/benchmarks.md (root)"
 	@echo "make fuzz         libFuzzer targets, FUZZ_SECONDS=60 each"
+	@echo "make bench-pipeline  ns and instructions per packet and stage, in memory (5 minutes)"
 	@echo "make docs         docs/reasons.md from include/xegress/reason.h"
 	@echo "make install      DESTDIR= PREFIX=/usr"
 	@echo "make lint format  clang-format (check, apply), shell syntax"
@@ -185,7 +187,7 @@ $(PEER_BIN): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/peers/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -lbpf -o $@
 
-tests: all $(UNIT_BIN) $(BPFTEST) $(TOOL_BIN) $(DRIVER_BIN) $(LOAD_BIN) $(PEER_BIN)
+tests: all $(UNIT_BIN) $(BPFTEST) $(TOOL_BIN) $(DRIVER_BIN) $(LOAD_BIN) $(PEER_BIN) $(BUILD)/tests/bench/bench_pipeline
 
 bench-build: all $(BENCH_BIN) $(LOAD_BIN) $(PEER_BIN)
 
@@ -196,6 +198,11 @@ bench: deps
 		$(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(CONTENDERS),--contenders $(CONTENDERS)) $(if $(BUDGET),--budget $(BUDGET))
+
+bench-pipeline: deps
+	$(Q)tools/deps.sh check
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/bench/bench_pipeline
+	$(Q)tests/bench/pipeline.py $(BUILD)
 
 demo: deps
 	$(Q)tools/deps.sh demo

@@ -140,6 +140,7 @@ mkdir -p "$LOGS"
 if [ "$XE_KERNEL" = 0 ]; then
 	suite unit 120 "$BUILD"/tests/unit/test_*
 	suite bpf 60 "$BUILD"/tests/bpf/test_*
+	suite bench 60 tests/bench/t_*.sh
 fi
 SECONDS=0
 suite netns 90 tests/netns/t_*.sh

@@ -32,9 +32,13 @@ static bool is_inside(__be32 addr_be)
 static bool is_taken(const uint8_t *b, uint32_t cap_len, uint32_t len)
 {
 	const uint8_t *ip = b + XE_L3_OFF;
+	uint32_t hdr_len;
 
-	return cap_len >= XE_L3_OFF + XE_IP_HDR_MIN + XE_TCP_HDR_MIN && len <= 1514 &&
-	       xe_get16(b + 12) == htons(0x0800) && ip[0] == 0x45 && ip[XE_IP_TTL] > 1 &&
+	if (cap_len < XE_L3_OFF + XE_IP_HDR_MIN || len > 1514 || xe_get16(b + 12) != htons(0x0800))
+		return false;
+	hdr_len = ip[XE_IP_PROTO] == IPPROTO_TCP ? XE_TCP_HDR_MIN : XE_UDP_HDR_LEN;
+	return cap_len >= XE_L3_OFF + XE_IP_HDR_MIN + hdr_len && ip[0] == 0x45 &&
+	       ip[XE_IP_TTL] > 1 &&
 	       (ip[XE_IP_PROTO] == IPPROTO_TCP || ip[XE_IP_PROTO] == IPPROTO_UDP) &&
 	       is_inside(xe_get32(ip + XE_IP_SRC)) != is_inside(xe_get32(ip + XE_IP_DST));
 }
