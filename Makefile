@@ -152,7 +152,7 @@ $(BUILD)/tests/%_driver: $(BUILD)/obj/tests/netns/%_driver.o $(LIB_OBJ)
 	$(Q)$(CC) $(LDFLAGS) $^ $(LIBS_D) -o $@
 
 # The pipeline's stages, timed by the wrappers of tests/bench/pipe_stage.c.
-PIPE_WRAPPED := xe_rx xe_parse xe_flow xe_flow_new xe_nat xe_csum xe_fwd xe_tx xe_tx_flush xe_xsk_refill
+PIPE_WRAPPED := xe_rx xe_parse xe_flow xe_flow_new xe_nat xe_merge xe_csum xe_fwd xe_tx xe_tx_flush xe_xsk_refill
 PIPE_OBJ     := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/bench/pipe_*.c))
 $(BUILD)/tests/bench/bench_pipeline: $(BUILD)/obj/tests/bench/bench_pipeline.o $(PIPE_OBJ) $(LIB_OBJ)
 	@mkdir -p $(@D)

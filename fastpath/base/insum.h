@@ -98,6 +98,13 @@ static inline uint16_t xe_insum_fold(uint64_t sum)
 	return (uint16_t)((sum >> 16) + sum);
 }
 
+/* The same for the sum of two 16-bit values, which needs one step: twice or three times a packet.
+ */
+static inline uint16_t xe_insum_fold2(uint32_t sum)
+{
+	return (uint16_t)((sum >> 16) + sum);
+}
+
 /* The representation of zero that is not 0: for UDP fields, and for deltas (see below). */
 static inline uint16_t xe_csum_nonzero(uint16_t value_be)
 {
@@ -189,7 +196,7 @@ static inline bool xe_csum_is_partial(uint16_t field_be, uint64_t pseudo_sum)
 /* A 16-bit field at an even offset changes. */
 static inline uint16_t xe_csum_delta16(uint16_t old_be, uint16_t new_be)
 {
-	return xe_csum_nonzero(xe_insum_fold((uint64_t)(uint16_t)~old_be + new_be));
+	return xe_csum_nonzero(xe_insum_fold2((uint32_t)(uint16_t)~old_be + new_be));
 }
 
 /* A 32-bit field at an even offset changes. */
@@ -208,7 +215,7 @@ static inline uint16_t xe_csum_delta(const void *old, const void *new, size_t le
 /* Both changes. */
 static inline uint16_t xe_csum_delta_add(uint16_t delta_a, uint16_t delta_b)
 {
-	return xe_csum_nonzero(xe_insum_fold((uint64_t)delta_a + delta_b));
+	return xe_csum_nonzero(xe_insum_fold2((uint32_t)delta_a + delta_b));
 }
 
 /* The change undone: the delta for the other direction of a flow. */
@@ -220,7 +227,7 @@ static inline uint16_t xe_csum_delta_neg(uint16_t delta)
 /* New field for TCP, ICMP or an IPv4 header after a change. Never gives 0xFFFF. */
 static inline uint16_t xe_csum_apply(uint16_t field_be, uint16_t delta)
 {
-	return (uint16_t)~xe_insum_fold((uint64_t)(uint16_t)~field_be + delta);
+	return (uint16_t)~xe_insum_fold2((uint32_t)(uint16_t)~field_be + delta);
 }
 
 /*
@@ -238,7 +245,7 @@ static inline uint16_t xe_csum_apply_udp(uint16_t field_be, uint16_t delta)
  */
 static inline uint16_t xe_csum_apply_partial(uint16_t field_be, uint16_t addr_delta)
 {
-	return xe_insum_fold((uint64_t)field_be + addr_delta);
+	return xe_insum_fold2((uint32_t)field_be + addr_delta);
 }
 
 /* New field (as xe_csum_apply()) when one 16-bit field changes: a total length, an id, an MSS. */

@@ -39,7 +39,9 @@ static void prefetch_frame(const struct xe_lane *lane, struct xsk_ring_cons *rx,
 static uint32_t packet_frames(struct xsk_ring_cons *rx, uint32_t idx, uint32_t first,
 			      uint32_t avail)
 {
-	for (uint32_t n = 1; first + n <= avail; n++)
+	if (!(xsk_ring_cons__rx_desc(rx, idx + first)->options & XDP_PKT_CONTD))
+		return 1;
+	for (uint32_t n = 2; first + n <= avail; n++)
 		if (!(xsk_ring_cons__rx_desc(rx, idx + first + n - 1)->options & XDP_PKT_CONTD))
 			return n;
 	return 0;
@@ -95,14 +97,14 @@ static void adapt_fill(struct xe_xsk *xsk, uint32_t avail, uint32_t used, uint32
 uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk)
 {
 	struct xe_burst *burst = &lane->burst;
+	struct xe_packet *p = burst->packets;
 	uint32_t idx, avail, used = 0, bytes = 0;
 
 	burst->cnt = 0;
 	avail = xsk_ring_cons__peek(&xsk->rx, XE_BURST_SIZE * XE_PACKET_FRAMES, &idx);
 	for (uint32_t i = 0; i < PREFETCH_AHEAD && i < avail; i++)
 		prefetch_frame(lane, &xsk->rx, idx + i);
-	while (burst->cnt < XE_BURST_SIZE && used < avail) {
-		struct xe_packet *p = &burst->packets[burst->cnt];
+	for (; p < burst->packets + XE_BURST_SIZE && used < avail; p++) {
 		uint32_t n = packet_frames(&xsk->rx, idx, used, avail);
 
 		if (!n)
@@ -118,13 +120,13 @@ uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk)
 		p->l2 = xe_umem_ptr(&lane->umem, p->frames[0].addr);
 		p->session = NULL;
 		p->ended = false;
-		burst->cnt++;
 		if (!read_meta(lane, xsk, p)) {
 			xe_packet_drop(lane, p, XE_R_W_MALFORMED);
 			continue;
 		}
 		xe_sessions_prefetch(&lane->sessions, p->hash);
 	}
+	burst->cnt = (uint32_t)(p - burst->packets);
 	if (used < avail)
 		xsk_ring_cons__cancel(&xsk->rx, avail - used);
 	if (!used)

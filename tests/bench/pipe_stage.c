@@ -9,8 +9,8 @@
 #define CALIBRATE_NS  (50 * XE_NS_PER_MS)
 #define OVERHEAD_RUNS 1000
 
-const char *const stage_name[STAGE_CNT] = {"refill", "rx",   "parse", "flow", "flow_new",
-					   "nat",    "csum", "fwd",   "tx",   "tx_flush"};
+const char *const stage_name[STAGE_CNT] = {"refill", "rx",   "parse", "flow", "flow_new", "nat",
+					   "merge",  "csum", "fwd",   "tx",   "tx_flush"};
 bool stage_timing;
 uint64_t stage_ticks[STAGE_CNT], stage_calls[STAGE_CNT];
 
@@ -71,6 +71,7 @@ static void stage_end(enum stage stage, uint64_t start)
 WRAP_BURST(STAGE_PARSE, xe_parse)
 WRAP_BURST(STAGE_FLOW, xe_flow)
 WRAP_BURST(STAGE_NAT, xe_nat)
+WRAP_BURST(STAGE_MERGE, xe_merge)
 WRAP_BURST(STAGE_CSUM, xe_csum)
 WRAP_BURST(STAGE_FWD, xe_fwd)
 WRAP_BURST(STAGE_TX, xe_tx)

@@ -19,6 +19,7 @@ enum stage {
 	STAGE_FLOW,
 	STAGE_FLOW_NEW, /* inside of flow, which is counted without it */
 	STAGE_NAT,
+	STAGE_MERGE,
 	STAGE_CSUM,
 	STAGE_FWD,
 	STAGE_TX,

@@ -19,7 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FIGURES = os.path.join(HERE, "pipeline_instructions.json")
 SAMPLE = os.path.join(HERE, "sample.pcap")
 ROUNDS = 3  # each scenario, in turn with the others: a noisy minute does not meet one alone
-STAGES = ("refill", "rx", "parse", "flow", "flow_new", "nat", "csum", "fwd", "tx", "tx_flush",
+STAGES = ("refill", "rx", "parse", "flow", "flow_new", "nat", "merge", "csum", "fwd", "tx", "tx_flush",
           "rest")
 FUNCTIONS = {"refill": "xe_xsk_refill", "tx_flush": "xe_tx_flush"}
 # A tenth: gcc's minor versions move single stages by less.
