@@ -36,6 +36,7 @@ static inline int xe_index_open(struct xe_index *x, uint32_t capacity)
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (m == MAP_FAILED)
 		return -ENOMEM;
+	madvise(m, n * sizeof(*x->slots), MADV_HUGEPAGE); /* a probe is a random place of MiBs */
 	x->slots = m;
 	x->mask = (uint32_t)(n - 1);
 	return 0;
