@@ -95,12 +95,35 @@ static bool bucket_put(struct xe_session_bucket *b, uint16_t tag, uint32_t ref)
 	return false;
 }
 
+/* Move one entry of a full bucket to its other bucket. With a full table one key in some 10^6 finds
+ * both of its buckets full; without this its flow would be refused again and again. */
+static bool bucket_make_room(struct xe_sessions *t, uint32_t full)
+{
+	struct xe_session_bucket *b = &t->buckets[full];
+
+	for (int i = 0; i < XE_BUCKET_SLOTS; i++) {
+		uint32_t ref = b->ref[i], other;
+		uint64_t hash = xe_session_hash(t, &t->slots[ref >> 1].key[ref & 1]);
+
+		other = xe_live_first(hash, t->bucket_mask);
+		if (other == full)
+			other = xe_live_second(hash, t->bucket_mask);
+		if (other == full || !bucket_put(&t->buckets[other], b->tag[i], ref))
+			continue;
+		b->tag[i] = 0;
+		return true;
+	}
+	return false;
+}
+
 static bool index_put(struct xe_sessions *t, uint64_t hash, uint32_t ref)
 {
+	uint32_t first = xe_live_first(hash, t->bucket_mask);
 	uint16_t tag = xe_live_tag(hash);
 
-	return bucket_put(&t->buckets[xe_live_first(hash, t->bucket_mask)], tag, ref) ||
-	       bucket_put(&t->buckets[xe_live_second(hash, t->bucket_mask)], tag, ref);
+	return bucket_put(&t->buckets[first], tag, ref) ||
+	       bucket_put(&t->buckets[xe_live_second(hash, t->bucket_mask)], tag, ref) ||
+	       (bucket_make_room(t, first) && bucket_put(&t->buckets[first], tag, ref));
 }
 
 static bool bucket_drop(struct xe_session_bucket *b, uint32_t ref)
