@@ -213,6 +213,37 @@ static void test_bucket_overflow(void **state)
 	xe_sessions_close(&t);
 }
 
+/* Both buckets of a key are full, but what stands in the first can go elsewhere: it goes, is found
+ * there, and the new key fits. */
+static void test_full_buckets_make_room(void **state)
+{
+	struct xe_session *s[2 * XE_BUCKET_SLOTS + 1];
+	struct xe_tuple4 key[2 * XE_BUCKET_SLOTS + 1];
+	struct xe_sessions t;
+	uint32_t from = 1;
+	enum xe_dir dir;
+
+	(void)state;
+	assert_int_equal(xe_sessions_open(&t, 64, 3, 4), 0);
+	for (int i = 0; i <= 2 * XE_BUCKET_SLOTS; i++) {
+		struct xe_tuple4 back = back_key((uint32_t)i);
+
+		if (i < 2 * XE_BUCKET_SLOTS)
+			key[i] = key_in(&t, i < XE_BUCKET_SLOTS ? 5 : 9, 20, &from);
+		else
+			key[i] = key_in(&t, 5, 9, &from);
+		s[i] = xe_session_new(&t, &key[i], &back);
+		assert_non_null(s[i]);
+	}
+	assert_int_equal(index_entries(&t), 2 * t.cnt);
+	for (int i = 0; i <= 2 * XE_BUCKET_SLOTS; i++)
+		assert_ptr_equal(find(&t, key[i], &dir), s[i]);
+	for (int i = 0; i <= 2 * XE_BUCKET_SLOTS; i++)
+		xe_session_free(&t, s[i]);
+	assert_int_equal(index_entries(&t), 0);
+	xe_sessions_close(&t);
+}
+
 /* Every bit of a key counts. */
 static void test_keys_differ_in_one_bit(void **state)
 {
@@ -239,6 +270,7 @@ int main(void)
 		cmocka_unit_test(test_capacity_is_reached),
 		cmocka_unit_test(test_new_is_zeroed_and_aligned),
 		cmocka_unit_test(test_bucket_overflow),
+		cmocka_unit_test(test_full_buckets_make_room),
 		cmocka_unit_test(test_keys_differ_in_one_bit),
 	};
 
