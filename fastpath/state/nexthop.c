@@ -17,7 +17,8 @@ int xe_nexthops_open(struct xe_nexthops *t, uint32_t capacity, uint64_t k0, uint
 	memset(t, 0, sizeof(*t));
 	if (m == MAP_FAILED)
 		return -ENOMEM;
-	madvise(m, (size_t)capacity * sizeof(*t->slots), MADV_HUGEPAGE); /* read by each packet out */
+	madvise(m, (size_t)capacity * sizeof(*t->slots),
+		MADV_HUGEPAGE); /* read by each packet out */
 	t->slots = m;
 	t->capacity = capacity;
 	t->free_head = t->free_tail = XE_NIL;
