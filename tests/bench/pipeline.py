@@ -18,7 +18,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 FIGURES = os.path.join(HERE, "pipeline_instructions.json")
 SAMPLE = os.path.join(HERE, "sample.pcap")
-ROUNDS = 3  # each scenario, in turn with the others: a noisy minute does not meet one alone
+ROUNDS = int(os.environ.get("ROUNDS", "3"))  # each scenario, in turn with the others: a noisy minute does not meet one alone
 STAGES = ("refill", "rx", "parse", "flow", "flow_new", "nat", "merge", "csum", "fwd", "tx", "tx_flush",
           "rest")
 FUNCTIONS = {"refill": "xe_xsk_refill", "tx_flush": "xe_tx_flush"}
@@ -117,14 +117,15 @@ def row(cells):
 
 def table(info, timed, counted):
     text = f"Kernel {info['kernel']}, {info['cpu']}, gcc {info['compiler']}, commit " \
-           f"{info['commit']}.\n\nns per packet: median of all repetitions' medians, " \
-           f"[least-most] of {ROUNDS} rounds, then by stage.\n\n"
-    text += row(["scenario", "ns", "spread"] + list(STAGES))
-    text += row(["---"] * (len(STAGES) + 3))
+           f"{info['commit']}.\n\nns per packet: least, median and most of the " \
+           f"repetitions in {ROUNDS} rounds (what else runs on the machine only adds), " \
+           "then one repetition by stage.\n\n"
+    text += row(["scenario", "least", "median", "most"] + list(STAGES))
+    text += row(["---"] * (len(STAGES) + 4))
     for name, runs in timed.items():
-        r = runs[len(runs) // 2]
-        text += row([name, f"{r['ns']:.0f}", f"{runs[0]['ns_min']:.0f}-"
-                     f"{max(x['ns'] for x in runs):.0f}"]
+        r = runs[len(runs) // 2]  # sorted by their medians
+        text += row([name, f"{min(x['ns_min'] for x in runs):.0f}", f"{r['ns']:.0f}",
+                     f"{max(x['ns_max'] for x in runs):.0f}"]
                     + [f"{r['stages'][s]:.0f}" for s in STAGES])
     text += "\nInstructions per packet (callgrind, repeatable):\n\n"
     text += row(["scenario", "all"] + list(STAGES)) + row(["---"] * (len(STAGES) + 2))
