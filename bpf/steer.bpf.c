@@ -50,7 +50,7 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 	if (!conf)
 		return XE_R_NO_RULE;
 	if (pc->role == XE_ROLE_UPLINK)
-		return decide_uplink(&p, pc, conf, hash);
+		return decide_uplink(&p, queue_worker(ctx, pc), conf, hash);
 	return decide_inside(ctx, &p, in->port, pc, conf, hash);
 }
 
@@ -84,7 +84,7 @@ static __always_inline int hand_over(struct xdp_md *ctx, const struct ingress *i
 	*key = xe_xsk_key(in->port, ctx->rx_queue_index);
 	if (ctx->rx_queue_index >= XE_MAX_QUEUES || !bpf_map_lookup_elem(&xsks, key))
 		return XE_R_NO_SOCKET;
-	if (beat_is_old(in->conf->worker))
+	if (beat_is_old(queue_worker(ctx, in->conf)))
 		return XE_R_STALLED;
 	if (!read_gso(ctx, gso_source, in->conf, &gso))
 		return XE_R_GSO_UNKNOWN;

@@ -210,6 +210,14 @@ static __always_inline __u64 hash_packet(const struct steer_pkt *p, __u16 port)
 	return xe_flow_hash(&t, hash_k0, hash_k1);
 }
 
+/* Whose is the queue that the packet came in by? */
+static __always_inline __u32 queue_worker(const struct xdp_md *ctx, const struct xe_port_conf *pc)
+{
+	if (!pc->worker_step || !worker_cnt)
+		return pc->worker;
+	return (pc->worker + ctx->rx_queue_index) % worker_cnt;
+}
+
 static __always_inline int decide_inside(struct xdp_md *ctx, const struct steer_pkt *p, __u32 port,
 					 const struct xe_port_conf *pc,
 					 const struct xe_steer_conf *conf, __u64 *hash)
@@ -240,7 +248,7 @@ static __always_inline int decide_inside(struct xdp_md *ctx, const struct steer_
 	return reason;
 }
 
-static __always_inline int decide_uplink(const struct steer_pkt *p, const struct xe_port_conf *pc,
+static __always_inline int decide_uplink(const struct steer_pkt *p, __u32 worker,
 					 const struct xe_steer_conf *conf, __u64 *hash)
 {
 	__u32 *ext, idx;
@@ -258,7 +266,7 @@ static __always_inline int decide_uplink(const struct steer_pkt *p, const struct
 		if (word && (*word >> (dport & 63) & 1))
 			return XE_R_TAKEN;
 	}
-	if (conf->any_accept && is_live(pc->worker, *hash, conf))
+	if (conf->any_accept && is_live(worker, *hash, conf))
 		return XE_R_TAKEN;
 	return XE_R_NOT_OWNED;
 }

@@ -30,6 +30,20 @@ static const char *remark(const json_t *port)
 	return "";
 }
 
+/* "0", "0-3" of a port whose queues are spread, "-" of one that is not attached. */
+static void add_workers(struct table *t, const json_t *port)
+{
+	const json_t *list = json_object_get(port, "workers");
+	size_t cnt = json_array_size(list);
+
+	if (cnt < 2) {
+		table_number(t, port, "worker");
+		return;
+	}
+	table_cell(t, "%lld-%lld", (long long)json_integer_value(json_array_get(list, 0)),
+		   (long long)json_integer_value(json_array_get(list, cnt - 1)));
+}
+
 void print_ports(const json_t *ports)
 {
 	static const struct table_col cols[] = {
@@ -53,7 +67,7 @@ void print_ports(const json_t *ports)
 		add_yes_or_no(t, port, "superpackets", "kept", "cut");
 		add_yes_or_no(t, port, "coalesce", "on", "off");
 		table_text(t, port, "checksum");
-		table_number(t, port, "worker");
+		add_workers(t, port);
 		table_cell(t, "%s", remark(port));
 	}
 	table_end(t);

@@ -15,6 +15,9 @@
 /* While a device has not taken everything nothing tells when it would take more. */
 #define UNSENT_MS 1
 
+/* Sockets that one wake-up brings to the front; the others' turn comes within some rounds. */
+#define WAKE_EVENTS 64
+
 int xe_waiting_open(struct xe_waiting *w, enum xe_wait mode)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = w};
@@ -62,13 +65,22 @@ static bool has_unsent(struct xe_xsk *const *xsks, uint32_t xsk_cnt)
 
 static void sleep_until_woken(struct xe_waiting *w, int timeout_ms)
 {
-	struct epoll_event ev[4];
+	const struct xe_sleeper *s = &w->sleeper;
+	struct epoll_event ev[WAKE_EVENTS];
 	uint64_t n;
-	int cnt = epoll_wait(w->epoll_fd, ev, 4, timeout_ms);
+	int cnt;
 
-	for (int i = 0; i < cnt; i++)
-		if (ev[i].data.ptr == w && read(w->wake_fd, &n, sizeof(n)) < 0)
-			return; /* emptied already */
+	if (s->may_sleep && !s->may_sleep(s->ctx))
+		return;
+	cnt = epoll_wait(w->epoll_fd, ev, WAKE_EVENTS, timeout_ms);
+	if (s->awake)
+		s->awake(s->ctx);
+	for (int i = 0; i < cnt; i++) {
+		if (ev[i].data.ptr != w && s->ready)
+			s->ready(s->ctx, ev[i].data.ptr);
+		else if (ev[i].data.ptr == w && read(w->wake_fd, &n, sizeof(n)) < 0)
+			continue; /* emptied already */
+	}
 }
 
 void xe_waiting_round(struct xe_waiting *w, struct xe_xsk *const *xsks, uint32_t xsk_cnt,

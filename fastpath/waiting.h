@@ -15,11 +15,20 @@
 #include "control/config.h"
 #include "io/xsk.h"
 
+/* The worker's side of a sleep. */
+struct xe_sleeper {
+	bool (*may_sleep)(void *ctx); /* just before; false: there is something to do */
+	void (*awake)(void *ctx);
+	void (*ready)(void *ctx, struct xe_xsk *xsk); /* this one has packets */
+	void *ctx;
+};
+
 struct xe_waiting {
 	enum xe_wait mode;
 	int wake_fd;     /* eventfd: another thread wants the worker's attention */
 	int epoll_fd;    /* wake_fd and the sockets */
 	uint32_t rounds; /* in a row without a packet */
+	struct xe_sleeper sleeper; /* set after xe_waiting_open(), NULLs: nothing is asked or told */
 };
 
 /* 0 or -errno; then everything is closed again. */

@@ -19,22 +19,33 @@
 /* Housekeeping is worth a look once a millisecond, not once a round. */
 #define HOUSEKEEPING_NS XE_NS_PER_MS
 
+int xe_cpu_node(int cpu)
+{
+	return numa_available() >= 0 ? numa_node_of_cpu(cpu) : -1;
+}
+
 static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 {
-	int node = numa_available() >= 0 ? numa_node_of_cpu(c->cpu) : -1, err;
+	size_t region = (size_t)c->live_mask + 1;
+	int err;
 
+	lane->worker = c->idx;
+	lane->worker_cnt = c->worker_cnt;
+	lane->handoff = c->handoff;
+	lane->live_all = c->live;
+	lane->any_accept = c->any_accept;
 	lane->punt_fd = c->punt_fd;
 	lane->fill_max = XE_FILL_MAX;
 	lane->timeouts = c->timeouts;
 	lane->sessions_per_source = c->sessions_per_source;
 	lane->now_s = (uint32_t)(xe_now_ns() / XE_NS_PER_SEC);
-	lane->live = (struct xe_live){.buckets = c->live, .mask = c->live_mask};
+	lane->live = (struct xe_live){.buckets = c->live + c->idx * region, .mask = c->live_mask};
 	lane->gso.bypass_fd = lane->gso.qdisc_fd = -1;
 	lane->ports = calloc(XE_MAX_PORTS, sizeof(*lane->ports));
 	if (!lane->ports)
 		return -ENOMEM;
 	xe_wheel_init(&lane->wheel, lane->now_s);
-	err = xe_umem_open(&lane->umem, c->frame_cnt, node);
+	err = xe_umem_open_slice(&lane->umem, c->area, c->handoff, c->idx);
 	if (!err)
 		err = xe_sessions_open(&lane->sessions, c->sessions, c->k0, c->k1);
 	if (!err)
@@ -42,8 +53,8 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 	if (!err)
 		err = xe_sources_open(&lane->sources, c->sessions, c->k0, c->k1);
 	if (!err)
-		err = xe_natpool_open(&lane->pool, &lane->sessions, c->owned, c->taken, c->idx,
-				      c->worker_cnt, c->rng_k0, c->rng_k1);
+		err = xe_natpool_open(&lane->pool, &lane->sessions, c->owned, c->blocks,
+				      c->taken, c->idx, c->worker_cnt, c->rng_k0, c->rng_k1);
 	if (!err)
 		err = xe_gso_tx_open(&lane->gso);
 	return err;
@@ -57,9 +68,42 @@ static void lane_close(struct xe_lane *lane)
 	xe_nexthops_close(&lane->nexthops);
 	xe_sessions_close(&lane->sessions);
 	xe_umem_close(&lane->umem);
-	for (uint32_t i = 0; lane->ports && i < XE_MAX_PORTS; i++)
+	for (uint32_t i = 0; lane->ports && i < XE_MAX_PORTS; i++) {
 		free(lane->ports[i].allow);
+		free(lane->ports[i].rss);
+	}
 	free(lane->ports);
+}
+
+/* Frames that other workers send home matter to a sleeper only when it could not receive without
+ * them. */
+static bool is_hungry(const struct xe_umem *umem)
+{
+	return umem->lent_cnt && umem->free_cnt < umem->frame_cnt / 4;
+}
+
+static bool may_sleep(void *ctx)
+{
+	const struct xe_worker *w = ctx;
+	struct xe_lane *lane = w->lane;
+
+	return !lane->handoff ||
+	       xe_handoff_may_sleep(lane->handoff, w->idx, is_hungry(&lane->umem));
+}
+
+static void awake(void *ctx)
+{
+	const struct xe_worker *w = ctx;
+
+	if (w->lane->handoff)
+		xe_handoff_awake(w->lane->handoff, w->idx);
+}
+
+static void ready(void *ctx, struct xe_xsk *xsk)
+{
+	const struct xe_worker *w = ctx;
+
+	xe_pipeline_activate(w->lane, xsk->lane_idx);
 }
 
 int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf)
@@ -80,6 +124,11 @@ int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf)
 	err = lane_open(w->lane, conf);
 	if (!err)
 		err = xe_waiting_open(&w->waiting, conf->wait);
+	if (err)
+		goto out;
+	w->waiting.sleeper = (struct xe_sleeper){may_sleep, awake, ready, w};
+	if (conf->handoff)
+		conf->handoff->bells[conf->idx].fd = w->waiting.wake_fd;
 out:
 	if (err)
 		xe_worker_close(w);
@@ -196,7 +245,7 @@ static void *worker_main(void *arg)
 		packets = xe_pipeline_poll(lane);
 		housekeeping(w, now_ns, &next_ns);
 		wake_control(w);
-		xe_waiting_round(&w->waiting, lane->xsks, lane->xsk_cnt, packets);
+		xe_waiting_round(&w->waiting, lane->kicks, lane->kick_cnt, packets);
 	}
 	return NULL;
 }
@@ -278,10 +327,21 @@ int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk)
 		return err;
 	if (lane->xsk_cnt < FEW_SOCKETS)
 		xsk->fill_target = 2 * XE_FILL_START;
+	xsk->lane_idx = (uint16_t)lane->xsk_cnt;
 	lane->xsks[lane->xsk_cnt++] = xsk;
 	share_frames(lane);
 	xe_xsk_refill(xsk, &lane->umem, lane->fill_max);
 	return xsk->fill_cnt >= XE_FILL_MIN ? 0 : -ENOBUFS; /* the port goes as a whole then */
+}
+
+static void forget_kick(struct xe_lane *lane, const struct xe_xsk *xsk)
+{
+	for (uint32_t i = 0; i < lane->kick_cnt; i++) {
+		if (lane->kicks[i] != xsk)
+			continue;
+		lane->kicks[i] = lane->kicks[--lane->kick_cnt];
+		return;
+	}
 }
 
 void xe_worker_del_socket(struct xe_worker *w, struct xe_xsk *xsk)
@@ -292,7 +352,15 @@ void xe_worker_del_socket(struct xe_worker *w, struct xe_xsk *xsk)
 		if (lane->xsks[i] != xsk)
 			continue;
 		xe_waiting_del(&w->waiting, xsk);
-		lane->xsks[i] = lane->xsks[--lane->xsk_cnt];
+		lane->xsk_cnt--;
+		/* the order of those behind it is kept: the active ones stand in front */
+		for (uint32_t k = i; k < lane->xsk_cnt; k++) {
+			lane->xsks[k] = lane->xsks[k + 1];
+			lane->xsks[k]->lane_idx = (uint16_t)k;
+		}
+		if (i < lane->active_cnt)
+			lane->active_cnt--;
+		forget_kick(lane, xsk);
 		share_frames(lane);
 		return;
 	}

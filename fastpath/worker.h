@@ -45,17 +45,23 @@ struct xe_worker_conf {
 	enum xe_wait wait;
 	int control_fd;
 	uint64_t *beat;
-	struct xe_live_bucket *live; /* region of this worker */
+	struct xe_live_bucket *live; /* regions of all workers */
 	uint32_t live_mask;
+	const uint32_t *any_accept;
 	uint64_t *owned;
+	struct xe_blocks *blocks;
+	const struct xe_area *area;
+	struct xe_handoff *handoff; /* NULL: the only worker */
 	const struct xe_taken *taken;
-	uint32_t frame_cnt, sessions, sessions_per_source;
+	uint32_t sessions, sessions_per_source;
 	struct xe_timeouts timeouts;
 	uint64_t k0, k1, rng_k0, rng_k1;
 	int punt_fd;
 };
 
 /* Memory, lane and descriptors of a worker; xe_worker_start() then runs it on its CPU. */
+/* The NUMA node of a CPU, -1: not known. */
+int xe_cpu_node(int cpu);
 int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf);
 int xe_worker_start(struct xe_worker *w);
 /* Ends the thread (all sessions stay in the lane) and waits for it. */

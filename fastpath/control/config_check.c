@@ -372,9 +372,6 @@ int xe_config_check(const struct xe_config *config, xe_config_warn_fn warn_fn, v
 		ret = check_hidden(&c);
 	if (!ret)
 		ret = check_sources(&c);
-	if (!ret && config->worker_cnt > 1)
-		warn(&c, &(struct place){"workers", 1, "", 0},
-		     "this version runs one worker, on CPU %d", config->workers[0]);
 	if (ret == -ENOMEM)
 		snprintf(err, err_size, "%s:0: file: out of memory",
 			 config->file ? config->file : "");

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "control/rss_read.h"
 #include "pipeline/pipeline.h"
 
 /* What a worker learns of a port, in a call. */
@@ -28,15 +29,25 @@ struct lane_call {
 	uint32_t gso_max;
 	struct xe_prefix4 *allow; /* passed on; the call gives back the old one to be freed */
 	uint32_t allow_cnt;
+	struct xe_rss *rss; /* the same */
 	int err;
 };
+
+/* Whose is queue q? steer counts the same way (xe_port_conf.worker_step). */
+static struct xe_worker *queue_owner(struct xe_service *svc, const struct xe_port *port,
+				     uint32_t q)
+{
+	return port->spread ? &svc->workers[q % svc->worker_cnt] : port->owner;
+}
 
 static void lane_set(struct xe_worker *w, void *arg)
 {
 	struct lane_call *c = arg;
 	struct xe_lane_port *lp = &w->lane->ports[c->port->id];
 	struct xe_prefix4 *old = lp->allow;
+	struct xe_rss *old_rss = lp->rss;
 
+	lp->worker = (uint8_t)c->port->owner->idx;
 	lp->role = (uint8_t)c->port->role;
 	lp->ifindex = c->port->ifindex;
 	lp->mtu = c->port->mtu;
@@ -47,17 +58,29 @@ static void lane_set(struct xe_worker *w, void *arg)
 	lp->allow_cnt = c->allow_cnt;
 	lp->coalesce = c->port->coalesces;
 	lp->live = c->live;
+	lp->rss = c->rss;
 	c->allow = old;
+	c->rss = old_rss;
 }
 
+static bool is_at(const struct xe_worker *w, const struct xe_port *port, uint32_t q)
+{
+	return port->spread ? q % w->lane->worker_cnt == w->idx : port->owner == w;
+}
+
+/* A worker sends by the first of its queues; where it has none, by AF_PACKET (pipeline/tx.c). */
 static void lane_sockets(struct xe_worker *w, void *arg)
 {
 	struct lane_call *c = arg;
+	struct xe_lane_port *lp = &w->lane->ports[c->port->id];
 
-	for (uint32_t q = 0; q < c->port->xsk_cnt && !c->err; q++)
+	for (uint32_t q = 0; q < c->port->xsk_cnt && !c->err; q++) {
+		if (!is_at(w, c->port, q))
+			continue;
 		c->err = xe_worker_add_socket(w, c->port->xsks[q]);
-	if (!c->err && c->port->xsk_cnt)
-		w->lane->ports[c->port->id].tx = c->port->xsks[0];
+		if (!c->err && !lp->tx)
+			lp->tx = c->port->xsks[q];
+	}
 }
 
 /* What has been received and not looked at: it ends here, and is counted. */
@@ -76,7 +99,7 @@ static void lane_clear(struct xe_worker *w, void *arg)
 	struct xe_lane_port *lp = &w->lane->ports[c->port->id];
 
 	for (uint32_t q = 0; q < c->port->xsk_cnt; q++) {
-		if (c->port->owner == w) {
+		if (is_at(w, c->port, q)) {
 			drain(w->lane, c->port->xsks[q]);
 			w->lane->leaving_fill += c->port->xsks[q]->fill_cnt;
 			w->lane->leaving_tx += c->port->xsks[q]->tx_cnt;
@@ -85,7 +108,17 @@ static void lane_clear(struct xe_worker *w, void *arg)
 	}
 	xe_hold_flush(w->lane, c->port->id);
 	c->allow = lp->allow;
+	c->rss = lp->rss;
 	memset(lp, 0, sizeof(*lp));
+}
+
+/* What other workers had handed over of the port before they cleared it ends: it is not live. */
+static void lane_drain(struct xe_worker *w, void *arg)
+{
+	(void)arg;
+	if (w->lane->handoff)
+		while (xe_pipeline_poll_handed(w->lane))
+			;
 }
 
 static void lane_reclaim(struct xe_worker *w, void *arg)
@@ -122,6 +155,7 @@ static int tell_steer(struct xe_service *svc, const struct xe_port *port,
 		.role = (uint8_t)port->role,
 		.route_ifindex = (uint32_t)l3->ifindex,
 		.worker = port->owner->idx,
+		.worker_step = port->spread,
 		.flags = live ? XE_PF_LIVE : 0,
 		.frame_len_max = link->mtu + ETH_HLEN,
 	};
@@ -154,6 +188,8 @@ void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const st
 			.gso_max = link->gso_max_size,
 		};
 
+		if (port->role == XE_ROLE_UPLINK)
+			c.rss = xe_rss_read(link->name, port->queue_cnt, svc->worker_cnt);
 		memcpy(c.l2_addr, l3_link(svc, link)->mac, 6);
 		c.allow = calloc(port->allow_cnt + 1, sizeof(*c.allow));
 		for (uint32_t i = 0; c.allow && i < port->allow_cnt; i++) {
@@ -166,6 +202,7 @@ void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const st
 		}
 		xe_worker_call(&svc->workers[w], lane_set, &c);
 		free(c.allow);
+		free(c.rss);
 	}
 }
 
@@ -204,16 +241,53 @@ static uint16_t free_slot(const struct xe_service *svc)
 	return XE_PORT_NONE;
 }
 
-static int open_sockets(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
+static uint32_t queue_cnt(const struct xe_link *link)
 {
 	uint32_t queues = link->rx_queues, tx;
 
 	xe_link_channels(link->name, &queues, &tx);
 	if (!queues)
-		queues = 1;
-	if (queues > XE_MAX_QUEUES)
-		queues = XE_MAX_QUEUES;
-	for (uint32_t q = 0; q < queues; q++) {
+		return 1;
+	return queues > XE_MAX_QUEUES ? XE_MAX_QUEUES : queues;
+}
+
+/* Ports of a role that a worker has; those spread over all count for all. */
+static uint32_t load_of(const struct xe_service *svc, const struct xe_worker *w,
+			enum xe_port_role role)
+{
+	uint32_t cnt = 0;
+
+	for (uint32_t id = 0; id < XE_MAX_PORTS; id++) {
+		const struct xe_port *p = svc->ports[id];
+
+		cnt += p && p->role == role && !p->spread && p->owner == w;
+	}
+	return cnt;
+}
+
+/*
+ * All queues of an inside port go to one worker: a session belongs to the port's owner, and on a
+ * veth the queue is the sender's choice. The worker with the fewest ports of the role gets it; an
+ * uplink with one queue goes to who has the fewest uplinks, then the fewest inside ports.
+ */
+static struct xe_worker *choose_owner(struct xe_service *svc, const struct xe_port *port)
+{
+	struct xe_worker *best = &svc->workers[0];
+
+	for (uint32_t i = 1; i < svc->worker_cnt && !port->spread; i++) {
+		struct xe_worker *w = &svc->workers[i];
+		uint32_t a = load_of(svc, w, port->role), b = load_of(svc, best, port->role);
+
+		if (a < b || (a == b && load_of(svc, w, !port->role) <
+						load_of(svc, best, !port->role)))
+			best = w;
+	}
+	return best;
+}
+
+static int open_sockets(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
+{
+	for (uint32_t q = 0; q < port->queue_cnt; q++) {
 		struct xe_xsk *xsk = calloc(1, sizeof(*xsk));
 		int err;
 
@@ -223,7 +297,7 @@ static int open_sockets(struct xe_service *svc, struct xe_port *port, const stru
 		xsk->csum_offload = svc->config->csum_offload;
 		/* unique among the sockets of all workers, below the special holders */
 		xsk->slot = (uint16_t)(port->id * 16 + q % 16);
-		err = xe_xsk_open(xsk, &port->owner->lane->umem, link->ifindex, (uint16_t)q,
+		err = xe_xsk_open(xsk, &queue_owner(svc, port, q)->lane->umem, link->ifindex, (uint16_t)q,
 				  !port->at.generic && !wants_generic(port, link));
 		if (err) {
 			free(xsk);
@@ -277,15 +351,20 @@ void xe_port_down(struct xe_service *svc, struct xe_port *port)
 	xe_port_allow_to_steer(svc, port, false);
 	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
 		c.allow = NULL;
+		c.rss = NULL;
 		xe_worker_call(&svc->workers[w], lane_clear, &c);
 		free(c.allow);
+		free(c.rss);
 	}
+	for (uint32_t w = 0; w < svc->worker_cnt; w++)
+		xe_worker_call(&svc->workers[w], lane_drain, NULL);
 	/* Only now can no packet make a new session of this port. */
 	xe_flows_flush_port(svc, port->id);
 	svc->gone_xsk_lost += xe_port_lost(port);
 	for (uint32_t q = 0; q < port->xsk_cnt; q++)
 		xe_xsk_close(port->xsks[q]);
-	xe_worker_call(port->owner, lane_reclaim, &c);
+	for (uint32_t w = 0; w < svc->worker_cnt; w++)
+		xe_worker_call(&svc->workers[w], lane_reclaim, &c);
 	for (uint32_t q = 0; q < port->xsk_cnt; q++)
 		free(port->xsks[q]);
 	port->xsk_cnt = 0;
@@ -306,7 +385,8 @@ static int port_up_steps(struct xe_service *svc, struct xe_port *port, const str
 	err = open_sockets(svc, port, link);
 	if (err)
 		return err;
-	xe_worker_call(port->owner, lane_sockets, &c);
+	for (uint32_t w = 0; w < svc->worker_cnt && !c.err; w++)
+		xe_worker_call(&svc->workers[w], lane_sockets, &c);
 	if (c.err)
 		return c.err;
 	xe_port_allow_to_steer(svc, port, true);
@@ -344,8 +424,10 @@ void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_li
 	}
 	port->id = free_slot(svc);
 	if (port->id != XE_PORT_NONE) {
+		port->queue_cnt = queue_cnt(link);
+		port->spread = port->role == XE_ROLE_UPLINK && port->queue_cnt > 1;
+		port->owner = choose_owner(svc, port);
 		svc->ports[port->id] = port;
-		port->owner = &svc->workers[port->id % svc->worker_cnt];
 		err = port_up_steps(svc, port, link);
 	}
 	if (err) {

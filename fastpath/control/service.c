@@ -29,9 +29,11 @@
 #define POLL_MS 100
 /* Above the containers' processes, below the workers (-20). */
 #define CONTROL_NICE (-10)
-/* UMEM of a worker: 1024 frames for receiving for each of the first dozens of ports, and what is in
- * flight. 128 MiB, touched only as ports come. */
-#define WORKER_FRAMES 32768
+/* Frames of all workers together: 1024 for receiving for each of the first dozens of ports, and what
+ * is in flight: 128 MiB. The kernel keeps some 120 bytes a frame for every socket, so more workers
+ * share them; but a worker needs enough for what it lends. */
+#define AREA_FRAMES   32768u
+#define WORKER_FRAMES 8192u
 #define RUN_PATH_SIZE (PATH_MAX + 16)
 
 static int lock_refused(const char *what, const char *path)
@@ -84,25 +86,57 @@ static int default_cpu(void)
 	return last;
 }
 
+static int worker_cpu(const struct xe_service *svc, uint32_t worker)
+{
+	return svc->config->worker_cnt ? svc->config->workers[worker] : default_cpu();
+}
+
+/* Memory, rings and the table of block owners: what the workers have in common. */
+static int open_shared(struct xe_service *svc)
+{
+	uint32_t slice = AREA_FRAMES / svc->worker_cnt;
+	int nodes[XE_MAX_WORKERS], err;
+
+	for (uint32_t i = 0; i < svc->worker_cnt; i++)
+		nodes[i] = xe_cpu_node(worker_cpu(svc, i));
+	if (slice < WORKER_FRAMES)
+		slice = WORKER_FRAMES;
+	err = xe_area_open(&svc->area, slice, nodes, svc->worker_cnt);
+	if (!err && svc->worker_cnt > 1)
+		err = xe_handoff_open(&svc->handoff, svc->worker_cnt, slice);
+	svc->blocks = calloc(1, sizeof(*svc->blocks));
+	return err ? err : svc->blocks ? 0 : -ENOMEM;
+}
+
+static void close_shared(struct xe_service *svc)
+{
+	xe_handoff_close(&svc->handoff);
+	xe_area_close(&svc->area);
+	free(svc->blocks);
+	svc->blocks = NULL;
+}
+
 static int open_workers(struct xe_service *svc, const uint64_t *keys)
 {
 	const struct xe_config *config = svc->config;
-	uint32_t region = svc->steer.settings.live_mask + 1;
-	int err = 0;
+	int err = open_shared(svc);
 
 	for (uint32_t i = 0; i < svc->worker_cnt && !err; i++) {
 		struct xe_worker_conf wc = {
 			.idx = (uint16_t)i,
 			.worker_cnt = (uint16_t)svc->worker_cnt,
-			.cpu = config->worker_cnt ? config->workers[i] : default_cpu(),
+			.cpu = worker_cpu(svc, i),
 			.wait = config->wait,
 			.control_fd = svc->request_fd,
 			.beat = &svc->steer.beats[i],
-			.live = svc->steer.live + i * region,
+			.live = svc->steer.live,
 			.live_mask = svc->steer.settings.live_mask,
+			.any_accept = &svc->steer.conf->any_accept,
 			.owned = svc->steer.owned,
+			.blocks = svc->blocks,
+			.area = &svc->area,
+			.handoff = svc->worker_cnt > 1 ? &svc->handoff : NULL,
 			.taken = &svc->taken,
-			.frame_cnt = WORKER_FRAMES,
 			.sessions = config->limits.sessions / svc->worker_cnt,
 			.sessions_per_source = config->limits.sessions_per_source,
 			.timeouts = {config->timeouts.tcp_established_s,
@@ -116,9 +150,10 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 		};
 
 		err = xe_worker_open(&svc->workers[i], &wc);
-		if (!err)
-			err = xe_worker_start(&svc->workers[i]);
 	}
+	/* All are there before the first one runs: they look at each other's rings. */
+	for (uint32_t i = 0; i < svc->worker_cnt && !err; i++)
+		err = xe_worker_start(&svc->workers[i]);
 	if (err)
 		xe_log_err("worker: %s", strerror(-err));
 	return err;
@@ -332,7 +367,7 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 	svc->lock_fd = svc->punt_fd = svc->epoll_fd = svc->signal_fd = svc->timer_fd =
 		svc->request_fd = -1;
 	snprintf(svc->run_dir, sizeof(svc->run_dir), "%s", options->run_dir);
-	svc->worker_cnt = 1; /* further ones of the configuration are not used yet: it was said */
+	svc->worker_cnt = config->worker_cnt ? config->worker_cnt : 1;
 	err = lock_run_dir(svc);
 	if (err) { /* it has been said; and nothing here is ours */
 		xe_service_stop(svc);
@@ -450,6 +485,7 @@ void xe_service_stop(struct xe_service *svc)
 	xe_resolver_close(svc);
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		xe_worker_close(&svc->workers[i]);
+	close_shared(svc);
 	if (svc->fallback_ours)
 		xe_fallback_remove(svc->fallback);
 	xe_fallback_close(svc->fallback);

@@ -55,8 +55,9 @@ struct xe_port {
 	struct xe_attachment at;
 	struct xe_rps_port rps;
 	struct xe_xsk *xsks[XE_MAX_QUEUES]; /* by queue */
-	uint32_t xsk_cnt;
-	struct xe_worker *owner;
+	uint32_t xsk_cnt, queue_cnt; /* open; that it has */
+	struct xe_worker *owner; /* of the port, and of its first queue */
+	bool spread;             /* queue q at worker q % worker_cnt, else all at the owner */
 	struct xe_port *next; /* xe_service.port_list */
 };
 
@@ -72,6 +73,10 @@ struct xe_service {
 	struct xe_steer steer;
 	struct xe_worker workers[XE_MAX_WORKERS];
 	uint32_t worker_cnt;
+	/* shared by the workers, longer there than they are */
+	struct xe_area area;
+	struct xe_handoff handoff;
+	struct xe_blocks *blocks;
 	char punt_name[IFNAMSIZ];
 	int punt_fd;
 

@@ -83,6 +83,19 @@ static bool zero_copy(const struct xe_port *port)
 	return port->xsk_cnt > 0;
 }
 
+/* Workers that have queues of the port, in order; an inside port has one. */
+static json_t *owners_json(const struct xe_service *svc, const struct xe_port *port)
+{
+	json_t *list = json_array();
+	uint32_t cnt = port->xsk_cnt < svc->worker_cnt ? port->xsk_cnt : svc->worker_cnt;
+
+	if (!port->spread)
+		json_array_append_new(list, json_integer(port->owner->idx));
+	for (uint32_t w = 0; port->spread && w < cnt; w++)
+		json_array_append_new(list, json_integer(w));
+	return list;
+}
+
 static void set_attached(json_t *o, const struct xe_service *svc, const struct xe_port *port)
 {
 	const char *sizes = segment_sizes(port);
@@ -106,6 +119,7 @@ static void set_attached(json_t *o, const struct xe_service *svc, const struct x
 	json_object_set_new(o, "checksum", json_string(csum_why ? "worker" : "device"));
 	json_object_set_new(o, "checksum_why", csum_why ? json_string(csum_why) : json_null());
 	json_object_set_new(o, "worker", json_integer(port->owner->idx));
+	json_object_set_new(o, "workers", owners_json(svc, port));
 }
 
 static void set_unattached(json_t *o)
@@ -117,7 +131,8 @@ static void set_unattached(json_t *o)
 					    "superpackets_why", "superpackets_out",
 					    "segment_sizes",    "rps",
 					    "coalesce",         "checksum",
-					    "checksum_why",     "worker"};
+					    "checksum_why",     "worker",
+					    "workers"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		json_object_set_new(o, names[i], json_null());

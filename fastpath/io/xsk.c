@@ -274,8 +274,7 @@ void xe_xsk_complete(struct xe_xsk *xsk, struct xe_umem *umem)
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t frame = xe_frame_of(*xsk_ring_cons__comp_addr(&xsk->comp, idx + i));
 
-		xe_umem_move(umem, frame, xsk->slot * 2 + 1, XE_HOLDER_FREE);
-		umem->free[umem->free_cnt++] = frame;
+		xe_umem_free(umem, frame, xsk->slot * 2 + 1);
 	}
 	if (n)
 		xsk_ring_cons__release(&xsk->comp, n);

@@ -58,6 +58,10 @@ struct xe_xsk {
 	uint32_t csum_min; /* partial packets of at least so many L4 bytes ask the device for their
 			      checksum; 0: none does */
 	const char *csum_why; /* why no packet asks, NULL: some do */
+	bool kick_listed;     /* in the lane's list of those to kick */
+	uint16_t idle_rounds; /* without a packet */
+	uint16_t lane_idx;    /* where in the lane's list of sockets it stands */
+	int32_t credit;       /* what may still be received this round, see rx.c */
 	bool kick;            /* tx ring holds what the kernel was not told of */
 	uint32_t fill_target; /* frames to hold for receiving */
 	uint32_t fill_cnt;    /* frames at the kernel for receiving, rx ring included */

@@ -24,6 +24,9 @@
 /* Frames of one packet: a 64 KiB superpacket is 65549 bytes in frames of 3840: 18. */
 #define XE_PACKET_FRAMES 18
 
+/* Has another worker received it? FINAL: none of them knows its flow, and the port is ours. */
+enum xe_handed { XE_HANDED_NOT = 0, XE_HANDED_IN, XE_HANDED_FINAL };
+
 struct xe_packet {
 	uint8_t *l2;     /* Ethernet header, in the first frame */
 	uint32_t len;    /* bytes from l2 to the end of the IP packet, padding cut off */
@@ -44,6 +47,7 @@ struct xe_packet {
 	bool gso_unknown;  /* may be a superpacket of which steer cannot see the segment size */
 	bool partial;      /* L4 checksum field holds the pseudo-header sum only */
 	bool ended;
+	uint8_t handed; /* enum xe_handed */
 	struct xe_tuple4 key; /* as it came in */
 	uint64_t hash;
 	uint32_t guess; /* parse's, for flow: session * 2 + direction, XE_NIL: none */

@@ -196,6 +196,8 @@ static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 		}
 	}
 	if (!p->session) {
+		if (lane->handoff && xe_handover(lane, p))
+			return;
 		if (p->role == XE_ROLE_UPLINK) {
 			xe_packet_drop(lane, p, XE_R_NO_SESSION);
 			return;

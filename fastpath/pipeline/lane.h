@@ -38,10 +38,12 @@ struct xe_prefix4 {
 struct xe_lane_port {
 	bool live;
 	uint8_t role;       /* enum xe_port_role */
+	uint8_t worker;     /* owner of the port (of its first queue) */
 	uint8_t l2_addr[6]; /* source of what leaves here */
 	int ifindex;
 	uint32_t mtu;
 	struct xe_xsk *tx;        /* the socket this worker sends by, NULL: by AF_PACKET only */
+	struct xe_rss *rss;       /* uplink: where its replies come in, NULL: not known */
 	struct xe_prefix4 *allow; /* inside: IPv4 sources */
 	uint32_t allow_cnt;
 	uint8_t tx_whole;    /* XE_TX_*: superpackets the device takes whole */
@@ -91,8 +93,12 @@ struct xe_hold {
 
 struct xe_lane {
 	struct xe_umem umem;
+	/* The first active_cnt are polled every round, the others in turn (pipeline.c). */
 	struct xe_xsk *xsks[XE_LANE_SOCKETS];
-	uint32_t xsk_cnt;
+	uint32_t xsk_cnt, active_cnt;
+	uint32_t next_idle; /* of the others: where the turn is */
+	struct xe_xsk *kicks[XE_LANE_SOCKETS]; /* whose tx ring the kernel has to be told of */
+	uint32_t kick_cnt;
 	uint32_t fill_max;                 /* frames a busy socket may hold for receiving */
 	uint32_t leaving_fill, leaving_tx; /* frames of sockets that have left xsks and are closed
 					      by the control thread, until they are reclaimed */
@@ -100,6 +106,11 @@ struct xe_lane {
 	struct xe_sessions sessions;
 	struct xe_wheel wheel;
 	struct xe_live live;
+	/* Several workers: the rings between them, all regions of live tags. NULL and 0 with one. */
+	struct xe_handoff *handoff;
+	uint16_t worker, worker_cnt;
+	struct xe_live_bucket *live_all; /* worker's region at worker * (live.mask + 1) */
+	const uint32_t *any_accept;      /* steer_conf's */
 	struct xe_natpool pool;
 	struct xe_nexthops nexthops;
 	struct xe_sources sources;

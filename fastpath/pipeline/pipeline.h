@@ -5,6 +5,7 @@
  *
  *   xe_rx        take a burst from one socket, group frames into packets
  *   xe_parse     headers, lengths, the tuple; never trusts what steer has checked
+ *                (from here: xe_handover, what another worker's session owns goes there)
  *   xe_flow      tuple -> session; a first packet goes to flow_new; next hop; TCP state
  *   xe_nat       rewrite addresses and L4 ports, update checksum fields
  *   xe_merge     join TCP segments of one flow into a superpacket
@@ -20,6 +21,8 @@
 
 /* Take up to a burst from a socket into lane->burst; returns the packets in it. */
 uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk);
+/* The same from what worker `from` has handed over. */
+uint32_t xe_rx_handed(struct xe_lane *lane, uint32_t from);
 void xe_parse(struct xe_lane *lane, struct xe_burst *burst);
 void xe_flow(struct xe_lane *lane, struct xe_burst *burst);
 void xe_nat(struct xe_lane *lane, struct xe_burst *burst);
@@ -42,8 +45,13 @@ uint64_t xe_csum_sum_l4(struct xe_lane *lane, const struct xe_packet *p);
 
 /* A received burst through all stages. */
 void xe_pipeline_run(struct xe_lane *lane, struct xe_burst *burst);
-/* Sockets once: refill, receive, run. Returns packets received. */
+/* A round: what was handed over, sockets that have had packets lately, some of the others; refill,
+ * receive, run. Returns packets received. */
 uint32_t xe_pipeline_poll(struct xe_lane *lane);
+/* A burst from each of the other workers; packets. Their frames that came home are free again. */
+uint32_t xe_pipeline_poll_handed(struct xe_lane *lane);
+/* The lane's i-th socket has packets: it is polled every round from now on. */
+void xe_pipeline_activate(struct xe_lane *lane, uint32_t i);
 
 /* flow_new.c: the first packet of a flow. On success p->session is set; else the packet has ended
  * (held, punted or dropped). */
@@ -65,6 +73,10 @@ bool xe_hold_before(const struct xe_lane *lane, uint32_t nexthop);
 void xe_hold_poll(struct xe_lane *lane);
 /* Drop held packets of a port that goes away (XE_PORT_NONE: all). */
 void xe_hold_flush(struct xe_lane *lane, uint16_t port);
+
+/* handover.c: no session here has the packet. True: it has gone to the worker that may have one (or
+ * was lost on the way there); false: it is this worker's matter. */
+bool xe_handover(struct xe_lane *lane, struct xe_packet *p);
 
 /* punt.c: give an untranslated packet to the kernel's path. */
 void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason);

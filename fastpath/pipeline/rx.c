@@ -4,12 +4,12 @@
 #include "pipeline/pipeline.h"
 
 /* The metadata lies directly in front of the packet, in the frame's headroom. */
-static bool read_meta(struct xe_lane *lane, const struct xe_xsk *xsk, struct xe_packet *p)
+static bool read_meta(struct xe_lane *lane, struct xe_packet *p)
 {
 	struct xe_meta meta;
 
 	memcpy(&meta, p->l2 - sizeof(meta), sizeof(meta));
-	if (meta.magic != (XE_META_MAGIC ^ meta.port) || meta.port != xsk->port)
+	if (meta.magic != (XE_META_MAGIC ^ meta.port) || meta.port >= XE_MAX_PORTS)
 		return false;
 	p->in_port = meta.port;
 	p->hash = meta.flow_hash;
@@ -17,6 +17,7 @@ static bool read_meta(struct xe_lane *lane, const struct xe_xsk *xsk, struct xe_
 	p->gso_type = meta.gso_type;
 	p->frag_mtu = 0;
 	p->gso_unknown = meta.flags & XE_META_GSO_UNKNOWN;
+	p->handed = meta.flags & XE_META_FINAL ? XE_HANDED_FINAL : XE_HANDED_IN;
 	p->role = lane->ports[meta.port].role;
 	return true;
 }
@@ -57,6 +58,22 @@ static inline void take_frame(struct xe_lane *lane, struct xe_xsk *xsk, struct x
 	p->frames[0] = *d;
 	p->frame_cnt = 1;
 	p->len = d->len;
+}
+
+/*
+ * What a socket may deliver in one round, so that all that have packets get their turn (deficit
+ * round robin): two superpackets, or a burst of the largest packets there are on an MTU of 1500.
+ * Counted are bytes, and for each packet what handling it costs beside them (some 200 ns, in which
+ * a superpacket's copy moves 2 KiB). What one packet takes too much is missing the next time.
+ */
+#define ROUND_BYTES  (128 << 10)
+#define PACKET_BYTES 2048
+
+static void give_credit(struct xe_xsk *xsk)
+{
+	xsk->credit += ROUND_BYTES; /* more than one packet can have taken too much: above 0 now */
+	if (xsk->credit > ROUND_BYTES)
+		xsk->credit = ROUND_BYTES;
 }
 
 static void take_frames(struct xe_lane *lane, struct xe_xsk *xsk, struct xe_packet *p, uint32_t idx,
@@ -101,10 +118,11 @@ uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk)
 	uint32_t idx, avail, used = 0, bytes = 0;
 
 	burst->cnt = 0;
+	give_credit(xsk);
 	avail = xsk_ring_cons__peek(&xsk->rx, XE_BURST_SIZE * XE_PACKET_FRAMES, &idx);
 	for (uint32_t i = 0; i < PREFETCH_AHEAD && i < avail; i++)
 		prefetch_frame(lane, &xsk->rx, idx + i);
-	for (; p < burst->packets + XE_BURST_SIZE && used < avail; p++) {
+	for (; p < burst->packets + XE_BURST_SIZE && used < avail && xsk->credit > 0; p++) {
 		uint32_t n = packet_frames(&xsk->rx, idx, used, avail);
 
 		if (!n)
@@ -117,13 +135,15 @@ uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk)
 			take_frames(lane, xsk, p, idx + used, n);
 		used += n;
 		bytes += p->len;
+		xsk->credit -= (int32_t)p->len + PACKET_BYTES;
 		p->l2 = xe_umem_ptr(&lane->umem, p->frames[0].addr);
 		p->session = NULL;
 		p->ended = false;
-		if (!read_meta(lane, xsk, p)) {
+		if (!read_meta(lane, p) || p->in_port != xsk->port) {
 			xe_packet_drop(lane, p, XE_R_W_MALFORMED);
 			continue;
 		}
+		p->handed = XE_HANDED_NOT;
 		xe_sessions_prefetch(&lane->sessions, p->hash);
 	}
 	burst->cnt = (uint32_t)(p - burst->packets);
@@ -136,5 +156,46 @@ uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk)
 	xe_count(&lane->cnt.rx_packets, burst->cnt);
 	xe_count(&lane->cnt.rx_bytes, bytes);
 	xe_count(&xsk->rx_packets, burst->cnt);
+	return burst->cnt;
+}
+
+/* One packet, whole: returns its descriptors. */
+static uint32_t take_handed(struct xe_lane *lane, struct xe_packet *p, uint32_t from, uint32_t at)
+{
+	const struct xdp_desc *d;
+
+	p->len = 0;
+	p->frame_cnt = 0;
+	do {
+		d = xe_handoff_desc(lane->handoff, from, lane->worker, at++);
+		xe_umem_hand_in(&lane->umem, xe_frame_of(d->addr));
+		p->frames[p->frame_cnt++] = *d;
+		p->len += d->len;
+	} while (d->options & XDP_PKT_CONTD && p->frame_cnt < XE_PACKET_FRAMES);
+	return p->frame_cnt;
+}
+
+uint32_t xe_rx_handed(struct xe_lane *lane, uint32_t from)
+{
+	struct xe_burst *burst = &lane->burst;
+	uint32_t avail = xe_handoff_avail(lane->handoff, from, lane->worker), used = 0;
+
+	burst->cnt = 0;
+	while (burst->cnt < XE_BURST_SIZE && used < avail) {
+		struct xe_packet *p = &burst->packets[burst->cnt++];
+
+		used += take_handed(lane, p, from, used);
+		p->l2 = xe_umem_ptr(&lane->umem, p->frames[0].addr);
+		p->session = NULL;
+		p->ended = false;
+		if (!read_meta(lane, p))
+			xe_packet_drop(lane, p, XE_R_W_MALFORMED);
+		else if (!lane->ports[p->in_port].live) /* gone on the way */
+			xe_packet_drop(lane, p, XE_R_PORT_GONE);
+		else
+			xe_sessions_prefetch(&lane->sessions, p->hash);
+	}
+	xe_handoff_release(lane->handoff, from, lane->worker, used);
+	xe_count(&lane->cnt.handed_in, burst->cnt);
 	return burst->cnt;
 }

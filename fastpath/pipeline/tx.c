@@ -152,6 +152,10 @@ static void send_small(struct xe_lane *lane, struct xe_packet *p, struct xe_lane
 {
 	if (port->gso_queued)
 		gso_flush(lane);
+	if (!port->tx->kick_listed) {
+		port->tx->kick_listed = true;
+		lane->kicks[lane->kick_cnt++] = port->tx;
+	}
 	xe_xsk_complete(port->tx, &lane->umem);
 	if (!xe_xsk_send(port->tx, &lane->umem, p->frames, p->frame_cnt)) {
 		xe_xsk_flush(port->tx, &lane->umem);
@@ -213,7 +217,16 @@ void xe_tx(struct xe_lane *lane, struct xe_burst *burst)
 
 void xe_tx_flush(struct xe_lane *lane)
 {
-	for (uint32_t i = 0; i < lane->xsk_cnt; i++)
-		if (lane->xsks[i]->kick)
-			xe_xsk_flush(lane->xsks[i], &lane->umem);
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < lane->kick_cnt; i++) {
+		struct xe_xsk *xsk = lane->kicks[i];
+
+		if (xsk->kick)
+			xe_xsk_flush(xsk, &lane->umem);
+		xsk->kick_listed = xsk->kick;
+		if (xsk->kick)
+			lane->kicks[kept++] = xsk;
+	}
+	lane->kick_cnt = kept;
 }

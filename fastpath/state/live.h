@@ -51,6 +51,24 @@ static inline bool xe_live_add(struct xe_live *live, uint64_t hash, bool *second
 	return !*second || xe_live_put_in(&live->buckets[xe_live_second(hash, live->mask)], tag);
 }
 
+static inline bool xe_live_in(const struct xe_live_bucket *b, uint16_t tag)
+{
+	for (int i = 0; i < XE_LIVE_SLOTS; i++)
+		if (__atomic_load_n(&b->tag[i], __ATOMIC_ACQUIRE) == tag)
+			return true;
+	return false;
+}
+
+/* Any worker: may a session with this hash live in this region? The answer is steer's: wrong in 3
+ * of 10^5 cases for a hash that has none. */
+static inline bool xe_live_has(const struct xe_live *live, uint64_t hash)
+{
+	uint16_t tag = xe_live_tag(hash);
+
+	return xe_live_in(&live->buckets[xe_live_first(hash, live->mask)], tag) ||
+	       xe_live_in(&live->buckets[xe_live_second(hash, live->mask)], tag);
+}
+
 static inline void xe_live_del(struct xe_live *live, uint64_t hash, bool second)
 {
 	uint32_t idx = second ? xe_live_second(hash, live->mask) : xe_live_first(hash, live->mask);

@@ -7,11 +7,17 @@
  * L4 port has one Ext L4 port for all destinations, kept by a mapping that its sessions count.
  *
  * A new L4 port is the flow's own where that lies in the range and is free, else one drawn at
- * random by a keyed hash (RFC 6056). An Ext L4 port is handed out in blocks of 64 to one worker
- * (block number modulo workers), which makes each word of the owned map the steering program reads
- * a single writer's.
+ * random by a keyed hash (RFC 6056). Workers share a range by blocks of 64: a block is claimed by
+ * compare-and-swap in the table of owners when a worker draws an L4 port in it, and given back when
+ * its last one is free again. While a worker has less than its part of a range it draws from all
+ * blocks that nobody else has, so that its L4 ports lie scattered; beyond that it claims another
+ * block only when its own are full, so that it leaves the others room, and yet can use the whole
+ * range where they need none. A word of the owned map, which steer reads, is one block and so has
+ * one writer at a time; the table says to every worker whose a reply is.
  *
- * Everything but the `taken` bitmaps belongs to one worker; those are written by the control thread
+ *   owner of a block:  nobody --claim (CAS)--> worker w: owned word, use counts --empty--> nobody
+ *
+ * Everything but the `taken` bitmaps and the table of owners belongs to one worker; those are written by the control thread
  * (listeners and reserved L4 ports of the host), word by word.
  */
 #ifndef XE_NATPOOL_H
@@ -20,6 +26,7 @@
 #include <stdint.h>
 
 #include "state/index.h"
+#include "state/rss.h"
 #include "state/session.h"
 
 #define XE_BITMAP_WORDS 1024 /* 65536 / 64 */
@@ -27,6 +34,12 @@
 /* L4 ports that the host uses or reserves; index 0 TCP, 1 UDP. Shared by all workers. */
 struct xe_taken {
 	uint64_t bits[2][XE_BITMAP_WORDS];
+};
+
+/* Who has which block: by xe_owned_idx(), worker + 1 or 0. Shared by all workers; an entry is
+ * changed only from 0 by compare-and-swap, and back to 0 by its owner. */
+struct xe_blocks {
+	uint8_t owner[XE_OWNED_ENTRIES];
 };
 
 /* What a rule gives its flows: made by the control thread, immutable (struct xe_ruleset.attach). */
@@ -52,10 +65,19 @@ struct xe_mapping {
 struct xe_ext {
 	__be32 addr_be;
 	uint16_t *use[2]; /* per L4 port: sessions (TCP) or mappings (UDP) on it, NULL until used */
+	/* A bit a block: this worker's, and those of them with an L4 port that has no user. */
+	uint64_t mine[2][XE_OWNED_WORDS / 64];
+	uint64_t open[2][XE_OWNED_WORDS / 64];
 };
+
+/* From an address to its index: open addressing, half empty at most. Entries are index + 1. */
+#define XE_EXT_SLOTS 512
+_Static_assert(XE_EXT_SLOTS >= 2 * XE_MAX_EXT_ADDRS, "half empty at most");
 
 struct xe_natpool {
 	struct xe_ext ext[XE_MAX_EXT_ADDRS];
+	uint16_t ext_slot[XE_EXT_SLOTS];
+	struct xe_blocks *blocks;
 	uint64_t *owned; /* map `owned` of steer_abi.h */
 	const struct xe_taken *taken;
 	uint16_t worker, worker_cnt;
@@ -66,10 +88,10 @@ struct xe_natpool {
 	uint64_t rng_k0, rng_k1, rng_counter;
 };
 
-/* `owned`: XE_OWNED_ENTRIES words. The memory behind sessions, owned and taken must outlive the
+/* `owned`: XE_OWNED_ENTRIES words. The memory behind sessions, owned, blocks and taken must outlive the
  * pool. 0 or -ENOMEM. */
 int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint64_t *owned,
-		    const struct xe_taken *taken, uint16_t worker, uint16_t worker_cnt,
+		    struct xe_blocks *blocks, const struct xe_taken *taken, uint16_t worker, uint16_t worker_cnt,
 		    uint64_t rng_k0, uint64_t rng_k1);
 void xe_natpool_close(struct xe_natpool *pool);
 
@@ -79,15 +101,22 @@ int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, __be32 addr_be);
 /*
  * Choose the Ext L4 port for a new flow `out` translated to address `ext`. On success *back is the
  * tuple of its replies (on any uplink), *mapping the mapping to count (XE_NIL for TCP), and the L4
- * port is marked used and owned. 0, -ENOSPC: none free, -EADDRINUSE: the mapping's tuple is taken
+ * port is marked used and owned. rss (may be NULL): of the uplink it leaves by, for replies that come
+ * home to this worker, as far as a bounded number of draws finds such an L4 port. 0, -ENOSPC: none free, -EADDRINUSE: the mapping's tuple is taken
  * by another session (cannot be for UDP unless the caller skipped its lookup).
  */
 int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out, uint32_t ext,
-		    uint16_t port_min, uint16_t port_max, struct xe_tuple4 *back,
-		    uint32_t *mapping);
+		    uint16_t port_min, uint16_t port_max, const struct xe_rss *rss,
+		    struct xe_tuple4 *back, uint32_t *mapping);
 /* The session on this reply tuple ends. */
 void xe_natpool_give(struct xe_natpool *pool, const struct xe_tuple4 *back, uint32_t ext,
 		     uint32_t mapping);
+
+#define XE_NO_WORKER 0xffffu
+/* Which worker has the block of this Ext address and L4 port (host order)? XE_NO_WORKER: none. Any
+ * worker may ask for what a packet says. */
+uint16_t xe_natpool_owner(const struct xe_natpool *pool, __be32 addr_be, bool udp,
+			  uint16_t l4_port);
 
 /* One of a rule's addresses for this inside source, the same every time (RFC 4787 REQ-2). */
 uint32_t xe_nat_range_ext(const struct xe_natpool *pool, const struct xe_nat_range *range,

@@ -84,7 +84,8 @@
 		  "not to be fragmented, and larger than the route's MTU: the kernel's path "      \
 		  "answers")                                                                       \
 	XE_REASON(P_TTL, W_PUNT, "TTL ran out: the kernel's path answers")                         \
-	XE_REASON(W_TTL, W_DROP, "from an uplink, and its TTL ran out")
+	XE_REASON(W_TTL, W_DROP, "from an uplink, and its TTL ran out")                            \
+	XE_REASON(HANDOVER_FULL, W_DROP, "the worker that owns the flow does not keep up")
 
 #define XE_REASON_ENUM(name, class, text) XE_R_##name,
 enum xe_steer_reason { XE_REASONS_STEER(XE_REASON_ENUM) XE_R_STEER_CNT };

@@ -47,6 +47,9 @@ struct xe_meta {
 #define XE_META_MAGIC 0x7e65
 /* TCP, in generic mode where segment sizes cannot be read: it may be a superpacket. */
 #define XE_META_GSO_UNKNOWN 0x1
+/* Written by a worker before it hands the packet to the owner of its port: no session has it, it
+ * stays there (pipeline/handover.c). */
+#define XE_META_FINAL 0x2
 
 /* A port as steer sees it. A zeroed entry (flags 0) passes everything. */
 #define XE_PF_LIVE   0x01 /* steer takes packets of this port */
@@ -59,8 +62,8 @@ struct xe_port_conf {
 	__u8 flags;          /* XE_PF_* */
 	__u8 role;           /* enum xe_port_role */
 	__u32 route_ifindex; /* ingress interface for routing: the port's or its master's */
-	__u16 worker;        /* owner: index into beats and the live regions */
-	__u16 reserved;
+	__u16 worker;        /* owner of queue 0: index into beats and the live regions */
+	__u16 worker_step;   /* 1: queue q is at worker (worker + q) % worker_cnt; 0: all at one */
 	__u32 frame_len_max; /* Ethernet frame of the port's MTU, bytes: where segment sizes cannot
 				be read, what is longer is a superpacket, and only TCP is taken */
 };

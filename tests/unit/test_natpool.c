@@ -28,6 +28,8 @@ struct world {
 	struct xe_natpool pool;
 	struct xe_taken taken;
 	uint64_t *owned;
+	struct xe_blocks *blocks;
+	bool is_guest; /* of another world's owned words and blocks */
 };
 
 /* A flow that has its L4 port, and a session as the pool's user would make it. */
@@ -37,18 +39,26 @@ struct taker {
 	uint32_t ext, mapping;
 };
 
-static struct world *open_workers(uint16_t worker, uint16_t worker_cnt)
+/* `other`: one whose L4 ports are shared, NULL: none. */
+static struct world *open_beside(struct world *other, uint16_t worker, uint16_t worker_cnt)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
-	w->owned = calloc(XE_OWNED_ENTRIES, sizeof(*w->owned));
+	w->is_guest = other;
+	w->owned = other ? other->owned : calloc(XE_OWNED_ENTRIES, sizeof(*w->owned));
+	w->blocks = other ? other->blocks : calloc(1, sizeof(*w->blocks));
 	assert_int_equal(xe_sessions_open(&w->sessions, CAPACITY, lf_random(), lf_random()), 0);
-	assert_int_equal(xe_natpool_open(&w->pool, &w->sessions, w->owned, &w->taken, worker,
-					 worker_cnt, lf_random(), lf_random()),
+	assert_int_equal(xe_natpool_open(&w->pool, &w->sessions, w->owned, w->blocks, &w->taken,
+					 worker, worker_cnt, lf_random(), lf_random()),
 			 0);
 	assert_int_equal(xe_natpool_add_ext(&w->pool, EXT, inet_addr("192.0.2.1")), 0);
 	assert_int_equal(xe_natpool_add_ext(&w->pool, EXT + 1, inet_addr("192.0.2.2")), 0);
 	return w;
+}
+
+static struct world *open_workers(uint16_t worker, uint16_t worker_cnt)
+{
+	return open_beside(NULL, worker, worker_cnt);
 }
 
 static int open_world(void **state)
@@ -64,7 +74,10 @@ static int close_world(void **state)
 	xe_natpool_close(&w->pool);
 	xe_natpool_close(&w->pool);
 	xe_sessions_close(&w->sessions);
-	free(w->owned);
+	if (!w->is_guest) {
+		free(w->owned);
+		free(w->blocks);
+	}
 	free(w);
 	return 0;
 }
@@ -85,7 +98,7 @@ static struct xe_tuple4 flow(uint8_t proto, uint32_t src, uint16_t sport, uint32
 static int take(struct world *w, struct xe_tuple4 out, uint32_t ext, uint16_t min, uint16_t max,
 		struct taker *t)
 {
-	int err = xe_natpool_take(&w->pool, &out, ext, min, max, &t->back, &t->mapping);
+	int err = xe_natpool_take(&w->pool, &out, ext, min, max, NULL, &t->back, &t->mapping);
 
 	if (err)
 		return err;
@@ -238,25 +251,24 @@ static void fill_range(uint8_t proto, uint16_t min, uint16_t max, uint16_t worke
 		       uint16_t worker_cnt)
 {
 	struct world *w = open_workers(worker, worker_cnt);
-	uint32_t span = (uint32_t)max - min + 1, mine = 0, n = 0;
+	uint32_t span = (uint32_t)max - min + 1, n = 0;
 	struct taker *t = calloc(span + 1, sizeof(*t));
 	bool *seen = calloc(65536, sizeof(*seen));
 
-	for (uint32_t p = min; p <= max; p++)
-		mine += (p >> 6) % worker_cnt == worker;
 	while (!take(w, flow(proto, n, (uint16_t)(lf_random() >> 40), 1), EXT, min, max, &t[n])) {
 		uint16_t p = l4_port(&t[n]);
 
 		assert_in_range(p, min, max);
 		assert_false(seen[p]);
-		assert_int_equal((p >> 6) % worker_cnt, worker);
+		assert_int_equal(xe_natpool_owner(&w->pool, inet_addr("192.0.2.1"), proto == UDP, p),
+				 worker);
 		seen[p] = true;
 		n++;
 	}
-	assert_int_equal(n, mine);
-	assert_int_equal(owned_cnt(w), mine);
-	for (int i = 0; i < 20 && mine; i++) {
-		uint32_t k = (uint32_t)(lf_random() >> 40) % mine;
+	assert_int_equal(n, span);
+	assert_int_equal(owned_cnt(w), span);
+	for (int i = 0; i < 20; i++) {
+		uint32_t k = (uint32_t)(lf_random() >> 40) % span;
 		uint16_t p = l4_port(&t[k]);
 
 		give(w, &t[k]);
@@ -289,17 +301,139 @@ static void test_exhaustion(void **state)
 	}
 }
 
-/* Blocks of 64: two and three workers share a range without a word in common. */
-static void test_workers_part_the_range(void **state)
+static uint32_t block_cnt(const struct world *w, uint16_t worker)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
+		n += w->blocks->owner[i] == worker + 1;
+	return n;
+}
+
+/* One worker of several uses a whole range when the others need none of it. */
+static void test_one_worker_uses_all(void **state)
 {
 	(void)state;
 	for (uint16_t worker = 0; worker < 2; worker++) {
 		fill_range(UDP, 1000, 2999, worker, 2);
 		fill_range(TCP, 1000, 2999, worker, 2);
 	}
-	for (uint16_t worker = 0; worker < 3; worker++)
-		fill_range(UDP, 30001, 30777, worker, 3);
-	fill_range(UDP, 1024, 1087, 1, 2); /* one block, the other worker's: nothing for this one */
+	fill_range(UDP, 30001, 30777, 2, 3);
+	fill_range(UDP, 1024, 1087, 1, 2); /* one block */
+	fill_range(TCP, 1024, 65535, 15, 16);
+}
+
+/* Two workers take by turns: never a block in common, all of the range used, each with an equal part
+ * as long as there is room; empty blocks go back, and the other one gets them. */
+static void test_blocks_move(void **state)
+{
+	enum { MIN = 10000, MAX = 19999, SPAN = MAX - MIN + 1 };
+	struct world *w[2] = {open_workers(0, 2)};
+	struct taker *t[2] = {calloc(SPAN, sizeof(**t)), calloc(SPAN, sizeof(**t))};
+	uint32_t n[2] = {};
+
+	(void)state;
+	w[1] = open_beside(w[0], 1, 2);
+	for (uint32_t i = 0; i < SPAN / 2; i++) {
+		int k = i & 1;
+
+		assert_int_equal(take(w[k], flow(UDP, i, 1, 1), EXT, MIN, MAX, &t[k][n[k]]), 0);
+		n[k]++;
+		assert_int_equal(xe_natpool_owner(&w[!k]->pool, inet_addr("192.0.2.1"), true,
+						  l4_port(&t[k][n[k] - 1])),
+				 k);
+	}
+	assert_in_range(block_cnt(w[0], 0), 70, 86); /* of 157 */
+	assert_in_range(block_cnt(w[0], 1), 70, 86);
+	assert_int_equal(owned_cnt(w[0]), SPAN / 2);
+	/* the first one goes on alone: it gets all but what is in the other's blocks */
+	while (!take(w[0], flow(UDP, 100000 + n[0], 1, 1), EXT, MIN, MAX, &t[0][n[0]]))
+		n[0]++;
+	assert_int_equal(block_cnt(w[0], 0) + block_cnt(w[0], 1), (MAX >> 6) - (MIN >> 6) + 1);
+	/* the second one ends its flows, and they are the first one's */
+	while (n[1])
+		give(w[1], &t[1][--n[1]]);
+	assert_int_equal(block_cnt(w[0], 1), 0);
+	while (!take(w[0], flow(UDP, 100000 + n[0], 1, 1), EXT, MIN, MAX, &t[0][n[0]]))
+		n[0]++;
+	assert_int_equal(n[0], SPAN);
+	assert_int_equal(take(w[1], flow(UDP, 1, 1, 1), EXT, MIN, MAX, &t[1][0]), -ENOSPC);
+	assert_int_equal(xe_natpool_owner(&w[1]->pool, inet_addr("192.0.2.9"), true, MIN),
+			 XE_NO_WORKER);
+	while (n[0])
+		give(w[0], &t[0][--n[0]]);
+	assert_int_equal(block_cnt(w[0], 0), 0);
+	free(t[0]);
+	free(t[1]);
+	close_world((void **)&w[1]);
+	close_world((void **)&w[0]);
+}
+
+/* RFC 6056: what is handed out says nothing of what comes next, however much is in use; and the
+ * keys being the same, not to the other worker either. */
+static void test_not_sequential(void **state)
+{
+	enum { MIN = 20000, MAX = 29999, SPAN = MAX - MIN + 1 };
+	struct world *w = open_workers(1, 2);
+	struct taker *t = calloc(SPAN, sizeof(*t));
+	uint32_t near = 0, n = 0;
+
+	(void)state;
+	while (n < SPAN * 99 / 100) {
+		assert_int_equal(take(w, flow(UDP, n, 1, 1), EXT, MIN, MAX, &t[n]), 0);
+		if (n && abs(l4_port(&t[n]) - l4_port(&t[n - 1])) <= 2)
+			near++;
+		n++;
+	}
+	assert_in_range(near, 0, SPAN / 50); /* by chance: 4 of 10^4 of all, more when it is full */
+	near = 0;
+	for (uint32_t i = 0; i < 2000; i++) { /* at 99 %: one ends, one begins */
+		uint32_t k = (uint32_t)(lf_random() >> 40) % n;
+
+		give(w, &t[k]);
+		assert_int_equal(take(w, flow(UDP, SPAN + i, 1, 1), EXT, MIN, MAX, &t[k]), 0);
+		near += k && abs(l4_port(&t[k]) - l4_port(&t[k - 1])) <= 2;
+	}
+	assert_in_range(near, 0, 40);
+	while (n)
+		give(w, &t[--n]);
+	free(t);
+	close_world((void **)&w);
+}
+
+/* With RSS known, replies come home, as far as L4 ports are there that do. */
+static void test_replies_come_home(void **state)
+{
+	struct world *w = open_workers(1, 2);
+	struct xe_rss *rss = calloc(1, sizeof(*rss));
+	uint8_t key[XE_RSS_KEY_MIN];
+	struct xe_tuple4 out, back;
+	uint32_t mapping, home = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(key); i++)
+		key[i] = (uint8_t)(lf_random() >> 40);
+	xe_rss_set_key(rss, key);
+	rss->indir_cnt = 128;
+	for (uint32_t i = 0; i < rss->indir_cnt; i++)
+		rss->worker[i] = (uint8_t)(i & 1);
+	for (int aware = 0; aware < 2; aware++) {
+		rss->by_l4_port[1] = aware;
+		home = 0;
+		for (uint32_t i = 0; i < 200; i++) {
+			out = flow(UDP, 1000u * (uint32_t)aware + i, 1, i);
+			assert_int_equal(xe_natpool_take(&w->pool, &out, EXT, 20000, 29999, rss,
+							 &back, &mapping),
+					 0);
+			home += xe_rss_worker(rss, &back) == 1;
+		}
+		if (aware)
+			assert_int_equal(home, 200);
+		else
+			assert_in_range(home, 50, 150);
+	}
+	free(rss);
+	close_world((void **)&w);
 }
 
 /* RFC 7857 section 3: a range of ten carries a hundred destinations' flows. */
@@ -463,7 +597,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		POOL_TEST(test_kept_where_it_can_be), POOL_TEST(test_taken_is_respected),
 		POOL_TEST(test_udp_mapping),          POOL_TEST(test_ext_addresses_are_apart),
-		cmocka_unit_test(test_exhaustion),    cmocka_unit_test(test_workers_part_the_range),
+		cmocka_unit_test(test_exhaustion),    cmocka_unit_test(test_one_worker_uses_all),
+		cmocka_unit_test(test_blocks_move),
+		cmocka_unit_test(test_not_sequential),
+		cmocka_unit_test(test_replies_come_home),
 		POOL_TEST(test_tcp_is_shared),        POOL_TEST(test_use_count_does_not_wrap),
 		POOL_TEST(test_not_to_be_guessed),    POOL_TEST(test_nearly_full),
 		POOL_TEST(test_paired_pooling),       POOL_TEST(test_random_operations),

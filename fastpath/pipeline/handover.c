@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * handover.c - a packet whose session another worker owns goes there; the ring is io/handoff.h.
+ *
+ * A session belongs to the worker of its inside port, its replies come in wherever the uplink's
+ * queue is. Asked is only for packets that no session here has, so that a hit costs nothing:
+ *
+ *   translated     who has the block of the Ext L4 port (state/natpool.h)
+ *   untranslated   in whose region is a live tag of the tuple (state/live.h)
+ *
+ * A tag can be another tuple's. Then the packet goes on to the next worker that has one, upwards
+ * only, so that it ends; the first packet of a flow from an inside port goes from there to the owner
+ * of its port, with XE_META_FINAL. All packets of a flow take the same way, so they stay in order.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "pipeline/pipeline.h"
+
+static void set_meta(struct xe_packet *p, bool final)
+{
+	struct xe_meta meta;
+
+	memcpy(&meta, p->l2 - sizeof(meta), sizeof(meta));
+	meta.gso_size = p->gso_size;
+	meta.gso_type = p->gso_type;
+	meta.flags = (meta.flags & ~XE_META_FINAL) | (final ? XE_META_FINAL : 0);
+	memcpy(p->l2 - sizeof(meta), &meta, sizeof(meta));
+}
+
+static void hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, bool final)
+{
+	set_meta(p, final);
+	if (!xe_handoff_put(lane->handoff, lane->worker, worker, p->frames, p->frame_cnt)) {
+		xe_packet_drop(lane, p, XE_R_HANDOVER_FULL);
+		return;
+	}
+	for (uint32_t i = 0; i < p->frame_cnt; i++)
+		xe_umem_hand_out(&lane->umem, xe_packet_frame(p, i));
+	xe_count(&lane->cnt.handed_out, 1);
+	p->frame_cnt = 0;
+	p->ended = true;
+}
+
+/* By the block of the Ext L4 port. What was handed here for that is not passed on: then the block
+ * has just changed its owner, and the session has ended. */
+static uint32_t block_owner(const struct xe_lane *lane, const struct xe_packet *p)
+{
+	uint16_t owner;
+
+	if (p->role != XE_ROLE_UPLINK || p->handed)
+		return XE_NO_WORKER;
+	owner = xe_natpool_owner(&lane->pool, p->key.dst_be, p->proto == IPPROTO_UDP,
+				 ntohs(p->key.dport_be));
+	return owner == lane->worker ? XE_NO_WORKER : owner;
+}
+
+static uint32_t tag_owner(const struct xe_lane *lane, const struct xe_packet *p)
+{
+	struct xe_live live = lane->live;
+	uint32_t w = p->handed ? lane->worker + 1 : 0;
+
+	if (!__atomic_load_n(lane->any_accept, __ATOMIC_RELAXED))
+		return XE_NO_WORKER;
+	for (; w < lane->worker_cnt; w++) {
+		live.buckets = lane->live_all + (size_t)w * (live.mask + 1);
+		if (w != lane->worker && xe_live_has(&live, p->hash))
+			return w;
+	}
+	return XE_NO_WORKER;
+}
+
+bool xe_handover(struct xe_lane *lane, struct xe_packet *p)
+{
+	uint32_t worker;
+
+	if (p->handed == XE_HANDED_FINAL)
+		return false;
+	worker = block_owner(lane, p);
+	if (worker == XE_NO_WORKER)
+		worker = tag_owner(lane, p);
+	if (worker != XE_NO_WORKER) {
+		hand_to(lane, p, worker, false);
+		return true;
+	}
+	worker = lane->ports[p->in_port].worker;
+	if (!p->handed || p->role == XE_ROLE_UPLINK || worker == lane->worker)
+		return false;
+	hand_to(lane, p, worker, true);
+	return true;
+}
