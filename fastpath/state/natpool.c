@@ -14,6 +14,9 @@
 /* L4 ports looked at for one whose reply comes home: with 16 workers one in eight flows finds none,
  * with 2 one in 4 billion; a look is some 50 ns. */
 #define DRAWS_HOME 32
+/* Own blocks with a free L4 port, below which another is claimed though others may want it: 16 of
+ * them, half full, are 512 L4 ports to draw from. */
+#define OPEN_MIN 16
 /* A block drawn may be claimed by another worker in that moment. */
 #define CLAIM_TRIES 16
 
@@ -220,7 +223,7 @@ struct choice {
 	int udp;
 	uint16_t min, max;
 	uint32_t first, blocks; /* that the range touches */
-	bool may_claim;         /* not yet its part of the range */
+	bool may_claim;
 };
 
 /* L4 ports of a block that are in the range and that neither a flow nor the host has. */
@@ -366,22 +369,30 @@ static bool keep_own(const struct choice *c, uint16_t own, struct xe_tuple4 *bac
 	return claim(pool, c->ext, c->udp, own >> 6);
 }
 
-/* Fewer blocks than an equal part of the range? */
-static bool below_part(const struct choice *c)
+static uint32_t count_blocks(const struct choice *c, const uint64_t *bits)
 {
 	uint32_t cnt = 0;
 
-	if (c->pool->worker_cnt == 1)
-		return true;
 	for (uint32_t b = c->first; b < c->first + c->blocks; b = (b | 63) + 1) {
-		uint64_t word = c->pool->ext[c->ext].mine[c->udp][b >> 6] >> (b & 63);
+		uint64_t word = bits[b >> 6] >> (b & 63);
 		uint32_t left = c->first + c->blocks - b;
 
 		if (left < 64)
 			word &= (1ull << left) - 1;
 		cnt += (uint32_t)__builtin_popcountll(word);
 	}
-	return cnt * c->pool->worker_cnt < c->blocks;
+	return cnt;
+}
+
+/* May it draw in blocks that nobody has? Below an equal part of the range, or when its own have too
+ * little room for what is drawn in them to be hard to guess. */
+static bool may_claim(const struct choice *c)
+{
+	const struct xe_ext *e = &c->pool->ext[c->ext];
+
+	return c->pool->worker_cnt == 1 ||
+	       count_blocks(c, e->mine[c->udp]) * c->pool->worker_cnt < c->blocks ||
+	       count_blocks(c, e->open[c->udp]) < OPEN_MIN;
 }
 
 /* On success back->dport_be is set, and its block is the worker's. */
@@ -400,7 +411,7 @@ static bool choose(struct xe_natpool *pool, int udp, const struct xe_tuple4 *out
 
 	if (keep_own(&c, ntohs(out->sport_be), back))
 		return true;
-	c.may_claim = below_part(&c);
+	c.may_claim = may_claim(&c);
 	for (int i = 0; i < CLAIM_TRIES; i++) {
 		uint32_t l4_port = pick_home(&c, rss, back);
 

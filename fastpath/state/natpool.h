@@ -11,8 +11,8 @@
  * compare-and-swap in the table of owners when a worker draws an L4 port in it, and given back when
  * its last one is free again. While a worker has less than its part of a range it draws from all
  * blocks that nobody else has, so that its L4 ports lie scattered; beyond that it claims another
- * block only when its own are full, so that it leaves the others room, and yet can use the whole
- * range where they need none. A word of the owned map, which steer reads, is one block and so has
+ * only when its own get full, so that it leaves the others room, and yet can use the whole range
+ * where they need none. A word of the owned map, which steer reads, is one block and so has
  * one writer at a time; the table says to every worker whose a reply is.
  *
  *   owner of a block:  nobody --claim (CAS)--> worker w: owned word, use counts --empty--> nobody

@@ -11,6 +11,8 @@
 #	XE_WRAP    what xegressd is started by, e.g. with fewer capabilities
 #	XE_NFT     what means the same to nft, for the stand-in
 #	XE_LINKS, XE_CONTAINERS   interfaces of h, and containers, that are left as found
+#
+# From outside: XE_WORKERS=2 runs a scenario with that many workers, on the first CPUs.
 
 XE_RULES="masquerade from $INSIDE out eth0 ports 20000-29999"
 XE_PORTS="{name: vethc1, role: inside, allow: [$C1/32]}
@@ -39,6 +41,8 @@ XE_RUN=0
 XE_UP=0
 
 xe_conf() {
+	[ "${XE_WORKERS:-1}" = 1 ] ||
+		echo "workers: [$(seq -s ', ' 0 $((XE_WORKERS - 1)))]"
 	echo "on-stop: clean"
 	echo "ports:"
 	sed 's/^/  - /' <<<"$XE_PORTS"

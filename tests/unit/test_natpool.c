@@ -329,7 +329,7 @@ static void test_blocks_move(void **state)
 {
 	enum { MIN = 10000, MAX = 19999, SPAN = MAX - MIN + 1 };
 	struct world *w[2] = {open_workers(0, 2)};
-	struct taker *t[2] = {calloc(SPAN, sizeof(**t)), calloc(SPAN, sizeof(**t))};
+	struct taker *t[2] = {calloc(SPAN + 1, sizeof(**t)), calloc(SPAN + 1, sizeof(**t))};
 	uint32_t n[2] = {};
 
 	(void)state;
