@@ -35,11 +35,13 @@ run() { # NAME LIMIT COMMAND...
 }
 
 run tsan-build 300 make -j2 SAN=thread build-thread/xegressd build-thread/xegressctl \
-	build-thread/tests/unit/test_nexthop build-thread/tests/tools/tcp_many \
+	build-thread/tests/unit/test_nexthop build-thread/tests/unit/test_handoff build-thread/tests/tools/tcp_many \
 	build-thread/tests/tools/udp_echo build-thread/tests/tools/udp_send
 export TSAN_OPTIONS=halt_on_error=1:exitcode=66
 run tsan-nexthop 120 build-thread/tests/unit/test_nexthop
 run tsan-tcp 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_tcp.sh
+run tsan-handoff 120 build-thread/tests/unit/test_handoff
+run tsan-workers 300 env BUILD=build-thread XE_SLOW=4 tests/netns/t_workers.sh
 run tsan-route 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_route.sh
 for target in tests/fuzz/fuzz_*.c; do
 	name=$(basename "$target" .c)

@@ -34,8 +34,7 @@ struct lane_call {
 };
 
 /* Whose is queue q? steer counts the same way (xe_port_conf.worker_step). */
-static struct xe_worker *queue_owner(struct xe_service *svc, const struct xe_port *port,
-				     uint32_t q)
+static struct xe_worker *queue_owner(struct xe_service *svc, const struct xe_port *port, uint32_t q)
 {
 	return port->spread ? &svc->workers[q % svc->worker_cnt] : port->owner;
 }
@@ -278,8 +277,8 @@ static struct xe_worker *choose_owner(struct xe_service *svc, const struct xe_po
 		struct xe_worker *w = &svc->workers[i];
 		uint32_t a = load_of(svc, w, port->role), b = load_of(svc, best, port->role);
 
-		if (a < b || (a == b && load_of(svc, w, !port->role) <
-						load_of(svc, best, !port->role)))
+		if (a < b ||
+		    (a == b && load_of(svc, w, !port->role) < load_of(svc, best, !port->role)))
 			best = w;
 	}
 	return best;
@@ -297,8 +296,8 @@ static int open_sockets(struct xe_service *svc, struct xe_port *port, const stru
 		xsk->csum_offload = svc->config->csum_offload;
 		/* unique among the sockets of all workers, below the special holders */
 		xsk->slot = (uint16_t)(port->id * 16 + q % 16);
-		err = xe_xsk_open(xsk, &queue_owner(svc, port, q)->lane->umem, link->ifindex, (uint16_t)q,
-				  !port->at.generic && !wants_generic(port, link));
+		err = xe_xsk_open(xsk, &queue_owner(svc, port, q)->lane->umem, link->ifindex,
+				  (uint16_t)q, !port->at.generic && !wants_generic(port, link));
 		if (err) {
 			free(xsk);
 			snprintf(port->why, sizeof(port->why), "AF_XDP socket on queue %u: %s", q,

@@ -164,7 +164,8 @@ int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
 	for (uint32_t i = 0; i < rs->rule_cnt; i++)
 		if (rs->rules[i].verb == XE_VERB_ACCEPT)
 			/* read by the workers, too */
-			__atomic_store_n(&svc->steer.conf->any_accept, 1, __ATOMIC_RELAXED); /* stays: its sessions outlive it */
+			__atomic_store_n(&svc->steer.conf->any_accept, 1,
+					 __ATOMIC_RELAXED); /* stays: its sessions outlive it */
 	remember_ranges(svc, rs);
 	ret = put_in_force(svc, rs);
 	if (ret)

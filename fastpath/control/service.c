@@ -29,9 +29,9 @@
 #define POLL_MS 100
 /* Above the containers' processes, below the workers (-20). */
 #define CONTROL_NICE (-10)
-/* Frames of all workers together: 1024 for receiving for each of the first dozens of ports, and what
- * is in flight: 128 MiB. The kernel keeps some 120 bytes a frame for every socket, so more workers
- * share them; but a worker needs enough for what it lends. */
+/* Frames of all workers together: 1024 for receiving for each of the first dozens of ports, and
+ * what is in flight: 128 MiB. The kernel keeps some 120 bytes a frame for every socket, so more
+ * workers share them; but a worker needs enough for what it lends. */
 #define AREA_FRAMES   32768u
 #define WORKER_FRAMES 8192u
 #define RUN_PATH_SIZE (PATH_MAX + 16)

@@ -55,9 +55,9 @@ struct xe_port {
 	struct xe_attachment at;
 	struct xe_rps_port rps;
 	struct xe_xsk *xsks[XE_MAX_QUEUES]; /* by queue */
-	uint32_t xsk_cnt, queue_cnt; /* open; that it has */
-	struct xe_worker *owner; /* of the port, and of its first queue */
-	bool spread;             /* queue q at worker q % worker_cnt, else all at the owner */
+	uint32_t xsk_cnt, queue_cnt;        /* open; that it has */
+	struct xe_worker *owner;            /* of the port, and of its first queue */
+	bool spread;          /* queue q at worker q % worker_cnt, else all at the owner */
 	struct xe_port *next; /* xe_service.port_list */
 };
 

@@ -115,14 +115,12 @@ void xe_handoff_publish(struct xe_handoff *h, uint32_t from)
 	/* Stores and the looks at the bells in one order for all (seq_cst, as in
 	 * xe_handoff_may_sleep()), or both sides could miss the other. */
 	for (uint32_t m = packets_for; m; m &= m - 1) {
-		struct xe_spsc *r =
-			&xe_handoff_pair(h, from, (uint32_t)__builtin_ctz(m))->packets;
+		struct xe_spsc *r = &xe_handoff_pair(h, from, (uint32_t)__builtin_ctz(m))->packets;
 
 		atomic_store(&r->head, r->next);
 	}
 	for (uint32_t m = returns_for; m; m &= m - 1) {
-		struct xe_spsc *r =
-			&xe_handoff_pair(h, from, (uint32_t)__builtin_ctz(m))->returns;
+		struct xe_spsc *r = &xe_handoff_pair(h, from, (uint32_t)__builtin_ctz(m))->returns;
 
 		atomic_store(&r->head, r->next);
 	}

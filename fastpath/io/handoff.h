@@ -14,12 +14,12 @@
  *
  * A packet travels as its descriptors (address and length of each frame, XDP_PKT_CONTD on all but
  * the last); the metadata in front of its first frame travels with it. All workers see the same
- * memory (umem.h), so nothing is copied. What is put becomes visible with xe_handoff_publish(), once
- * for many packets, and only then is a worker that sleeps woken: at most one system call a batch,
- * none while it is awake.
+ * memory (umem.h), so nothing is copied. What is put becomes visible with xe_handoff_publish(),
+ * once for many packets, and only then is a worker that sleeps woken: at most one system call a
+ * batch, none while it is awake.
  *
- * A return ring has room for all frames of its reader's slice, so a frame can always go home. A full
- * packet ring is loss, which the sender counts (XE_R_HANDOVER_FULL).
+ * A return ring has room for all frames of its reader's slice, so a frame can always go home. A
+ * full packet ring is loss, which the sender counts (XE_R_HANDOVER_FULL).
  */
 #ifndef XE_HANDOFF_H
 #define XE_HANDOFF_H

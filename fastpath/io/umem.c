@@ -41,8 +41,8 @@ void xe_area_close(struct xe_area *area)
 	memset(area, 0, sizeof(*area));
 }
 
-int xe_umem_open_slice(struct xe_umem *umem, const struct xe_area *area,
-		       struct xe_handoff *handoff, uint32_t worker)
+int xe_umem_open_slice(struct xe_umem *umem, const struct xe_area *area, struct xe_handoff *handoff,
+		       uint32_t worker)
 {
 	uint32_t cnt = area->slice_cnt;
 

@@ -23,9 +23,9 @@
  *
  *   own frames:  free + fill + tx + in hand + lent = all        guests:  tx + in hand = guest_cnt
  *
- * Frames are numbered through the whole area; each worker has a view (`holder`) of its own of all of
- * them. Single writer: the owning worker; the control thread while the worker does not run or waits for
- * it in a call.
+ * Frames are numbered through the whole area; each worker has a view (`holder`) of its own of all
+ * of them. Single writer: the owning worker; the control thread while the worker does not run or
+ * waits for it in a call.
  */
 #ifndef XE_UMEM_H
 #define XE_UMEM_H
@@ -61,20 +61,20 @@ struct xe_area {
 };
 
 struct xe_umem {
-	uint8_t *base; /* the area's */
-	size_t size;   /* bytes */
-	struct xe_area lone; /* where this is the only worker's, made by xe_umem_open() */
+	uint8_t *base;              /* the area's */
+	size_t size;                /* bytes */
+	struct xe_area lone;        /* where this is the only worker's, made by xe_umem_open() */
 	struct xe_handoff *handoff; /* NULL: no other workers */
 	uint32_t worker;
-	uint32_t first;     /* own frames: [first, first + frame_cnt) */
+	uint32_t first; /* own frames: [first, first + frame_cnt) */
 	uint32_t frame_cnt;
 	uint32_t area_cnt; /* of all workers */
 	uint32_t free_cnt;
-	uint32_t hand_cnt;  /* guests included */
+	uint32_t hand_cnt; /* guests included */
 	uint32_t lent_cnt;
 	uint32_t guest_cnt; /* in hand or on tx rings */
-	uint32_t *free;   /* stack: the frame last freed is the one still in cache */
-	uint16_t *holder; /* per frame of the area */
+	uint32_t *free;     /* stack: the frame last freed is the one still in cache */
+	uint16_t *holder;   /* per frame of the area */
 };
 
 /* Memory for worker_cnt slices of slice_cnt frames, each on the NUMA node nodes[i] (-1: any).
@@ -82,8 +82,8 @@ struct xe_umem {
 int xe_area_open(struct xe_area *area, uint32_t slice_cnt, const int *nodes, uint32_t worker_cnt);
 void xe_area_close(struct xe_area *area);
 /* The slice of a worker. handoff: by which guests go home. -ENOMEM. */
-int xe_umem_open_slice(struct xe_umem *umem, const struct xe_area *area,
-		       struct xe_handoff *handoff, uint32_t worker);
+int xe_umem_open_slice(struct xe_umem *umem, const struct xe_area *area, struct xe_handoff *handoff,
+		       uint32_t worker);
 /* An area for one worker alone: memory for frame_cnt frames on the NUMA node (-1: any). -ENOMEM. */
 int xe_umem_open(struct xe_umem *umem, uint32_t frame_cnt, int node);
 void xe_umem_close(struct xe_umem *umem);

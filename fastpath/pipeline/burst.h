@@ -47,7 +47,7 @@ struct xe_packet {
 	bool gso_unknown;  /* may be a superpacket of which steer cannot see the segment size */
 	bool partial;      /* L4 checksum field holds the pseudo-header sum only */
 	bool ended;
-	uint8_t handed; /* enum xe_handed */
+	uint8_t handed;       /* enum xe_handed */
 	struct xe_tuple4 key; /* as it came in */
 	uint64_t hash;
 	uint32_t guess; /* parse's, for flow: session * 2 + direction, XE_NIL: none */

@@ -35,9 +35,9 @@ static enum xe_worker_reason translate(struct xe_lane *lane, const struct xe_pac
 	}
 	range += rule;
 	*ext = range->ext_cnt ? xe_nat_range_ext(&lane->pool, range, p->key.src_be) : nh->masq_ext;
-	if (*ext == XE_NIL || xe_natpool_take(&lane->pool, &p->key, *ext, range->port_min,
-					      range->port_max, lane->ports[nh->port].rss, back,
-					      mapping))
+	if (*ext == XE_NIL ||
+	    xe_natpool_take(&lane->pool, &p->key, *ext, range->port_min, range->port_max,
+			    lane->ports[nh->port].rss, back, mapping))
 		return XE_R_L4_PORTS_EXHAUSTED;
 	return XE_R_NONE;
 }

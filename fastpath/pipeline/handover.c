@@ -9,8 +9,9 @@
  *   untranslated   in whose region is a live tag of the tuple (state/live.h)
  *
  * A tag can be another tuple's. Then the packet goes on to the next worker that has one, upwards
- * only, so that it ends; the first packet of a flow from an inside port goes from there to the owner
- * of its port, with XE_META_FINAL. All packets of a flow take the same way, so they stay in order.
+ * only, so that it ends; the first packet of a flow from an inside port goes from there to the
+ * owner of its port, with XE_META_FINAL. All packets of a flow take the same way, so they stay in
+ * order.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>

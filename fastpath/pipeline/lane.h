@@ -96,7 +96,7 @@ struct xe_lane {
 	/* The first active_cnt are polled every round, the others in turn (pipeline.c). */
 	struct xe_xsk *xsks[XE_LANE_SOCKETS];
 	uint32_t xsk_cnt, active_cnt;
-	uint32_t next_idle; /* of the others: where the turn is */
+	uint32_t next_idle;                    /* of the others: where the turn is */
 	struct xe_xsk *kicks[XE_LANE_SOCKETS]; /* whose tx ring the kernel has to be told of */
 	uint32_t kick_cnt;
 	uint32_t fill_max;                 /* frames a busy socket may hold for receiving */
@@ -106,7 +106,8 @@ struct xe_lane {
 	struct xe_sessions sessions;
 	struct xe_wheel wheel;
 	struct xe_live live;
-	/* Several workers: the rings between them, all regions of live tags. NULL and 0 with one. */
+	/* Several workers: the rings between them, all regions of live tags. NULL and 0 with one.
+	 */
 	struct xe_handoff *handoff;
 	uint16_t worker, worker_cnt;
 	struct xe_live_bucket *live_all; /* worker's region at worker * (live.mask + 1) */

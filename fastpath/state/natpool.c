@@ -21,8 +21,8 @@
 #define CLAIM_TRIES 16
 
 int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint64_t *owned,
-		    struct xe_blocks *blocks, const struct xe_taken *taken, uint16_t worker, uint16_t worker_cnt,
-		    uint64_t rng_k0, uint64_t rng_k1)
+		    struct xe_blocks *blocks, const struct xe_taken *taken, uint16_t worker,
+		    uint16_t worker_cnt, uint64_t rng_k0, uint64_t rng_k1)
 {
 	void *m;
 

@@ -17,8 +17,8 @@
  *
  *   owner of a block:  nobody --claim (CAS)--> worker w: owned word, use counts --empty--> nobody
  *
- * Everything but the `taken` bitmaps and the table of owners belongs to one worker; those are written by the control thread
- * (listeners and reserved L4 ports of the host), word by word.
+ * Everything but the `taken` bitmaps and the table of owners belongs to one worker; those are
+ * written by the control thread (listeners and reserved L4 ports of the host), word by word.
  */
 #ifndef XE_NATPOOL_H
 #define XE_NATPOOL_H
@@ -88,11 +88,11 @@ struct xe_natpool {
 	uint64_t rng_k0, rng_k1, rng_counter;
 };
 
-/* `owned`: XE_OWNED_ENTRIES words. The memory behind sessions, owned, blocks and taken must outlive the
- * pool. 0 or -ENOMEM. */
+/* `owned`: XE_OWNED_ENTRIES words. The memory behind sessions, owned, blocks and taken must outlive
+ * the pool. 0 or -ENOMEM. */
 int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint64_t *owned,
-		    struct xe_blocks *blocks, const struct xe_taken *taken, uint16_t worker, uint16_t worker_cnt,
-		    uint64_t rng_k0, uint64_t rng_k1);
+		    struct xe_blocks *blocks, const struct xe_taken *taken, uint16_t worker,
+		    uint16_t worker_cnt, uint64_t rng_k0, uint64_t rng_k1);
 void xe_natpool_close(struct xe_natpool *pool);
 
 /* Make an Ext address usable (control thread, in a worker call). 0 or -ENOMEM. */
@@ -101,9 +101,10 @@ int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, __be32 addr_be);
 /*
  * Choose the Ext L4 port for a new flow `out` translated to address `ext`. On success *back is the
  * tuple of its replies (on any uplink), *mapping the mapping to count (XE_NIL for TCP), and the L4
- * port is marked used and owned. rss (may be NULL): of the uplink it leaves by, for replies that come
- * home to this worker, as far as a bounded number of draws finds such an L4 port. 0, -ENOSPC: none free, -EADDRINUSE: the mapping's tuple is taken
- * by another session (cannot be for UDP unless the caller skipped its lookup).
+ * port is marked used and owned. rss (may be NULL): of the uplink it leaves by, for replies that
+ * come home to this worker, as far as a bounded number of draws finds such an L4 port. 0, -ENOSPC:
+ * none free, -EADDRINUSE: the mapping's tuple is taken by another session (cannot be for UDP unless
+ * the caller skipped its lookup).
  */
 int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out, uint32_t ext,
 		    uint16_t port_min, uint16_t port_max, const struct xe_rss *rss,

@@ -141,7 +141,7 @@ if not fits(SHAPES[verb], value, verb):
 # An attached port has what only an attached one can have; any other has none of it.
 for port in value.get("ports", []) if verb in ("status", "port list") else []:
     for name in ("ifindex", "mtu", "queues", "xdp", "attach", "prog_id", "zero_copy",
-                 "superpackets", "superpackets_out", "rps", "coalesce", "worker"):
+                 "superpackets", "superpackets_out", "rps", "coalesce", "worker", "workers"):
         if (port[name] is None) == (port["state"] == "attached"):
             print("port %s is %s, and %s is %r" % (port["name"], port["state"], name, port[name]))
             sys.exit(1)

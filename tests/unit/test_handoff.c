@@ -305,9 +305,9 @@ static void test_two_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_there_and_home), TEST(test_back_with_the_packet),
+		TEST(test_there_and_home),  TEST(test_back_with_the_packet),
 		TEST(test_reclaimed_guest), TEST(test_full_ring),
-		TEST(test_bells),	   TEST(test_two_threads),
+		TEST(test_bells),           TEST(test_two_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

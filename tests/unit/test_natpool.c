@@ -260,8 +260,9 @@ static void fill_range(uint8_t proto, uint16_t min, uint16_t max, uint16_t worke
 
 		assert_in_range(p, min, max);
 		assert_false(seen[p]);
-		assert_int_equal(xe_natpool_owner(&w->pool, inet_addr("192.0.2.1"), proto == UDP, p),
-				 worker);
+		assert_int_equal(
+			xe_natpool_owner(&w->pool, inet_addr("192.0.2.1"), proto == UDP, p),
+			worker);
 		seen[p] = true;
 		n++;
 	}
@@ -323,8 +324,8 @@ static void test_one_worker_uses_all(void **state)
 	fill_range(TCP, 1024, 65535, 15, 16);
 }
 
-/* Two workers take by turns: never a block in common, all of the range used, each with an equal part
- * as long as there is room; empty blocks go back, and the other one gets them. */
+/* Two workers take by turns: never a block in common, all of the range used, each with an equal
+ * part as long as there is room; empty blocks go back, and the other one gets them. */
 static void test_blocks_move(void **state)
 {
 	enum { MIN = 10000, MAX = 19999, SPAN = MAX - MIN + 1 };
@@ -595,15 +596,21 @@ static void test_random_operations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		POOL_TEST(test_kept_where_it_can_be), POOL_TEST(test_taken_is_respected),
-		POOL_TEST(test_udp_mapping),          POOL_TEST(test_ext_addresses_are_apart),
-		cmocka_unit_test(test_exhaustion),    cmocka_unit_test(test_one_worker_uses_all),
+		POOL_TEST(test_kept_where_it_can_be),
+		POOL_TEST(test_taken_is_respected),
+		POOL_TEST(test_udp_mapping),
+		POOL_TEST(test_ext_addresses_are_apart),
+		cmocka_unit_test(test_exhaustion),
+		cmocka_unit_test(test_one_worker_uses_all),
 		cmocka_unit_test(test_blocks_move),
 		cmocka_unit_test(test_not_sequential),
 		cmocka_unit_test(test_replies_come_home),
-		POOL_TEST(test_tcp_is_shared),        POOL_TEST(test_use_count_does_not_wrap),
-		POOL_TEST(test_not_to_be_guessed),    POOL_TEST(test_nearly_full),
-		POOL_TEST(test_paired_pooling),       POOL_TEST(test_random_operations),
+		POOL_TEST(test_tcp_is_shared),
+		POOL_TEST(test_use_count_does_not_wrap),
+		POOL_TEST(test_not_to_be_guessed),
+		POOL_TEST(test_nearly_full),
+		POOL_TEST(test_paired_pooling),
+		POOL_TEST(test_random_operations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
