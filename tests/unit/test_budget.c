@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * test_budget.c - what one socket may take of a round: a flood takes a burst of it, superpackets
+ * their share in bytes, and a socket that was idle is still seen.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "lane_fixture.h"
+
+static const char *const rules[] = {"masquerade out eth0", NULL};
+
+static void round_once(struct lf *f)
+{
+	f->sent_cnt = 0;
+	xe_pipeline_poll(f->lane);
+	lf_drain_tx(f);
+	for (uint16_t port = 1; port < LF_PORT_END; port++)
+		xe_xsk_complete(&f->xsk[port], &f->lane->umem);
+	lf_check_conservation(f);
+}
+
+/* A flow of each inside port, its next hop known. */
+static struct lf *open_flows(struct lf_spec *a, struct lf_spec *b)
+{
+	struct lf *f = lf_open(rules, 1024);
+
+	*a = (struct lf_spec){.src = "10.1.0.2",
+			      .dst = "198.51.100.9",
+			      .sport = 1000,
+			      .dport = 9,
+			      .payload_len = 64};
+	*b = *a;
+	b->src = "10.2.0.2";
+	assert_non_null(lf_pass(f, LF_INSIDE, a));
+	assert_non_null(lf_pass(f, LF_INSIDE2, b));
+	return f;
+}
+
+static void test_flood(void **state)
+{
+	struct lf_spec a, b;
+	struct lf *f = open_flows(&a, &b);
+	uint64_t before = f->xsk[LF_INSIDE].rx_packets, rounds = 0;
+
+	(void)state;
+	for (int i = 0; i < 200; i++)
+		lf_put(f, LF_INSIDE, &a);
+	while (f->xsk[LF_INSIDE].rx_packets < before + 200) {
+		uint64_t seen = f->xsk[LF_INSIDE2].rx_packets;
+
+		lf_put(f, LF_INSIDE2, &b); /* asks and is answered in every round */
+		round_once(f);
+		assert_int_equal(f->xsk[LF_INSIDE2].rx_packets, seen + 1);
+		assert_in_range(f->xsk[LF_INSIDE].rx_packets - before, 1, 32 * ++rounds);
+	}
+	assert_int_equal(rounds, 7); /* 6 bursts of 32, and the rest */
+	lf_close(f);
+}
+
+/* 16 KiB a packet, ten of them: 128 KiB a round, less what a packet costs beside its bytes. */
+static void test_bytes(void **state)
+{
+	struct lf_spec a, b;
+	struct lf *f = open_flows(&a, &b);
+	uint64_t before = f->xsk[LF_INSIDE].rx_packets;
+
+	(void)state;
+	a.payload_len = 16 << 10;
+	a.gso_size = 1400;
+	for (int i = 0; i < 12; i++)
+		lf_put(f, LF_INSIDE, &a);
+	round_once(f);
+	assert_in_range(f->xsk[LF_INSIDE].rx_packets - before, 7, 8);
+	round_once(f);
+	assert_int_equal(f->xsk[LF_INSIDE].rx_packets - before, 12);
+	lf_close(f);
+}
+
+/* After a while without a packet a socket leaves the list that is polled every round; the first
+ * packet brings it back. */
+static void test_idle(void **state)
+{
+	struct lf_spec a, b;
+	struct lf *f = open_flows(&a, &b);
+	uint64_t before = f->xsk[LF_INSIDE2].rx_packets;
+
+	(void)state;
+	assert_int_equal(f->lane->active_cnt, 2);
+	for (int i = 0; i < 1000; i++)
+		round_once(f);
+	assert_int_equal(f->lane->active_cnt, 0);
+	lf_put(f, LF_INSIDE2, &b);
+	for (int i = 0; i < 2 && f->xsk[LF_INSIDE2].rx_packets == before; i++)
+		round_once(f);
+	assert_int_equal(f->xsk[LF_INSIDE2].rx_packets, before + 1);
+	assert_int_equal(f->lane->active_cnt, 1);
+	assert_ptr_equal(f->lane->xsks[0], &f->xsk[LF_INSIDE2]);
+	lf_close(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_idle),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
