@@ -58,7 +58,10 @@ topo_up() { # [routed|bridge]
 	fi
 	topo_container c1 $C1
 	topo_container c2 $C2
-	must ip link add eth0 netns "$ID-h" type veth peer name up0 netns "$ID-w"
+	# shellcheck disable=SC2086 # words; UPLINK_QUEUES: as a NIC has them
+	must ip link add eth0 netns "$ID-h" ${UPLINK_QUEUES:+numtxqueues $UPLINK_QUEUES numrxqueues \
+		$UPLINK_QUEUES} type veth peer name up0 netns "$ID-w" ${UPLINK_QUEUES:+numtxqueues \
+		$UPLINK_QUEUES numrxqueues $UPLINK_QUEUES}
 	must on h ip addr add $EXT/24 dev eth0
 	must on w ip addr add $GW/24 dev up0
 	must on h ip link set eth0 up
