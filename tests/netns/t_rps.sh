@@ -17,6 +17,7 @@ told() { # INTERFACE
 }
 
 xe_only
+XE_WORKERS=1 # CPUs must be left over
 cpus=$(nproc)
 [ "$cpus" -gt 1 ] || skip_all "one CPU: there is nowhere to steer to"
 # one worker on the last CPU that may be used

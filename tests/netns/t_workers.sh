@@ -142,7 +142,7 @@ if missing:
     sys.exit("%d flows without a reply" % len(missing))
 EOP
 same "each has its own" "$(peers echo.w.7004 | sort -u | wc -l)" 1000
-check "the next one has none" in_vain on c3 timeout 3 "$UDP_SEND" -s 1-3 -l 0 $SRV4 7004
+check "the next one has none" in_vain on c3 timeout 3 "$UDP_SEND" -p 1234 -s 1-3 -l 0 $SRV4 7004
 xe_conserve
 
 # A flood from one container; another one asks and is answered. Its own worker's neighbour floods.
