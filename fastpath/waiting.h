@@ -28,7 +28,8 @@ struct xe_waiting {
 	int wake_fd;     /* eventfd: another thread wants the worker's attention */
 	int epoll_fd;    /* wake_fd and the sockets */
 	uint32_t rounds; /* in a row without a packet */
-	struct xe_sleeper sleeper; /* set after xe_waiting_open(), NULLs: nothing is asked or told */
+	struct xe_sleeper
+		sleeper; /* set after xe_waiting_open(), NULLs: nothing is asked or told */
 };
 
 /* 0 or -errno; then everything is closed again. */

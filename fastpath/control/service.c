@@ -165,9 +165,6 @@ static const char *rps_dir(const struct xe_service *svc, char path[RUN_PATH_SIZE
 	return path;
 }
 
-/* The workers' own, see raise_priority() there. */
-#define WORKER_NICE (-20)
-
 /* This thread, and what containers send, keep off the workers' CPUs while there are others. */
 static void leave_cpus(struct xe_service *svc)
 {
@@ -185,16 +182,8 @@ static void leave_cpus(struct xe_service *svc)
 			xe_log_info("rps: not set, no sysfs of this network namespace: %s",
 				    strerror(-err));
 	}
-	if (CPU_COUNT(&cpus)) {
-		if (sched_setaffinity(0, sizeof(cpus), &cpus))
-			xe_log_info("control thread: stays on the workers' CPUs: %s",
-				    strerror(errno));
-		return;
-	}
-	/* Among workers it must not wait for them: packets are held until it has answered, and few.
-	 */
-	if (setpriority(PRIO_PROCESS, 0, WORKER_NICE))
-		xe_log_info("control thread: stays at normal priority: %s", strerror(errno));
+	if (CPU_COUNT(&cpus) && sched_setaffinity(0, sizeof(cpus), &cpus))
+		xe_log_info("control thread: stays on the workers' CPUs: %s", strerror(errno));
 }
 
 /* Steering program, punt device, workers: what needs no knowledge of the host's interfaces. */

@@ -48,9 +48,9 @@
  *       `entry`: the name or glob of the configuration that caught it. Members that only an
  *       attached port has are null elsewhere. `superpackets_why` says why they are not kept; `rps`:
  * what arrives is received off the CPUs of workers, by our setting. `worker` is the id of its
- * owner, `workers` of all that have a queue of it (an uplink with several). An entry with a glob that has caught nothing is no PORT.
- *       `checksum`: who completes what leaves here with its checksum left to an offload;
- *       `checksum_why`: why not the device. In WORKER it is how the worker sums.
+ * owner, `workers` of all that have a queue of it (an uplink with several). An entry with a glob
+ * that has caught nothing is no PORT. `checksum`: who completes what leaves here with its checksum
+ * left to an offload; `checksum_why`: why not the device. In WORKER it is how the worker sums.
  *
  *   port list    {"ports": [PORT...]}
  *

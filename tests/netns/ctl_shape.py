@@ -80,6 +80,7 @@ PORT = {
     "superpackets_out": word("tcp udp", "tcp", "udp", "none", None),
     "segment_sizes": word("read", "tracked by MSS", None), "rps": either(flag, null),
     "coalesce": either(flag, null), "worker": either(num, null),
+    "workers": either(all_of(num), null),
     "checksum": either(text, null), "checksum_why": either(text, null),
 }
 RULE = {"number": num, "text": text, "in_force": flag, "why": either(text, null), "flows?": num}
