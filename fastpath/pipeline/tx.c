@@ -155,8 +155,8 @@ static void send_small(struct xe_lane *lane, struct xe_packet *p, struct xe_lane
 	if (!port->tx->kick_listed) {
 		port->tx->kick_listed = true;
 		lane->kicks[lane->kick_cnt++] = port->tx;
+		xe_xsk_complete(port->tx, &lane->umem); /* once a round: what was sent before */
 	}
-	xe_xsk_complete(port->tx, &lane->umem);
 	if (!xe_xsk_send(port->tx, &lane->umem, p->frames, p->frame_cnt)) {
 		xe_xsk_flush(port->tx, &lane->umem);
 		if (!xe_xsk_send(port->tx, &lane->umem, p->frames, p->frame_cnt)) {

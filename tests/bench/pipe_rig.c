@@ -147,7 +147,8 @@ static bool open_tables(struct rig *r, uint32_t sessions)
 
 	r->owned = calloc(XE_OWNED_ENTRIES, sizeof(*r->owned));
 	r->live = open_live(buckets);
-	if (!r->owned || !r->live)
+	r->blocks = calloc(1, sizeof(*r->blocks));
+	if (!r->owned || !r->live || !r->blocks)
 		return false;
 	lane->live = (struct xe_live){.buckets = r->live, .mask = buckets - 1};
 	xe_wheel_init(&lane->wheel, lane->now_s);
@@ -155,7 +156,8 @@ static bool open_tables(struct rig *r, uint32_t sessions)
 	    xe_sessions_open(&lane->sessions, sessions, KEY0, KEY1) ||
 	    xe_nexthops_open(&lane->nexthops, sessions, KEY0, KEY1) ||
 	    xe_sources_open(&lane->sources, sessions, KEY0, KEY1) ||
-	    xe_natpool_open(&lane->pool, &lane->sessions, r->owned, &r->taken, 0, 1, KEY1, KEY0))
+	    xe_natpool_open(&lane->pool, &lane->sessions, r->owned, r->blocks, &r->taken, 0, 1,
+			    KEY1, KEY0))
 		return false;
 	for (uint32_t i = 0; i < RIG_EXT_CNT; i++) {
 		ext_list[i] = i;
@@ -213,6 +215,7 @@ void rig_close(struct rig *r)
 	free(lane);
 	free(r->ranges);
 	free(r->owned);
+	free(r->blocks);
 	free(r);
 }
 
