@@ -71,6 +71,7 @@ bool xe_cut_next(struct xe_cut *cut, struct xe_packet *piece, uint32_t head_len,
 
 	*piece = *cut->from;
 	piece->ended = false;
+	piece->next = NULL;
 	piece->frame_cnt = 0;
 	piece->gso_size = 0;
 	piece->gso_type = 0;

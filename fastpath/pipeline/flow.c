@@ -178,6 +178,17 @@ static bool has_moved(struct xe_lane *lane, struct xe_packet *p)
 	       !xe_flow_reroute(lane, p);
 }
 
+/* The session of a moved flow ends; packets of it that came before in this burst were to be sent by
+ * the way that is no more. */
+static void end_moved(struct xe_lane *lane, struct xe_packet *p)
+{
+	for (struct xe_packet *q = lane->burst.packets; q < p; q++)
+		if (!q->ended && q->session == p->session)
+			xe_packet_drop(lane, q, XE_R_PORT_GONE);
+	xe_flow_end(lane, p->session);
+	p->session = NULL;
+}
+
 static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 {
 	enum xe_dir dir = p->guess & 1;
@@ -190,10 +201,8 @@ static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 	p->dir = dir;
 	if (p->session && dir == XE_DIR_OUT) {
 		p->nexthop = xe_nexthop_read(&lane->nexthops.slots[p->session->nexthop]);
-		if (has_moved(lane, p)) {
-			xe_flow_end(lane, p->session);
-			p->session = NULL;
-		}
+		if (has_moved(lane, p))
+			end_moved(lane, p);
 	}
 	if (!p->session) {
 		if (lane->handoff && xe_handover(lane, p))

@@ -13,11 +13,10 @@ static void set_cnt(struct xe_hold *hold, uint32_t cnt)
 void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 {
 	struct xe_hold *hold = &lane->hold;
-	uint32_t same = 0;
+	struct xe_nexthop *nh = &lane->nexthops.slots[nexthop];
+	bool is_first = !nh->held;
 
-	for (uint32_t i = 0; i < hold->cnt; i++)
-		same += hold->held[i].nexthop == nexthop;
-	if (hold->cnt == XE_HOLD_SIZE || same >= XE_HOLD_PER_HOP ||
+	if (hold->cnt == XE_HOLD_SIZE || nh->held >= XE_HOLD_PER_HOP ||
 	    lane->ports[p->in_port].held >= XE_HOLD_PER_PORT) {
 		xe_packet_drop(lane, p, XE_R_HOLD_FULL);
 		return;
@@ -29,9 +28,10 @@ void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 	};
 	set_cnt(hold, hold->cnt + 1);
 	lane->ports[p->in_port].held++;
+	nh->held++;
 	xe_nexthop_ref(&lane->nexthops, nexthop);
 	/* A neighbour that was flushed is asked for again only when it is needed: now. */
-	if (!same && xe_nexthop_read(&lane->nexthops.slots[nexthop]).state == XE_NH_RESOLVING)
+	if (is_first && xe_nexthop_read(nh).state == XE_NH_RESOLVING)
 		xe_nexthop_retry_now(&lane->nexthops, nexthop);
 	p->ended = true; /* its frames are now the held copy's */
 	p->frame_cnt = 0;
@@ -42,6 +42,22 @@ static bool still_waits(const struct xe_lane *lane, const struct xe_held *h)
 	uint8_t state = xe_nexthop_read(&lane->nexthops.slots[h->nexthop]).state;
 
 	return state == XE_NH_ASKED || state == XE_NH_RESOLVING;
+}
+
+/* The answer may come while they are looked at: then those behind the first ones wait, too, or they
+ * would go before them. */
+static bool is_behind(const struct xe_hold *hold, uint32_t kept, uint32_t nexthop)
+{
+	for (uint32_t i = 0; i < kept; i++)
+		if (hold->held[i].nexthop == nexthop)
+			return true;
+	return false;
+}
+
+static void let_go(struct xe_lane *lane, const struct xe_held *h)
+{
+	lane->ports[h->packet.in_port].held--;
+	lane->nexthops.slots[h->nexthop].held--;
 }
 
 /* Move what need not wait any longer into the burst, in the order it came; the references that it
@@ -57,13 +73,14 @@ static uint32_t collect(struct xe_lane *lane, uint32_t *nexthops)
 		struct xe_held *h = &hold->held[i];
 		bool late = lane->now_s - h->since_s >= XE_HOLD_MAX_S;
 
-		if (burst->cnt == XE_BURST_SIZE || (still_waits(lane, h) && !late)) {
+		if (burst->cnt == XE_BURST_SIZE || (still_waits(lane, h) && !late) ||
+		    is_behind(hold, kept, h->nexthop)) {
 			if (kept != i)
 				hold->held[kept] = *h;
 			kept++;
 			continue;
 		}
-		lane->ports[h->packet.in_port].held--;
+		let_go(lane, h);
 		nexthops[burst->cnt] = h->nexthop;
 		burst->packets[burst->cnt] = h->packet;
 		burst->packets[burst->cnt].session = NULL;
@@ -77,12 +94,7 @@ static uint32_t collect(struct xe_lane *lane, uint32_t *nexthops)
 
 bool xe_hold_before(const struct xe_lane *lane, uint32_t nexthop)
 {
-	const struct xe_hold *hold = &lane->hold;
-
-	for (uint32_t i = 0; !hold->draining && i < hold->cnt; i++)
-		if (hold->held[i].nexthop == nexthop)
-			return true;
-	return false;
+	return !lane->hold.draining && lane->nexthops.slots[nexthop].held;
 }
 
 void xe_hold_poll(struct xe_lane *lane)
@@ -122,7 +134,7 @@ void xe_hold_flush(struct xe_lane *lane, uint16_t port)
 			kept++;
 			continue;
 		}
-		lane->ports[h->packet.in_port].held--;
+		let_go(lane, h);
 		xe_packet_drop(lane, &h->packet, XE_R_PORT_GONE);
 		xe_nexthop_unref(&lane->nexthops, h->nexthop);
 	}

@@ -77,11 +77,11 @@ static inline uint32_t tcp_seq(const struct xe_packet *p)
 	return ntohl(xe_get32(p->l2 + p->l4_off + XE_TCP_SEQ));
 }
 
-/* Could it be part of a superpacket at all? No IP options: the kernel copies them into every
- * segment, but not every device does. */
+/* Could it be part of a superpacket at all? Not what is too big for its way and will be cut. No IP
+ * options: the kernel copies them into every segment, but not every device does. */
 static bool is_candidate(const struct xe_packet *p)
 {
-	return !p->gso_size && p->l4_off == XE_L3_OFF + XE_IP_HDR_MIN &&
+	return !p->gso_size && !p->frag_mtu && p->l4_off == XE_L3_OFF + XE_IP_HDR_MIN &&
 	       !(p->tcp_flags & ~(JOINED_FLAGS | LAST_FLAGS)) && (p->tcp_flags & XE_TH_ACK) &&
 	       payload_len(p);
 }

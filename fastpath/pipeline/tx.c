@@ -131,9 +131,15 @@ static void send_whole(struct xe_lane *lane, struct xe_packet *p, struct xe_lane
 {
 	struct xe_gso_item *item;
 	uint32_t cnt = frames_of(p);
+	int err;
 
-	if (port->tx && port->tx->kick)
-		xe_xsk_flush(port->tx, &lane->umem);
+	if (port->tx && port->tx->kick) {
+		err = xe_xsk_flush(port->tx, &lane->umem);
+		if (err == -EAGAIN || err == -ENOBUFS) { /* full: not before what waits there */
+			xe_packet_drop(lane, p, XE_R_TX_FULL);
+			return;
+		}
+	}
 	item = xe_gso_tx_next(&lane->gso, cnt);
 	if (!item) {
 		gso_flush(lane);

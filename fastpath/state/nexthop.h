@@ -54,6 +54,7 @@ struct xe_nexthop {
 	__be32 dst_be, src_be;
 	uint16_t in_port;
 	/* Worker's own. */
+	uint16_t held; /* packets that wait for it (pipeline/hold.c) */
 	uint32_t refs;
 	uint32_t hash;
 	uint32_t next_free;

@@ -541,6 +541,26 @@ static void test_dropped_whole(void **state)
 	lf_check_conservation(f);
 }
 
+/* Segments that the inside port cannot take, which may be fragmented: each by itself. */
+static void test_too_big(void **state)
+{
+	struct lf *f = *state;
+	struct segment s[4];
+	uint64_t merged = f->lane->cnt.merged, made = f->lane->cnt.made;
+	uint32_t mtu = f->lane->ports[LF_INSIDE].mtu;
+
+	segments(s, 4, 100, 9);
+	f->lane->ports[LF_INSIDE].mtu = 600;
+	for (uint32_t i = 0; i < 4; i++)
+		s[i].frag = 0; /* DF clear */
+	run(f, &joined, LF_UPLINK, s, 4, true);
+	f->lane->ports[LF_INSIDE].mtu = mtu;
+	assert_int_equal(f->lane->cnt.merged, merged);
+	assert_int_equal(f->lane->cnt.made, made + 4);
+	assert_int_equal(joined.cnt, 8);
+	assert_int_equal(joined.whole_cnt, 0);
+}
+
 /* ---- and whatever comes, cutting gives it back ---- */
 
 static uint32_t below(uint32_t n)
@@ -634,6 +654,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_longest, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_most_frames, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dropped_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_too_big, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_any, setup, teardown),
 	};
 
