@@ -36,13 +36,14 @@
 
 /* Frames a socket holds for receiving: few at first, so that hundreds of idle ports share the
  * frames of a worker (128 take 7 superpackets, or a burst of small packets), doubled when a round
- * has found a quarter of them used, up to 1024: a small packet touches two lines of its frame.
+ * has found a quarter of them used, up to the whole ring: a small packet touches two lines of its
+ * frame, and a worker that shares its CPU may be away for 10 ms.
  * Superpackets fill their frames, and the ring is a queue: every frame it holds passes through the
  * caches in turn. With 256 of them (1 MiB, 15 superpackets) eight streams are carried 15 % faster
  * than with 1024 although more is lost and sent again (docs/architecture.md). */
 #define XE_FILL_START 128u
 #define XE_FILL_BULK  256u
-#define XE_FILL_MAX   1024u
+#define XE_FILL_MAX   2048u
 /* With fewer a port is not attached: its packets would be lost where the kernel forwards them. */
 #define XE_FILL_MIN 32u
 
