@@ -59,9 +59,9 @@ struct xe_worker_conf {
 	int punt_fd;
 };
 
-/* Memory, lane and descriptors of a worker; xe_worker_start() then runs it on its CPU. */
 /* The NUMA node of a CPU, -1: not known. */
 int xe_cpu_node(int cpu);
+/* Memory, lane and descriptors of a worker; xe_worker_start() then runs it on its CPU. */
 int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf);
 int xe_worker_start(struct xe_worker *w);
 /* Ends the thread (all sessions stay in the lane) and waits for it. */

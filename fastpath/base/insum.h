@@ -185,7 +185,6 @@ static inline bool xe_csum_is_partial(uint16_t field_be, uint64_t pseudo_sum)
  * addresses and L4 ports (xe_csum_delta_add), for finished TCP and UDP fields. The way back has
  * the negatives.
  */
-#define XE_CSUM_DELTA_NONE ((uint16_t)0xffff)
 
 /*
  * TTL less one: the word TTL:protocol falls by 0x0100 whatever it was (if TTL > 0), and

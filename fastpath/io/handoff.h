@@ -31,6 +31,7 @@
 
 #include "xegress/types.h"
 
+/* Debian 12's headers are older than the kernels we run on; xsk.h uses it, too. Kernel 6.6. */
 #ifndef XDP_PKT_CONTD
 #define XDP_PKT_CONTD (1 << 0) /* descriptor: the packet goes on in the next one */
 #endif

@@ -51,10 +51,8 @@ int xe_steer_open(struct xe_steer *st, const struct xe_steer_settings *settings)
 	st->settings = *settings;
 	err = xe_steer_prog_open(st);
 	if (err) {
-		/* CAP_PERFMON: without it the verifier refuses packet access at variable offsets,
-		 * as behind IPv6 extension headers ("root only"). */
 		xe_log_err("steering program does not load: %s (needs CAP_BPF, CAP_NET_ADMIN, "
-			   "CAP_PERFMON, kernel 5.18 or later)",
+			   "kernel 5.18 or later)",
 			   strerror(-err));
 		return err;
 	}

@@ -21,7 +21,6 @@
 #define NETDEV_IFINDEX    1
 #define NETDEV_XSK        6 /* u64 of flags */
 #define NETDEV_XSK_CSUM   (1u << 1)
-#define NETDEV_ATTR_MAX   NETDEV_XSK
 #define ANSWER_TIMEOUT_MS 1000
 
 /* ---- one question by generic netlink ---- */

@@ -19,15 +19,13 @@
 #include <stdint.h>
 #include <xdp/xsk.h>
 
+#include "io/handoff.h" /* XDP_PKT_CONTD */
 #include "io/tx_csum.h"
 #include "io/umem.h"
 
 /* Debian 12's headers are older than the kernels we run on. */
 #ifndef XDP_USE_SG
 #define XDP_USE_SG (1 << 4) /* multi-buffer packets, kernel 6.6 */
-#endif
-#ifndef XDP_PKT_CONTD
-#define XDP_PKT_CONTD (1 << 0) /* descriptor: the packet goes on in the next one */
 #endif
 
 /* Ring sizes in descriptors. 2048 holds 30 superpackets of 17 frames each, which is the window of

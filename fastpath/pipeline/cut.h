@@ -29,11 +29,11 @@ void xe_cut_begin(struct xe_cut *cut, struct xe_lane *lane, const struct xe_pack
 bool xe_cut_next(struct xe_cut *cut, struct xe_packet *piece, uint32_t head_len,
 		 uint32_t payload_len);
 
-/* Write the IPv4 header's total length and id, and the checksum of the whole header. */
 static inline uint32_t xe_ip_hdr_len(const uint8_t *ip)
 {
 	return (ip[0] & 15u) * 4;
 }
+/* Write the IPv4 header's total length, then the checksum of the whole header. */
 void xe_ip_finish(uint8_t *ip, uint32_t tot_len);
 
 /* segment.c: send a superpacket as the segments the sender meant, each fragmented where it is

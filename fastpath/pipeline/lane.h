@@ -106,10 +106,8 @@ struct xe_lane {
 	struct xe_sessions sessions;
 	struct xe_wheel wheel;
 	struct xe_live live;
-	/* Several workers: the rings between them, all regions of live tags. NULL and 0 with one.
-	 */
-	struct xe_handoff *handoff;
-	uint16_t worker, worker_cnt;
+	struct xe_handoff *handoff;      /* the rings between workers, NULL: the only one */
+	uint16_t worker, worker_cnt;     /* 0 of 1: the only one */
 	struct xe_live_bucket *live_all; /* worker's region at worker * (live.mask + 1) */
 	const uint32_t *any_accept;      /* steer_conf's */
 	struct xe_natpool pool;

@@ -18,7 +18,6 @@
 #define XE_SKB_GSO_TCPV4     (1u << 0)
 #define XE_SKB_GSO_TCP_ECN   (1u << 2)
 #define XE_SKB_GSO_TCP_FIXID (1u << 3)
-#define XE_SKB_GSO_UDP_L4    (1u << 17)
 
 /* Where the L4 checksum field stands, from the L4 header. */
 static inline uint16_t xe_csum_offset(const struct xe_packet *p)

@@ -27,9 +27,6 @@
 #include "reason.h"
 #include "types.h"
 
-/* Raised whenever anything in this file changes its layout or meaning. */
-#define XE_STEER_ABI 3
-
 /*
  * Metadata that steer puts directly in front of the Ethernet header (bpf_xdp_adjust_meta); AF_XDP
  * in copy mode copies it along. 24 bytes: a multiple of 4, below the kernel's limit of 32 for
