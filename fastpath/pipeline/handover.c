@@ -11,7 +11,10 @@
  * A tag can be another tuple's. Then the packet goes on to the next worker that has one, upwards
  * only, so that it ends; the first packet of a flow from an inside port goes from there to the
  * owner of its port, with XE_META_FINAL. All packets of a flow take the same way, so they stay in
- * order.
+ * order, but for one case: where there is an `accept` rule, and another worker has the tag of a new
+ * UDP flow for another tuple. Its first packets go there and come back; one that arrives when the
+ * first of them has made the session, and others are not back yet, overtakes those. (TCP sends one
+ * packet until it is answered.)
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
