@@ -13,9 +13,6 @@
 #include "base/log.h"
 #include "pipeline/pipeline.h"
 
-/* While there are few, sockets start with twice the frames: a burst into an idle one loses nothing.
- */
-#define FEW_SOCKETS 32
 /* Housekeeping is worth a look once a millisecond, not once a round. */
 #define HOUSEKEEPING_NS XE_NS_PER_MS
 
@@ -328,32 +325,40 @@ void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg)
 	pthread_mutex_unlock(&w->call_lock);
 }
 
-/* What busy sockets may hold, when all are busy: three quarters of the frames; the rest is for what
- * is being sent. */
-static void share_frames(struct xe_lane *lane)
+/*
+ * Frames that a socket keeps when idle. What the fill ring holds cannot be taken back, so the first
+ * ones must not take what hundreds of others may need: 256 (a burst into an idle socket loses
+ * nothing) out of the first eighth of the frames, then half as many an eighth, down to XE_FILL_MIN.
+ * 0: the last eighth is for cutting and sending, and for nobody. With 8192 frames these are 4, 8,
+ * 16 and 128 sockets.
+ */
+static uint32_t idle_share(const struct xe_lane *lane)
 {
-	uint32_t share = lane->umem.frame_cnt / 4 * 3 / (lane->xsk_cnt ? lane->xsk_cnt : 1);
+	uint32_t kept = 0, eighth = lane->umem.frame_cnt / 8, share;
 
-	lane->fill_max = share > XE_FILL_MAX   ? XE_FILL_MAX
-			 : share < XE_FILL_MIN ? XE_FILL_MIN
-					       : share;
+	for (uint32_t i = 0; i < lane->xsk_cnt; i++)
+		kept += lane->xsks[i]->fill_idle;
+	share = XE_FILL_BULK >> (kept / eighth < 3 ? kept / eighth : 3);
+	return kept + share <= 7 * eighth ? share : 0;
 }
 
 int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk)
 {
 	struct xe_lane *lane = w->lane;
+	uint32_t share;
 	int err;
 
 	if (lane->xsk_cnt == XE_LANE_SOCKETS)
 		return -ENOSPC;
+	share = idle_share(lane);
+	if (!share)
+		return -ENOBUFS;
 	err = xe_waiting_add(&w->waiting, xsk);
 	if (err)
 		return err;
-	if (lane->xsk_cnt < FEW_SOCKETS)
-		xsk->fill_target = 2 * XE_FILL_START;
+	xsk->fill_idle = xsk->fill_target = share;
 	xsk->lane_idx = (uint16_t)lane->xsk_cnt;
 	lane->xsks[lane->xsk_cnt++] = xsk;
-	share_frames(lane);
 	xe_xsk_refill(xsk, &lane->umem, lane->fill_max);
 	return xsk->fill_cnt >= XE_FILL_MIN ? 0 : -ENOBUFS; /* the port goes as a whole then */
 }
@@ -385,7 +390,6 @@ void xe_worker_del_socket(struct xe_worker *w, struct xe_xsk *xsk)
 		if (i < lane->active_cnt)
 			lane->active_cnt--;
 		forget_kick(lane, xsk);
-		share_frames(lane);
 		return;
 	}
 }

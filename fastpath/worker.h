@@ -74,7 +74,8 @@ void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg);
 /* End the worker's sleep. */
 void xe_worker_wake(struct xe_worker *w);
 
-/* For worker calls: sockets join and leave the lane. -ENOSPC. */
+/* For worker calls: sockets join and leave the lane. -ENOSPC; -ENOBUFS: no frames
+ * are left for one more. */
 int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk);
 void xe_worker_del_socket(struct xe_worker *w, struct xe_xsk *xsk);
 

@@ -178,7 +178,7 @@ int xe_xsk_open(struct xe_xsk *xsk, const struct xe_umem *umem, int ifindex, uin
 
 	xsk->ifindex = ifindex;
 	xsk->queue = queue;
-	xsk->fill_target = XE_FILL_START;
+	xsk->fill_idle = xsk->fill_target = XE_FILL_MIN;
 	xsk->fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
 	if (xsk->fd < 0) {
 		err = -errno;
@@ -238,11 +238,31 @@ static void wake_driver(struct xe_xsk *xsk)
 		recvfrom(xsk->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
+/* A socket may hold half of what is free beyond a quarter of all frames: one has what it wants, k
+ * busy ones have 1/(k + 2) of it each and nobody takes the last. What idle ones are to keep goes
+ * down to an eighth of all; the rest is for cutting and sending, but for the least that receiving
+ * needs. */
+static uint32_t fill_limit(const struct xe_xsk *xsk, const struct xe_umem *umem)
+{
+	uint32_t quarter = umem->frame_cnt / 4, limit = XE_FILL_MIN;
+
+	if (umem->free_cnt > quarter / 2 && xsk->fill_idle > limit)
+		limit = xsk->fill_idle;
+	if (umem->free_cnt > quarter && (umem->free_cnt - quarter) / 2 > limit)
+		limit = (umem->free_cnt - quarter) / 2;
+	return limit;
+}
+
 void xe_xsk_refill(struct xe_xsk *xsk, struct xe_umem *umem, uint32_t fill_max)
 {
 	uint32_t target = xsk->fill_target < fill_max ? xsk->fill_target : fill_max;
 	uint32_t frames[64], idx = 0, n;
 
+	if (xsk->fill_cnt >= target)
+		return;
+	n = fill_limit(xsk, umem);
+	if (target > n)
+		target = n;
 	if (xsk->fill_cnt >= target)
 		return;
 	while (xsk->fill_cnt < target) {

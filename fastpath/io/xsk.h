@@ -32,17 +32,17 @@
  * a few TCP flows; smaller rings made TCP back off, larger ones only add cache misses. */
 #define XE_RING_SIZE 2048u
 
-/* Frames a socket holds for receiving: few at first, so that hundreds of idle ports share the
- * frames of a worker (128 take 7 superpackets, or a burst of small packets), doubled when a round
- * has found a quarter of them used, up to the whole ring: a small packet touches two lines of its
- * frame, and a worker that shares its CPU may be away for 10 ms.
- * Superpackets fill their frames, and the ring is a queue: every frame it holds passes through the
- * caches in turn. With 256 of them (1 MiB, 15 superpackets) eight streams are carried 15 % faster
- * than with 1024 although more is lost and sent again (docs/architecture.md). */
-#define XE_FILL_START 128u
-#define XE_FILL_BULK  256u
-#define XE_FILL_MAX   2048u
-/* With fewer a port is not attached: its packets would be lost where the kernel forwards them. */
+/* Frames a socket holds for receiving: few when idle (xe_xsk.fill_idle), so that hundreds of ports
+ * share the frames of a worker, doubled when a round has found a quarter of them used, up to the
+ * whole ring: a small packet touches two lines of its frame, and a worker that shares its CPU may
+ * be away for 10 ms. Superpackets fill their frames, and the ring is a queue: every frame it holds
+ * passes through the caches in turn. With 256 of them (1 MiB, 15 superpackets) eight streams are
+ * carried 15 % faster than with 1024 although more is lost and sent again (docs/architecture.md).
+ */
+#define XE_FILL_BULK 256u
+#define XE_FILL_MAX  2048u
+/* What an idle one has at least: a superpacket and half a burst of small packets; with fewer a port
+ * is not attached, its packets would be lost where the kernel forwards them. */
 #define XE_FILL_MIN 32u
 
 struct xe_xsk {
@@ -62,7 +62,8 @@ struct xe_xsk {
 	uint16_t lane_idx;    /* where in the lane's list of sockets it stands */
 	int32_t credit;       /* what may still be received this round, see rx.c */
 	bool kick;            /* tx ring holds what the kernel was not told of */
-	uint32_t fill_target; /* frames to hold for receiving */
+	uint32_t fill_idle;   /* frames to hold for receiving when idle */
+	uint32_t fill_target; /* now */
 	uint32_t fill_cnt;    /* frames at the kernel for receiving, rx ring included */
 	uint32_t tx_cnt;      /* frames at the kernel for sending, completion ring included */
 	uint64_t rx_packets;  /* written by the worker */
@@ -88,7 +89,8 @@ void xe_xsk_close(struct xe_xsk *xsk);
 /* XDP_STATISTICS. */
 int xe_xsk_lost(const struct xe_xsk *xsk, struct xe_xsk_lost *lost);
 
-/* Give free frames to the fill ring until the socket holds its target, or fill_max. */
+/* Give free frames to the fill ring until the socket holds its target, or fill_max, or as much as
+ * leaves enough for the others and for what is being sent. */
 void xe_xsk_refill(struct xe_xsk *xsk, struct xe_umem *umem, uint32_t fill_max);
 /* Take back what was sent. */
 void xe_xsk_complete(struct xe_xsk *xsk, struct xe_umem *umem);

@@ -87,10 +87,13 @@ static uint32_t poll_active(struct xe_lane *lane)
 
 		total += n;
 		xsk->idle_rounds = n ? 0 : (uint16_t)(xsk->idle_rounds + 1);
-		if (xsk->idle_rounds < IDLE_ROUNDS)
+		if (xsk->idle_rounds < IDLE_ROUNDS) {
 			i++;
-		else
-			swap_sockets(lane, i, --lane->active_cnt);
+			continue;
+		}
+		/* What it holds beyond this comes back as packets use it. */
+		xsk->fill_target = xsk->fill_idle;
+		swap_sockets(lane, i, --lane->active_cnt);
 	}
 	return total;
 }

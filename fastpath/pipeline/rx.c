@@ -104,7 +104,8 @@ static void take_frames(struct xe_lane *lane, struct xe_xsk *xsk, struct xe_pack
 static void adapt_fill(struct xe_xsk *xsk, uint32_t avail, uint32_t used, uint32_t bytes)
 {
 	if (bytes > used * (XE_FRAME_ROOM / 2)) {
-		if (avail >= XE_FILL_BULK / 4)
+		/* one that holds few has shown all it has long before */
+		if (avail >= XE_FILL_BULK / 4 || avail >= xsk->fill_target / 4)
 			xsk->fill_target = XE_FILL_BULK;
 		return;
 	}

@@ -55,6 +55,7 @@ static bool open_port(struct rig *r, uint16_t port)
 		.slot = port,
 		.multi_buffer = true,
 		/* an idle port's socket holds little: the frames are for the others */
+		.fill_idle = port < RIG_FIRST_IDLE ? XE_FILL_MAX : 1,
 		.fill_target = port < RIG_FIRST_IDLE ? XE_FILL_MAX : 1};
 	open_prod(&xsk->fill, &r->ring[port][0]);
 	open_cons(&xsk->rx, &r->ring[port][1]);

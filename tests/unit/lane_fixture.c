@@ -108,8 +108,12 @@ static void open_port(struct lf *f, uint16_t port)
 	struct lf_ring *rings = &f->rings[port * 4];
 	struct xe_xsk *xsk = &f->xsk[port];
 
-	*xsk = (struct xe_xsk){
-		.fd = -1, .port = port, .slot = port, .multi_buffer = true, .fill_target = FILL};
+	*xsk = (struct xe_xsk){.fd = -1,
+			       .port = port,
+			       .slot = port,
+			       .multi_buffer = true,
+			       .fill_idle = FILL,
+			       .fill_target = FILL};
 	open_ring(&xsk->fill, NULL, &rings[0]);
 	open_ring(NULL, &xsk->rx, &rings[1]);
 	open_ring(&xsk->tx, NULL, &rings[2]);
