@@ -84,11 +84,11 @@ static void sleep_until_woken(struct xe_waiting *w, int timeout_ms)
 }
 
 void xe_waiting_round(struct xe_waiting *w, struct xe_xsk *const *xsks, uint32_t xsk_cnt,
-		      uint32_t packets)
+		      uint32_t work)
 {
 	uint32_t spins = w->mode == XE_WAIT_INTERRUPT ? 0 : SPIN_ROUNDS;
 
-	if (packets) {
+	if (work) {
 		w->rounds = 0;
 		return;
 	}

@@ -40,10 +40,11 @@ void xe_waiting_close(struct xe_waiting *w);
 int xe_waiting_add(struct xe_waiting *w, struct xe_xsk *xsk);
 void xe_waiting_del(struct xe_waiting *w, struct xe_xsk *xsk);
 
-/* A round is over in which so many packets were received: go on, or sleep. The sleep is bounded,
- * and short while one of the sockets has something to send that its device did not take. */
+/* A round is over in which there was so much to do (packets, timers): go on, or sleep. The sleep is
+ * bounded, and short while one of the sockets has something to send that its device did not take.
+ */
 void xe_waiting_round(struct xe_waiting *w, struct xe_xsk *const *xsks, uint32_t xsk_cnt,
-		      uint32_t packets);
+		      uint32_t work);
 
 /* End the sleep, or the next one if there is none now. Any thread. */
 void xe_waiting_wake(const struct xe_waiting *w);

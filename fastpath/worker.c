@@ -199,14 +199,17 @@ static void look_at_held(struct xe_lane *lane)
 	}
 }
 
-static void housekeeping(struct xe_worker *w, uint64_t now_ns, uint64_t *next_ns)
+/* more: timers are due that the last time has left. Their sessions hold L4 ports which others may
+ * be refused, so an idle worker goes on at once. */
+static void housekeeping(struct xe_worker *w, uint64_t now_ns, uint64_t *next_ns, bool idle,
+			 bool *more)
 {
 	struct xe_lane *lane = w->lane;
 
-	if (now_ns < *next_ns)
+	if (now_ns < *next_ns && !(idle && *more))
 		return;
 	*next_ns = now_ns + HOUSEKEEPING_NS;
-	xe_pipeline_housekeeping(lane);
+	*more = xe_pipeline_housekeeping(lane);
 #ifdef XE_DEBUG
 	audit(lane);
 #endif
@@ -254,6 +257,7 @@ static void *worker_main(void *arg)
 	struct xe_lane *lane = w->lane;
 	uint64_t next_ns = 0, now_ns;
 	uint32_t packets;
+	bool more = false;
 
 	raise_priority(w);
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
@@ -264,9 +268,9 @@ static void *worker_main(void *arg)
 		lane->rules = atomic_load_explicit(&w->rules, memory_order_acquire);
 		look_at_held(lane);
 		packets = xe_pipeline_poll(lane);
-		housekeeping(w, now_ns, &next_ns);
+		housekeeping(w, now_ns, &next_ns, !packets, &more);
 		wake_control(w);
-		xe_waiting_round(&w->waiting, lane->kicks, lane->kick_cnt, packets);
+		xe_waiting_round(&w->waiting, lane->kicks, lane->kick_cnt, packets + more);
 	}
 	return NULL;
 }

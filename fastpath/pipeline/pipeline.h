@@ -85,7 +85,8 @@ void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason re
  * Before nat; the packet stays the caller's. */
 void xe_too_big(struct xe_lane *lane, const struct xe_packet *p, uint32_t mtu);
 
-/* Timers and completions, between bursts. */
-void xe_pipeline_housekeeping(struct xe_lane *lane);
+/* Timers and completions, between bursts. True: more timers are due than were looked at, and may be
+ * looked at now. */
+bool xe_pipeline_housekeeping(struct xe_lane *lane);
 
 #endif

@@ -225,6 +225,27 @@ static void test_udp_timeouts(void **state)
 }
 
 /* The same tuple, closed and opened again, as quick as can be (conformance: 1,000 times). */
+/* Many that end at once: so many a call, and the call says that there are more. */
+static void test_expire_many(void **state)
+{
+	struct lf *f = *state;
+	struct lf_spec s = plain_out;
+	uint32_t calls = 0;
+
+	for (uint16_t i = 0; i < 600; i++) {
+		s.sport = (uint16_t)(2000 + i);
+		lf_pass(f, LF_INSIDE, &s);
+	}
+	assert_int_equal(f->lane->sessions.cnt, 600);
+	assert_false(xe_pipeline_housekeeping(f->lane));
+	f->lane->now_s += 1000;
+	while (xe_pipeline_housekeeping(f->lane))
+		assert_in_range(++calls, 1, 600 / 100);
+	assert_in_range(calls, 2, 600 / 100);
+	lf_check_conservation(f);
+	expect_empty(f);
+}
+
 static void test_reopen_thousand_times(void **state)
 {
 	struct lf *f = *state;
@@ -464,12 +485,19 @@ static void test_hold_flush(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tcp_states), LANE_TEST(test_tcp_close_after_long_life),
-		LANE_TEST(test_udp_timeouts),      LANE_TEST(test_reopen_thousand_times),
-		LANE_TEST(test_all_is_given_back), LANE_TEST(test_tags_full),
-		LANE_TEST(test_hold_and_release),  LANE_TEST(test_hold_live_flow),
-		LANE_TEST(test_hold_keeps_order),  LANE_TEST(test_hold_ends_in_punt),
-		LANE_TEST(test_hold_full),         LANE_TEST(test_hold_flush),
+		cmocka_unit_test(test_tcp_states),
+		LANE_TEST(test_tcp_close_after_long_life),
+		LANE_TEST(test_expire_many),
+		LANE_TEST(test_udp_timeouts),
+		LANE_TEST(test_reopen_thousand_times),
+		LANE_TEST(test_all_is_given_back),
+		LANE_TEST(test_tags_full),
+		LANE_TEST(test_hold_and_release),
+		LANE_TEST(test_hold_live_flow),
+		LANE_TEST(test_hold_keeps_order),
+		LANE_TEST(test_hold_ends_in_punt),
+		LANE_TEST(test_hold_full),
+		LANE_TEST(test_hold_flush),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
