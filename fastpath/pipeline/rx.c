@@ -181,12 +181,14 @@ uint32_t xe_rx_handed(struct xe_lane *lane, uint32_t from)
 {
 	struct xe_burst *burst = &lane->burst;
 	uint32_t avail = xe_handoff_avail(lane->handoff, from, lane->worker), used = 0;
+	int32_t credit = ROUND_BYTES; /* one worker's turn is as long as one socket's */
 
 	burst->cnt = 0;
-	while (burst->cnt < XE_BURST_SIZE && used < avail) {
+	while (burst->cnt < XE_BURST_SIZE && used < avail && credit > 0) {
 		struct xe_packet *p = &burst->packets[burst->cnt++];
 
 		used += take_handed(lane, p, from, used);
+		credit -= (int32_t)p->len + PACKET_BYTES;
 		p->l2 = xe_umem_ptr(&lane->umem, p->frames[0].addr);
 		p->session = NULL;
 		p->ended = false;
