@@ -116,8 +116,7 @@ static void lane_drain(struct xe_worker *w, void *arg)
 {
 	(void)arg;
 	if (w->lane->handoff)
-		while (xe_pipeline_poll_handed(w->lane))
-			;
+		xe_pipeline_drain_handed(w->lane);
 }
 
 static void lane_reclaim(struct xe_worker *w, void *arg)
@@ -125,7 +124,8 @@ static void lane_reclaim(struct xe_worker *w, void *arg)
 	struct lane_call *c = arg;
 
 	for (uint32_t q = 0; q < c->port->xsk_cnt; q++)
-		xe_umem_reclaim(&w->lane->umem, c->port->xsks[q]->slot);
+		if (is_at(w, c->port, q))
+			xe_umem_reclaim(&w->lane->umem, c->port->xsks[q]->slot);
 	w->lane->leaving_fill = w->lane->leaving_tx = 0; /* one port goes at a time */
 }
 

@@ -103,6 +103,12 @@ static inline uint32_t xe_handoff_avail(struct xe_handoff *h, uint32_t from, uin
 	return atomic_load_explicit(&r->head, memory_order_acquire) - r->taken;
 }
 
+/* Reader. Descriptors read in all; wraps. */
+static inline uint32_t xe_handoff_taken(struct xe_handoff *h, uint32_t from, uint32_t to)
+{
+	return xe_handoff_pair(h, from, to)->packets.taken;
+}
+
 /* Reader. The i-th one not read yet. */
 static inline const struct xdp_desc *xe_handoff_desc(struct xe_handoff *h, uint32_t from,
 						     uint32_t to, uint32_t i)

@@ -60,6 +60,25 @@ uint32_t xe_pipeline_poll_handed(struct xe_lane *lane)
 	return total;
 }
 
+void xe_pipeline_drain_handed(struct xe_lane *lane)
+{
+	struct xe_handoff *h = lane->handoff;
+
+	for (uint32_t from = 0; from < lane->worker_cnt; from++) {
+		uint32_t start, there;
+
+		if (from == lane->worker)
+			continue;
+		start = xe_handoff_taken(h, from, lane->worker);
+		there = xe_handoff_avail(h, from, lane->worker);
+		while (xe_handoff_taken(h, from, lane->worker) - start < there) {
+			xe_rx_handed(lane, from);
+			xe_pipeline_run(lane, &lane->burst);
+			publish(lane);
+		}
+	}
+}
+
 static void swap_sockets(struct xe_lane *lane, uint32_t a, uint32_t b)
 {
 	struct xe_xsk *xsk = lane->xsks[a];

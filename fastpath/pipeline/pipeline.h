@@ -50,6 +50,8 @@ void xe_pipeline_run(struct xe_lane *lane, struct xe_burst *burst);
 uint32_t xe_pipeline_poll(struct xe_lane *lane);
 /* A burst from each of the other workers; packets. Their frames that came home are free again. */
 uint32_t xe_pipeline_poll_handed(struct xe_lane *lane);
+/* All that other workers have handed over up to now, and not what they add meanwhile. */
+void xe_pipeline_drain_handed(struct xe_lane *lane);
 /* The lane's i-th socket has packets: it is polled every round from now on. */
 void xe_pipeline_activate(struct xe_lane *lane, uint32_t i);
 
