@@ -12,7 +12,8 @@
 #define SPIN_ROUNDS 64
 /* Longest sleep: a tenth of what steer takes for a stall (XE_BEAT_MAX_AGE_NS). */
 #define SLEEP_MS 100
-/* While a device has not taken everything nothing tells when it would take more. */
+/* While a device has not taken everything nothing tells when it would take more. Asking it again at
+ * once, round after round, would cost its flush of many system calls each time. */
 #define UNSENT_MS 1
 
 /* Sockets that one wake-up brings to the front; the others' turn comes within some rounds. */
@@ -87,14 +88,18 @@ void xe_waiting_round(struct xe_waiting *w, struct xe_xsk *const *xsks, uint32_t
 		      uint32_t work)
 {
 	uint32_t spins = w->mode == XE_WAIT_INTERRUPT ? 0 : SPIN_ROUNDS;
+	bool unsent;
 
 	if (work) {
 		w->rounds = 0;
 		return;
 	}
-	if (w->mode == XE_WAIT_BUSY || ++w->rounds <= spins)
+	if (w->mode == XE_WAIT_BUSY)
 		return;
-	sleep_until_woken(w, has_unsent(xsks, xsk_cnt) ? UNSENT_MS : SLEEP_MS);
+	unsent = has_unsent(xsks, xsk_cnt);
+	if (!unsent && ++w->rounds <= spins)
+		return;
+	sleep_until_woken(w, unsent ? UNSENT_MS : SLEEP_MS);
 	w->rounds = 0;
 }
 

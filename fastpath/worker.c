@@ -195,7 +195,7 @@ static void look_at_held(struct xe_lane *lane)
 			       hold_seen_s != lane->now_s)) {
 		hold_seen_s = lane->now_s;
 		xe_hold_poll(lane);
-		xe_tx_flush(lane);
+		xe_pipeline_flush(lane);
 	}
 }
 
@@ -367,12 +367,12 @@ int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk)
 	return xsk->fill_cnt >= XE_FILL_MIN ? 0 : -ENOBUFS; /* the port goes as a whole then */
 }
 
-static void forget_kick(struct xe_lane *lane, const struct xe_xsk *xsk)
+static void forget(struct xe_xsk **list, uint32_t *cnt, const struct xe_xsk *xsk)
 {
-	for (uint32_t i = 0; i < lane->kick_cnt; i++) {
-		if (lane->kicks[i] != xsk)
+	for (uint32_t i = 0; i < *cnt; i++) {
+		if (list[i] != xsk)
 			continue;
-		lane->kicks[i] = lane->kicks[--lane->kick_cnt];
+		list[i] = list[--*cnt];
 		return;
 	}
 }
@@ -393,7 +393,8 @@ void xe_worker_del_socket(struct xe_worker *w, struct xe_xsk *xsk)
 		}
 		if (i < lane->active_cnt)
 			lane->active_cnt--;
-		forget_kick(lane, xsk);
+		forget(lane->kicks, &lane->kick_cnt, xsk);
+		forget(lane->sent, &lane->sent_cnt, xsk);
 		return;
 	}
 }

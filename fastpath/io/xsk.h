@@ -58,6 +58,7 @@ struct xe_xsk {
 			      checksum; 0: none does */
 	const char *csum_why; /* why no packet asks, NULL: some do */
 	bool kick_listed;     /* in the lane's list of those to kick */
+	bool sent_listed;     /* in that of those that have sent */
 	uint16_t idle_rounds; /* without a packet */
 	uint16_t lane_idx;    /* where in the lane's list of sockets it stands */
 	int32_t credit;       /* what may still be received this round, see rx.c */

@@ -99,6 +99,8 @@ struct xe_lane {
 	uint32_t next_idle;                    /* of the others: where the turn is */
 	struct xe_xsk *kicks[XE_LANE_SOCKETS]; /* whose tx ring the kernel has to be told of */
 	uint32_t kick_cnt;
+	struct xe_xsk *sent[XE_LANE_SOCKETS]; /* whose completion ring has to be looked at */
+	uint32_t sent_cnt;
 	uint32_t fill_max;                 /* frames a busy socket may hold for receiving */
 	uint32_t leaving_fill, leaving_tx; /* frames of sockets that have left xsks and are closed
 					      by the control thread, until they are reclaimed */

@@ -137,13 +137,42 @@ static uint32_t poll_idle(struct xe_lane *lane)
 	return total;
 }
 
+void xe_pipeline_flush(struct xe_lane *lane)
+{
+	for (uint32_t i = 0; i < lane->kick_cnt; i++) {
+		struct xe_xsk *xsk = lane->kicks[i];
+
+		if (xsk->sent_listed)
+			continue;
+		xsk->sent_listed = true;
+		lane->sent[lane->sent_cnt++] = xsk;
+	}
+	xe_tx_flush(lane);
+}
+
+/* Of the sockets those that have sent: with hundreds of idle ports the others cost a miss each. */
+static void complete_sent(struct xe_lane *lane)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < lane->sent_cnt; i++) {
+		struct xe_xsk *xsk = lane->sent[i];
+
+		xe_xsk_complete(xsk, &lane->umem);
+		xsk->sent_listed = xsk->tx_cnt;
+		if (xsk->tx_cnt)
+			lane->sent[kept++] = xsk;
+	}
+	lane->sent_cnt = kept;
+}
+
 uint32_t xe_pipeline_poll(struct xe_lane *lane)
 {
 	uint32_t total = lane->handoff ? xe_pipeline_poll_handed(lane) : 0;
 
 	total += poll_active(lane);
 	total += poll_idle(lane);
-	xe_tx_flush(lane);
+	xe_pipeline_flush(lane);
 	publish(lane);
 	return total;
 }
@@ -169,9 +198,7 @@ static bool control_is_behind(const struct xe_nexthops *t)
 
 bool xe_pipeline_housekeeping(struct xe_lane *lane)
 {
-	for (uint32_t i = 0; i < lane->xsk_cnt; i++)
-		if (lane->xsks[i]->tx_cnt)
-			xe_xsk_complete(lane->xsks[i], &lane->umem);
+	complete_sent(lane);
 	publish(lane);
 	if (control_is_behind(&lane->nexthops))
 		return false;

@@ -52,6 +52,8 @@ uint32_t xe_pipeline_poll(struct xe_lane *lane);
 uint32_t xe_pipeline_poll_handed(struct xe_lane *lane);
 /* All that other workers have handed over up to now, and not what they add meanwhile. */
 void xe_pipeline_drain_handed(struct xe_lane *lane);
+/* Send what waits; their completions are housekeeping's then. Every round ends with it. */
+void xe_pipeline_flush(struct xe_lane *lane);
 /* The lane's i-th socket has packets: it is polled every round from now on. */
 void xe_pipeline_activate(struct xe_lane *lane, uint32_t i);
 
