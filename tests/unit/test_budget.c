@@ -102,12 +102,87 @@ static void test_idle(void **state)
 	lf_close(f);
 }
 
+/* ---- handed over by another worker ---- */
+
+/* Packets of frame_cnt full frames; they have no metadata, and end as malformed. */
+static void hand_over(struct lf *f, uint32_t cnt, uint32_t frame_cnt, uint32_t len)
+{
+	struct xe_umem *umem = &f->lane->umem;
+	struct xdp_desc descs[XE_PACKET_FRAMES];
+	uint32_t frame = 0;
+
+	for (uint32_t n = 0; n < cnt; n++) {
+		for (uint32_t i = 0; i < frame_cnt; i++) {
+			assert_int_equal(xe_umem_take(umem, &frame, 1), 1);
+			descs[i] = (struct xdp_desc){
+				.addr = ((uint64_t)frame << XE_FRAME_SHIFT) + XE_FRAME_HEADROOM,
+				.len = len,
+			};
+			memset(xe_umem_ptr(umem, descs[i].addr) - sizeof(struct xe_meta), 0,
+			       sizeof(struct xe_meta));
+			xe_umem_hand_out(umem, frame);
+		}
+		assert_true(xe_handoff_put(f->lane->handoff, 1, 0, descs, frame_cnt));
+	}
+	f->lane->cnt.rx_packets += cnt; /* they count where they were received */
+}
+
+static void with_two(void (*run)(struct lf *f))
+{
+	struct lf *f = lf_open(rules, 1024);
+	static struct xe_handoff handoff;
+
+	assert_int_equal(xe_handoff_open(&handoff, 2, LF_FRAMES), 0);
+	f->lane->handoff = f->lane->umem.handoff = &handoff;
+	f->lane->worker_cnt = 2;
+	run(f);
+	assert_int_equal(f->lane->umem.lent_cnt, 0);
+	lf_close(f);
+	xe_handoff_close(&handoff);
+}
+
+static void handed_bytes(struct lf *f)
+{
+	hand_over(f, 20, 16, 4000 - 128); /* 62 KiB each: eight a turn */
+	hand_over(f, 50, 1, 64);
+	xe_handoff_publish(f->lane->handoff, 1);
+	assert_in_range(xe_rx_handed(f->lane, 1), 8, 9);
+	assert_in_range(xe_rx_handed(f->lane, 1), 8, 9);
+	assert_int_equal(xe_rx_handed(f->lane, 1), 32); /* what is left of them and small ones */
+	while (xe_rx_handed(f->lane, 1))
+		;
+	assert_int_equal(f->lane->cnt.handed_in, 70);
+}
+
+static void handed_drain(struct lf *f)
+{
+	hand_over(f, 300, 1, 64);
+	hand_over(f, 40, 16, 3000);
+	xe_handoff_publish(f->lane->handoff, 1);
+	xe_pipeline_drain_handed(f->lane);
+	assert_int_equal(f->lane->cnt.handed_in, 340);
+	xe_pipeline_drain_handed(f->lane);
+	assert_int_equal(f->lane->cnt.handed_in, 340);
+}
+
+static void test_handed_bytes(void **state)
+{
+	(void)state;
+	with_two(handed_bytes);
+}
+
+static void test_handed_drain(void **state)
+{
+	(void)state;
+	with_two(handed_drain);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_flood),
-		cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_flood),        cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_idle),         cmocka_unit_test(test_handed_bytes),
+		cmocka_unit_test(test_handed_drain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
