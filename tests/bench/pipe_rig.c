@@ -11,6 +11,8 @@
 
 /* 16 MiB, what the service gives a worker by default. */
 #define FRAMES 4096u
+/* A quarter of them for each socket, so that the rest is there to be sent. */
+#define RIG_FILL (FRAMES / 4)
 /* Keys of the hash: any will do, the same in every run so that instruction counts repeat. */
 #define KEY0 0x0706050403020100ull
 #define KEY1 0x0f0e0d0c0b0a0908ull
@@ -55,8 +57,8 @@ static bool open_port(struct rig *r, uint16_t port)
 		.slot = port,
 		.multi_buffer = true,
 		/* an idle port's socket holds little: the frames are for the others */
-		.fill_idle = port < RIG_FIRST_IDLE ? XE_FILL_MAX : 1,
-		.fill_target = port < RIG_FIRST_IDLE ? XE_FILL_MAX : 1};
+		.fill_idle = port < RIG_FIRST_IDLE ? RIG_FILL : 1,
+		.fill_target = port < RIG_FIRST_IDLE ? RIG_FILL : 1};
 	open_prod(&xsk->fill, &r->ring[port][0]);
 	open_cons(&xsk->rx, &r->ring[port][1]);
 	open_prod(&xsk->tx, &r->ring[port][2]);
@@ -181,7 +183,7 @@ struct rig *rig_open(uint32_t sessions, uint32_t rule_cnt, uint32_t idle_ports)
 	memset(r->lane, 0, sizeof(*r->lane));
 	r->lane->ports = calloc(XE_MAX_PORTS, sizeof(*r->lane->ports));
 	r->lane->now_s = 1000;
-	r->lane->fill_max = XE_FILL_MAX;
+	r->lane->fill_max = RIG_FILL;
 	r->lane->sessions_per_source = sessions;
 	r->lane->timeouts = (struct xe_timeouts){7440, 240, 300, 20};
 	r->lane->gso.bypass_fd = r->lane->gso.qdisc_fd = -1;

@@ -114,7 +114,7 @@ static void test_hundreds(void **state)
 static void test_few(void **state)
 {
 	(void)state;
-	open_worker(8192);
+	open_worker(32768);
 	for (uint32_t i = 0; i < 4; i++) {
 		assert_int_equal(add(i), 0);
 		assert_int_equal(fakes[i].xsk.fill_cnt, 256);
@@ -130,14 +130,14 @@ static void test_few(void **state)
 static void test_many_busy(void **state)
 {
 	(void)state;
-	open_worker(8192);
+	open_worker(32768);
 	for (uint32_t i = 0; i < 60; i++)
 		assert_int_equal(add(i), 0);
 	make_busy(59);
 	assert_int_equal(fakes[59].xsk.fill_cnt, XE_FILL_MAX);
 	for (uint32_t i = 0; i < 60; i++)
 		make_busy(i);
-	assert_in_range(lane->umem.free_cnt, 8192 / 4 - 1, 8192);
+	assert_in_range(lane->umem.free_cnt, 32768 / 4 - 1, 32768);
 	for (uint32_t i = 60; i < 90; i++)
 		assert_int_equal(add(i), 0);
 	assert_in_range(lane->umem.free_cnt, 8192 / 8, 8192);
