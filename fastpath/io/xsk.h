@@ -36,10 +36,11 @@
  * share the frames of a worker, doubled when a round has found a quarter of them used, up to the
  * whole ring: a small packet touches two lines of its frame, and a worker that shares its CPU may
  * be away for 10 ms. Superpackets fill their frames, and the ring is a queue: every frame it holds
- * passes through the caches in turn. With 256 of them (1 MiB, 15 superpackets) eight streams are
- * carried 15 % faster than with 1024 although more is lost and sent again (docs/architecture.md).
+ * passes through the caches in turn. With 512 of them (2 MiB, 30 superpackets) eight streams are
+ * carried 15 % faster than with 1024 although more is lost and sent again; with 256 a few percent
+ * faster still, but then datagrams beside them are lost, too (docs/architecture.md).
  */
-#define XE_FILL_BULK 256u
+#define XE_FILL_BULK 512u
 #define XE_FILL_MAX  2048u
 /* What an idle one has at least: a superpacket and half a burst of small packets; with fewer a port
  * is not attached, its packets would be lost where the kernel forwards them. */
