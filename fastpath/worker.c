@@ -342,7 +342,7 @@ static uint32_t idle_share(const struct xe_lane *lane)
 
 	for (uint32_t i = 0; i < lane->xsk_cnt; i++)
 		kept += lane->xsks[i]->fill_idle;
-	share = XE_FILL_BULK >> (kept / eighth < 3 ? kept / eighth : 3);
+	share = XE_FILL_IDLE >> (kept / eighth < 3 ? kept / eighth : 3);
 	return kept + share <= 7 * eighth ? share : 0;
 }
 

@@ -42,6 +42,8 @@
  */
 #define XE_FILL_BULK 512u
 #define XE_FILL_MAX  2048u
+/* What an idle one has while there are few: 15 superpackets. */
+#define XE_FILL_IDLE 256u
 /* What an idle one has at least: a superpacket and half a burst of small packets; with fewer a port
  * is not attached, its packets would be lost where the kernel forwards them. */
 #define XE_FILL_MIN 32u
