@@ -123,6 +123,12 @@ static int open_socket(uint32_t idx, bool shared)
 	return fd;
 }
 
+/* Bytes from one payload of a batch to the next: struct wire stands at even addresses. */
+static size_t stride(void)
+{
+	return ((size_t)opt.len + 1) & ~(size_t)1;
+}
+
 static int open_sockets(void)
 {
 	uint32_t files = xe_load_files(), max = files > SOCKET_MAX + 64 ? SOCKET_MAX : files - 64;
@@ -137,7 +143,7 @@ static int open_sockets(void)
 	}
 	socks = calloc(sock_cnt, sizeof(*socks));
 	seqs = calloc(opt.flow_cnt, sizeof(*seqs));
-	payloads = malloc((size_t)opt.batch * opt.len);
+	payloads = malloc((size_t)opt.batch * stride());
 	if (!socks || !seqs || !payloads)
 		return xe_load_fail("memory");
 	for (uint32_t i = 0; i < sock_cnt; i++) {
@@ -150,10 +156,10 @@ static int open_sockets(void)
 
 static void lay_out(void)
 {
-	for (uint32_t i = 0; i < opt.batch * opt.len; i++)
+	for (size_t i = 0; i < opt.batch * stride(); i++)
 		payloads[i] = i & 1 ? 'x' : 'e';
 	for (uint32_t i = 0; i < opt.batch; i++) {
-		iovs[i] = (struct iovec){payloads + (size_t)i * opt.len, opt.len};
+		iovs[i] = (struct iovec){payloads + i * stride(), opt.len};
 		msgs[i].msg_hdr.msg_iov = &iovs[i];
 		msgs[i].msg_hdr.msg_iovlen = 1;
 	}
