@@ -71,11 +71,11 @@ struct xe_timeouts {
 };
 
 /* Packets that wait for a next hop. The kernel holds 101 packets of 64 KiB by default for one
- * neighbour (unres_qlen_bytes); 32 are what a sender of 2,000 packets/s makes while a busy control
- * thread takes 15 ms to answer. 128 a port keep a container that talks to dead addresses from
+ * neighbour (unres_qlen_bytes); 64 are what a sender of 4,000 packets/s makes while a busy control
+ * thread takes 16 ms to answer. 128 a port keep a container that talks to dead addresses from
  * taking the places of the others; 1024 in all bound the frames tied up. */
 #define XE_HOLD_SIZE     1024
-#define XE_HOLD_PER_HOP  32
+#define XE_HOLD_PER_HOP  64
 #define XE_HOLD_PER_PORT 128
 /* The kernel gives a neighbour 3 probes of 1 s (mcast_solicit, retrans_time). */
 #define XE_HOLD_MAX_S 4
