@@ -56,16 +56,5 @@ for n in $(seq "$ROUNDS"); do
 	done
 	[ -z "${TUNE_LOCK:-}" ] || flock -u 9
 done
-"$PY" - "$T/results" <<'EOP'
-import collections, json, statistics, sys
-seen = collections.defaultdict(list)
-for line in open(sys.argv[1]):
-    r = json.loads(line)
-    seen[r["workload"], r["variant"]].append(r["value"])
-for (workload, variant), values in sorted(seen.items()):
-    ratios = [v / o for v, o in zip(values, seen[workload, "small"]) if o]
-    print("%-4s %-5s median %10.2f (%.2f to %.2f), to small %.2f (%.2f to %.2f)" % (
-        workload, variant, statistics.median(values), min(values), max(values),
-        statistics.median(ratios), min(ratios), max(ratios)))
-EOP
+"$PY" "$HERE/../bench/tune_summary.py" "$T/results" small
 exit 0
