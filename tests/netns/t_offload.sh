@@ -48,9 +48,10 @@ offload on tx sg tso gso
 is_set tx-checksumming on
 transfer "on again"
 
-# In mid-flow: eight flows in rounds, every setting twice while they run.
+# In mid-flow: eight flows in rounds, every setting twice while they run. Datagrams beside the bulk
+# TCP of their own container may be lost, up to one in a hundred (docs/limitations.md).
 bg flows c1 "$TCP_MANY" client -c 8 -t 5 -u 300001 -d 300001 $SRV1 9000
-bg datagrams c1 "$UDP_SEND" -s 1-1472 -t 5 -r 1000 -l 5 $SRV1 7001
+bg datagrams c1 "$UDP_SEND" -s 1-1472 -t 5 -r 1000 -l 50 $SRV1 7001
 for _ in 1 2; do
 	for f in tso tx gso; do
 		sleep 0.35
