@@ -36,12 +36,16 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 {
 	const struct xe_port_conf *pc = in->conf;
 	void *data = (void *)(long)ctx->data, *data_end = (void *)(long)ctx->data_end;
-	struct steer_pkt p = {};
+	struct steer_scratch *tmp = scratch_of_cpu();
 	struct xe_steer_conf *conf;
 	__u32 zero = 0;
 	int reason;
 
-	reason = parse_packet(ctx, &p, data, data_end, bpf_xdp_get_buff_len(ctx), pc->l2_addr);
+	if (!tmp)
+		return XE_R_NO_RULE;
+	__builtin_memset(&tmp->pkt, 0, sizeof(tmp->pkt));
+	reason = parse_packet(ctx, &tmp->pkt, data, data_end, bpf_xdp_get_buff_len(ctx),
+			      pc->l2_addr);
 	if (reason == XE_R_MALFORMED && pc->role == XE_ROLE_UPLINK)
 		return XE_R_NOT_OWNED; /* not ours to judge */
 	if (reason != XE_R_TAKEN)
@@ -50,8 +54,8 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 	if (!conf)
 		return XE_R_NO_RULE;
 	if (pc->role == XE_ROLE_UPLINK)
-		return decide_uplink(&p, queue_worker(ctx, pc), conf, hash);
-	return decide_inside(ctx, &p, in->port, pc, conf, hash);
+		return decide_uplink(&tmp->pkt, queue_worker(ctx, pc), conf, hash);
+	return decide_inside(ctx, tmp, in->port, pc, conf, hash);
 }
 
 /* What every kernel allows as metadata (later ones up to 252 bytes), in words. */

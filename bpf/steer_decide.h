@@ -57,11 +57,14 @@ static __always_inline int is_live(__u32 worker, __u64 hash, const struct xe_ste
 	return 0;
 }
 
-static __always_inline int source_allowed(const struct steer_pkt *p, __u32 port)
+static __always_inline int source_allowed(struct steer_scratch *tmp, __u32 port)
 {
-	struct xe_allow_key key = {.prefixlen = 32 + 128, .port = port, .src = p->src};
+	struct xe_allow_key *key = &tmp->allow_key;
 
-	return bpf_map_lookup_elem(&allow, &key) != NULL;
+	key->prefixlen = 32 + 128;
+	key->port = port;
+	key->src = tmp->pkt.src;
+	return bpf_map_lookup_elem(&allow, key) != NULL;
 }
 
 /* 1 and the id of the port that an interface is, live or not. */
@@ -83,31 +86,31 @@ static __always_inline int port_of(__u32 ifindex, __u32 *port)
 }
 
 /* Which port would the kernel forward it to? XE_R_TAKEN and *out, or why not. */
-static __always_inline int egress_port(struct xdp_md *ctx, const struct steer_pkt *p,
+static __always_inline int egress_port(struct xdp_md *ctx, struct steer_scratch *tmp,
 				       const struct xe_port_conf *pc, __u16 *out)
 {
-	struct bpf_fib_lookup fib;
+	const struct steer_pkt *p = &tmp->pkt;
+	struct bpf_fib_lookup *fib = &tmp->fib;
 	struct xe_port_conf *oc;
 	__u32 id = 0;
 	int ret;
 
-	/* All of it: without CAP_PERFMON a helper may not be given what was not written. */
-	__builtin_memset(&fib, 0, sizeof(fib));
-	fib.family = AF_INET;
-	fib.l4_protocol = p->proto;
-	fib.sport = p->sport_be;
-	fib.dport = p->dport_be;
-	fib.ifindex = pc->route_ifindex;
-	fib.tos = p->tos; /* the kernel masks it, as for its own forwarding */
-	fib.ipv4_src = p->src.w_be[3];
-	fib.ipv4_dst = p->dst.w_be[3];
-	ret = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+	__builtin_memset(fib, 0, sizeof(*fib));
+	fib->family = AF_INET;
+	fib->l4_protocol = p->proto;
+	fib->sport = p->sport_be;
+	fib->dport = p->dport_be;
+	fib->ifindex = pc->route_ifindex;
+	fib->tos = p->tos; /* the kernel masks it, as for its own forwarding */
+	fib->ipv4_src = p->src.w_be[3];
+	fib->ipv4_dst = p->dst.w_be[3];
+	ret = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
 	if (ret == BPF_FIB_LKUP_RET_NOT_FWDED)
 		return XE_R_DST_LOCAL;
 	/* The neighbour is the worker's matter: it asks, and holds the packet meanwhile. */
 	if (ret != BPF_FIB_LKUP_RET_SUCCESS && ret != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return XE_R_NO_ROUTE;
-	if (!port_of(fib.ifindex, &id))
+	if (!port_of(fib->ifindex, &id))
 		return XE_R_EGRESS_NOT_PORT;
 	oc = bpf_map_lookup_elem(&ports, &id);
 	if (!oc || !(oc->flags & XE_PF_LIVE))
@@ -116,8 +119,9 @@ static __always_inline int egress_port(struct xdp_md *ctx, const struct steer_pk
 	return XE_R_TAKEN;
 }
 
+/* On the stack, where bpf_loop() wants it. */
 struct rule_walk {
-	const struct steer_pkt *p;
+	struct steer_scratch *tmp;
 	__u32 base, gen;
 	__u16 in_port, out_port;
 	__u32 best_rule;
@@ -129,8 +133,8 @@ struct rule_walk {
 static long match_tuple(__u32 n, void *arg)
 {
 	struct rule_walk *w = arg;
-	const struct steer_pkt *p = w->p;
-	struct xe_rule_key key = {};
+	const struct steer_pkt *p = &w->tmp->pkt;
+	struct xe_rule_key *key = &w->tmp->rule_key;
 	struct xe_rule_value *v;
 	struct xe_tuple *t;
 	__u32 idx = w->base + n;
@@ -138,17 +142,17 @@ static long match_tuple(__u32 n, void *arg)
 	t = bpf_map_lookup_elem(&tuples, &idx);
 	if (!t || (w->found && t->best_rule > w->best_rule))
 		return 1;
-	key.gen = w->gen;
-	key.tuple = n;
-	key.dport_be = p->dport_be & t->dport_mask_be;
-	key.src.q[0] = p->src.q[0] & t->src_mask.q[0];
-	key.src.q[1] = p->src.q[1] & t->src_mask.q[1];
-	key.dst.q[0] = p->dst.q[0] & t->dst_mask.q[0];
-	key.dst.q[1] = p->dst.q[1] & t->dst_mask.q[1];
-	key.in_port = w->in_port & t->in_mask;
-	key.out_port = w->out_port & t->out_mask;
-	key.proto = p->proto & t->proto_mask;
-	v = bpf_map_lookup_elem(&rules, &key);
+	key->gen = w->gen;
+	key->tuple = n;
+	key->dport_be = p->dport_be & t->dport_mask_be;
+	key->src.q[0] = p->src.q[0] & t->src_mask.q[0];
+	key->src.q[1] = p->src.q[1] & t->src_mask.q[1];
+	key->dst.q[0] = p->dst.q[0] & t->dst_mask.q[0];
+	key->dst.q[1] = p->dst.q[1] & t->dst_mask.q[1];
+	key->in_port = w->in_port & t->in_mask;
+	key->out_port = w->out_port & t->out_mask;
+	key->proto = p->proto & t->proto_mask;
+	v = bpf_map_lookup_elem(&rules, key);
 	if (v && (!w->found || v->rule_idx < w->best_rule)) {
 		w->best_rule = v->rule_idx;
 		w->verb = v->verb;
@@ -171,12 +175,12 @@ static __always_inline __u32 unknown_zero(__u32 any)
 	return any - same;
 }
 
-static __always_inline int match_rules(const struct steer_pkt *p, __u16 in_port, __u16 out_port,
+static __always_inline int match_rules(struct steer_scratch *tmp, __u16 in_port, __u16 out_port,
 				       const struct xe_steer_conf *conf)
 {
 	__u32 gen = conf->rules_gen, zero = unknown_zero(gen);
 	struct rule_walk w = {
-		.p = p,
+		.tmp = tmp,
 		.base = (gen & 1) * XE_MAX_TUPLES,
 		.gen = gen,
 		.in_port = in_port,
@@ -186,6 +190,7 @@ static __always_inline int match_rules(const struct steer_pkt *p, __u16 in_port,
 		.found = zero,
 	};
 
+	__builtin_memset(&tmp->rule_key, 0, sizeof(tmp->rule_key)); /* what no round writes */
 	bpf_loop(conf->tuple_cnt[gen & 1], match_tuple, &w, 0);
 	if (!w.found)
 		return XE_R_NO_RULE;
@@ -218,30 +223,31 @@ static __always_inline __u32 queue_worker(const struct xdp_md *ctx, const struct
 	return (pc->worker + ctx->rx_queue_index) % worker_cnt;
 }
 
-static __always_inline int decide_inside(struct xdp_md *ctx, const struct steer_pkt *p, __u32 port,
+static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratch *tmp, __u32 port,
 					 const struct xe_port_conf *pc,
 					 const struct xe_steer_conf *conf, __u64 *hash)
 {
+	const struct steer_pkt *p = &tmp->pkt;
 	__u16 out = 0;
 	int reason;
 
 	if (!(pc->flags & (p->is_v6 ? XE_PF_ALLOW6 : XE_PF_ALLOW4)))
 		return p->is_v6 ? XE_R_IPV6 : XE_R_NO_RULE;
 	if (p->is_v6)
-		return source_allowed(p, port) ? XE_R_IPV6 : XE_R_SPOOFED;
+		return source_allowed(tmp, port) ? XE_R_IPV6 : XE_R_SPOOFED;
 	*hash = hash_packet(p, port);
 	if (is_live(pc->worker, *hash, conf))
 		return XE_R_TAKEN;
 	if (p->src.w_be[3] == p->dst.w_be[3] || v4_is_special(p->src.w_be[3]))
 		return XE_R_MARTIAN;
-	if (!source_allowed(p, port))
+	if (!source_allowed(tmp, port))
 		return XE_R_SPOOFED;
-	reason = egress_port(ctx, p, pc, &out);
+	reason = egress_port(ctx, tmp, pc, &out);
 	if (reason != XE_R_TAKEN)
 		return reason;
 	if (out == (__u16)(port | XE_OUT_INSIDE))
 		return XE_R_EGRESS_NOT_PORT; /* back out where it came in: the kernel redirects */
-	reason = match_rules(p, port, out, conf);
+	reason = match_rules(tmp, port, out, conf);
 	/* After the rules, so that `drop` and `kernel` are counted as what they are. */
 	if (reason == XE_R_TAKEN && p->proto == IPPROTO_TCP && !p->syn_only)
 		return XE_R_MIDFLOW;

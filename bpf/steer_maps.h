@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* steer_maps.h - the maps of steer_abi.h as the BPF side declares them. The service creates one set
- * and gives it to every program it loads (one a mode, io/steer_prog.h). */
+ * and gives it to every program it loads (one a mode, io/steer_prog.h). `scratch` alone is no part
+ * of the ABI. */
 #ifndef XE_STEER_MAPS_H
 #define XE_STEER_MAPS_H
 
+#include "steer_scratch.h"
 #include "xegress/steer_abi.h"
 
 struct {
@@ -102,5 +104,24 @@ struct {
 	__type(key, __u32);
 	__type(value, struct xe_port_counters);
 } counters SEC(".maps");
+
+/*
+ * What one packet needs and the stack has no room for: that is 512 bytes, all functions together,
+ * and a load without CAP_PERFMON has to spill more. XDP runs with bottom halves disabled, so that a
+ * CPU is at one packet only. Nothing in here outlives a packet; who reads a member has written it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct steer_scratch);
+} scratch SEC(".maps");
+
+static __always_inline struct steer_scratch *scratch_of_cpu(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
 
 #endif

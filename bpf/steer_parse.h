@@ -17,24 +17,13 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "xegress/steer_abi.h"
+#include "steer_scratch.h"
 
 /* Extension headers walked before a packet is called "neither TCP nor UDP". RFC 8200 knows six
  * kinds; more than that in one packet is nothing a container's application sends. */
 #define XE_MAX_EXT_HDRS 6
 #define XE_IP_MF        0x2000
 #define XE_IP_OFFSET    0x1fff
-
-struct steer_pkt {
-	struct xe_addr src, dst; /* IPv4 as ::ffff:a.b.c.d */
-	__be16 sport_be, dport_be;
-	__u8 proto;
-	__u8 is_v6;
-	__u8 syn_only; /* SYN without ACK, RST, FIN: may start a TCP flow */
-	__u8 ttl;
-	__u8 tos;
-	__u16 l3_len; /* IP header(s) + payload as the IP header says */
-};
 
 static __always_inline void addr_set_v4(struct xe_addr *a, __be32 v4)
 {

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * steer_scratch.h - what is known and asked of the packet at hand; lives in a per-CPU map
+ * (steer_maps.h).
+ */
+#ifndef XE_STEER_SCRATCH_H
+#define XE_STEER_SCRATCH_H
+
+#include <linux/bpf.h>
+
+#include "xegress/steer_abi.h"
+
+/* The packet, as parsed. */
+struct steer_pkt {
+	struct xe_addr src, dst; /* IPv4 as ::ffff:a.b.c.d */
+	__be16 sport_be, dport_be;
+	__u8 proto;
+	__u8 is_v6;
+	__u8 syn_only; /* SYN without ACK, RST, FIN: may start a TCP flow */
+	__u8 ttl;
+	__u8 tos;
+	__u16 l3_len; /* IP header(s) + payload as the IP header says */
+};
+
+struct steer_scratch {
+	struct steer_pkt pkt;
+	/* Arguments of helpers: each written whole before it is given away. */
+	struct bpf_fib_lookup fib;
+	struct xe_allow_key allow_key;
+	struct xe_rule_key rule_key;
+};
+
+#endif
