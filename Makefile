@@ -58,7 +58,8 @@ BENCH_BIN  := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/tests/bench/%)
 LOAD_SRC   := $(filter-out load.c latency.c %.bpf.c,$(notdir $(wildcard tests/bench/load/*.c)))
 LOAD_BIN   := $(LOAD_SRC:%.c=$(BUILD)/tests/bench/%)
 LOAD_OBJ   := $(addprefix $(BUILD)/obj/tests/bench/load/,load.o latency.o)
-PEER_BIN   := $(patsubst tests/bench/peers/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/peers/peer_nat.c))
+PEER_SRC   := $(filter-out %.bpf.c,$(notdir $(wildcard tests/bench/peers/*.c)))
+PEER_BIN   := $(PEER_SRC:%.c=$(BUILD)/tests/bench/%)
 
 .PHONY: all help docs deps demo check check-san check-long tests bench bench-build bench-pipeline \
 	fuzz lint format install \
@@ -176,6 +177,7 @@ $(BUILD)/gen/%.bpf.o: tests/bench/peers/%.bpf.c $(wildcard tests/bench/peers/*.h
 
 $(BUILD)/obj/tests/bench/load/live_gen.o: $(BUILD)/gen/live_gen.skel.h
 $(BUILD)/obj/tests/bench/peers/peer_nat.o: $(BUILD)/gen/tc_nat.skel.h $(BUILD)/gen/xdp_nat.skel.h
+$(BUILD)/obj/tests/bench/peers/hook_price.o: $(BUILD)/gen/hook_price.skel.h
 
 $(LOAD_BIN): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/load/%.o $(LOAD_OBJ)
 	@mkdir -p $(@D)

@@ -24,7 +24,7 @@ from harness.series import Results  # noqa: E402
 CONTENDERS = (kernel_and_us.Xegress, kernel_and_us.XegressTwo, kernel_and_us.XegressNative,
               kernel_and_us.Forward, kernel_and_us.Iptables, kernel_and_us.IptablesRps,
               kernel_and_us.Nftables, kernel_and_us.NftablesRps, peers.TcNat, peers.XdpNat,
-              peers.Testpmd)
+              peers.HookPrice, peers.Testpmd)
 GROUPS = ("tcp", "udp", "latency", "connect", "rules", "sessions", "neighbour", "idle", "bystander")
 WORKLOADS = sorted(load_tcp.WORKLOADS + load_udp.WORKLOADS + load_rpc.WORKLOADS +
                    load_state.WORKLOADS, key=lambda w: GROUPS.index(w.group))

@@ -51,13 +51,16 @@ def brief(result):
             "test": result["start"].get("test_start")}
 
 
+BULK = CARRIERS + ("iptables-hook",)
+
+
 class Bulk(Workload):
     group = "tcp"
     metric, unit, cost = "gbps", "Gb/s", "s_per_gb"
     more = (("retransmits", ""),)
     needs = ("iperf3",)
 
-    def __init__(self, name, title, clients, streams, options=(), contenders=CARRIERS):
+    def __init__(self, name, title, clients, streams, options=(), contenders=BULK):
         self.name, self.title = name, title
         self.clients, self.streams, self.options = clients, streams, options
         self.contenders = contenders

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""Peers that are no product: NAT in tc-BPF, NAT in XDP, and DPDK's testpmd over af_xdp."""
+"""Peers that are no product: NAT in tc-BPF, NAT in XDP, DPDK's testpmd over af_xdp, and the kernel with
+an XDP program that does nothing."""
 import os
 import subprocess
 
-from .contenders import BUILD, Contender
+from .contenders import BUILD, Contender, IptablesRps
 from .netns import RunError, wait_for
-from .topology import CONTAINERS, EXT, SERVER
+from .topology import CONTAINERS, EXT, PORTS, SERVER
 
 # Of the same size as the range that xegress takes by itself.
 EXT_PORTS = "1024-32767"
@@ -43,6 +44,23 @@ class XdpNat(PeerNat):
         """The other ends have to take frames."""
         ends = [(ns, "eth0") for ns in CONTAINERS] + [("w", "up0")]
         return ["--gro", ",".join("%s-%s:%s" % (topo.space.id, ns, dev) for ns, dev in ends)]
+
+
+class HookPrice(IptablesRps):
+    """The kernel's way beside a generic-mode XDP program that passes everything: what nobody who
+    begins at that hook can do without."""
+    name, label = "iptables-hook", "iptables masquerade, RPS, XDP programs that pass everything"
+    needs = IptablesRps.needs + (os.path.join(BUILD, "tests/bench/hook_price"),)
+
+    def load(self, topo, spec):
+        super().load(topo, spec)
+        self.process = topo.space.start("h", "hook_price", self.needs[-1], *PORTS)
+        self.process.keep = True
+        wait_for("hook_price", 5, lambda: self.process.said("READY"))
+
+    def unload(self, topo):
+        self.process.stop()
+        super().unload(topo)
 
 
 class Testpmd(Contender):

@@ -58,11 +58,11 @@ class Judge:
         worst = spread.high if each else spread.median
         self.lines.append(Line(what, wanted, spread.text(), worst <= limit, spread.count, name))
 
-    def published(self, what, workload, contenders):
+    def published(self, what, workload, contenders, beside="forward", word="of none attached"):
         """Shown, whatever it is."""
-        found = [(self.results.ratio(workload, c, "forward", "gbps"), c) for c in contenders]
+        found = [(self.results.ratio(workload, c, beside, "gbps"), c) for c in contenders]
         got = ", ".join("%s %s" % (c, s.text()) for s, c in found if s)
-        self.lines.append(Line(what, "published, of none attached", got,
+        self.lines.append(Line(what, "published, " + word, got,
                                True if all(s for s, _ in found) else None,
                                min((s.count for s, _ in found if s), default=None)))
 
@@ -72,6 +72,8 @@ def judge(results):
     for name, text in (("tcp1-out", "1 stream out"), ("tcp1-back", "1 stream back"),
                        ("tcp8-out", "8 streams out"), ("tcp8-back", "8 streams back")):
         j.ratio("TCP bulk, " + text, name, "gbps", 0.6)
+        j.published("TCP bulk, " + text, name, ("xegress", "xegress-2w"), "iptables-hook",
+                    "of iptables beside a program that passes all")
     j.ratio("UDP 64 B from containers", "udp64-out", "mpps", 0.8)
     j.bound("UDP 64 B from containers: reordered", "udp64-out", "reordered", 0, "none, any round",
             each=True)
