@@ -216,6 +216,10 @@ uint32_t xe_netlink_connected(struct xe_netlink *nl, int ifindex, struct xe_pref
 int xe_netlink_masq_addr(const struct xe_netlink *nl, int out_ifindex,
 			 const struct xe_addr *gateway, __be32 *addr_be);
 
+/* The first global IPv6 address of this interface, usable as a source, else one of another
+ * interface (of the same VRF). 0, or -EADDRNOTAVAIL. */
+int xe_netlink_own_addr6(const struct xe_netlink *nl, int ifindex, struct xe_addr *addr);
+
 /* ---- neighbours ---- */
 
 /* From the mirror: 0 and the MAC when usable, -EAGAIN when known but not usable (being resolved, or

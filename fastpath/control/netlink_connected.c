@@ -258,3 +258,41 @@ int xe_netlink_masq_addr(const struct xe_netlink *nl, int out_ifindex,
 	}
 	return -EADDRNOTAVAIL;
 }
+
+/* ---- IPv6 ---- */
+
+static int own6_on(const struct xe_netlink *nl, int ifindex, struct xe_addr *out)
+{
+	const struct xe_mirror_addr *addr;
+
+	TAILQ_FOREACH(addr, xe_mirror_addrs(&nl->mirror, ifindex), chain)
+	{
+		const struct xe_ifaddr *a = &addr->now;
+
+		if (a->ifindex != ifindex || a->family != AF_INET6 ||
+		    a->scope != RT_SCOPE_UNIVERSE ||
+		    a->flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED))
+			continue;
+		*out = a->local;
+		return 0;
+	}
+	return -EADDRNOTAVAIL;
+}
+
+int xe_netlink_own_addr6(const struct xe_netlink *nl, int ifindex, struct xe_addr *addr)
+{
+	const struct xe_link *out = xe_netlink_link(nl, ifindex), *link;
+	int vrf;
+
+	if (!out)
+		return -EADDRNOTAVAIL;
+	if (!own6_on(nl, ifindex, addr))
+		return 0;
+	vrf = vrf_of(nl, out);
+	xe_for_each_link(nl, link)
+	{
+		if (vrf_of(nl, link) == vrf && !own6_on(nl, link->ifindex, addr))
+			return 0;
+	}
+	return -EADDRNOTAVAIL;
+}

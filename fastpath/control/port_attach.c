@@ -56,6 +56,8 @@ static void lane_set(struct xe_worker *w, void *arg)
 	lp->allow = c->allow;
 	lp->allow_cnt = c->allow_cnt;
 	lp->coalesce = c->port->coalesces;
+	lp->own4_be = c->port->own4_be;
+	lp->own6 = c->port->own6;
 	lp->live = c->live;
 	lp->rss = c->rss;
 	c->allow = old;
@@ -179,6 +181,7 @@ static bool wants_coalesce(const struct xe_port *port, const struct xe_link *lin
 void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
 {
 	port->coalesces = wants_coalesce(port, link);
+	xe_port_read_own(svc, port);
 	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
 		struct lane_call c = {
 			.port = port,

@@ -17,4 +17,7 @@ void xe_port_tell_steer(struct xe_service *svc, const struct xe_port *port,
 /* Entries of port->allow, in or out. */
 void xe_port_allow_to_steer(struct xe_service *svc, const struct xe_port *port, bool add);
 
+/* port_addr.c: the host's own address on this port, read anew; true when it is another one. */
+bool xe_port_read_own(struct xe_service *svc, struct xe_port *port);
+
 #endif

@@ -237,6 +237,7 @@ static void op_routes(void *ctx)
 	if (!svc->resolver)
 		return;
 	xe_ports_refresh_allow(svc);
+	xe_ports_refresh_own(svc);
 	xe_resolver_refresh(svc);
 }
 

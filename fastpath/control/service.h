@@ -50,6 +50,8 @@ struct xe_port {
 	char why[192]; /* waiting or failed: why, one clause */
 	int ifindex;   /* 0: no such interface */
 	uint32_t mtu;
+	__be32 own4_be;          /* the host's address there (port_addr.c), 0: none */
+	struct xe_addr own6;     /* the same, all 0: none */
 	struct xe_prefix *allow; /* inside: in force, both families */
 	uint32_t allow_cnt;
 	struct xe_attachment at;
@@ -135,6 +137,8 @@ void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 			 const struct xe_link *was, enum xe_nl_event event);
 /* Connected prefixes may have changed: those ports without `allow` follow. */
 void xe_ports_refresh_allow(struct xe_service *svc);
+/* port_addr.c: addresses may have changed; the workers learn of it. */
+void xe_ports_refresh_own(struct xe_service *svc);
 struct xe_port *xe_port_named(const struct xe_service *svc, const char *name);
 struct xe_port *xe_port_by_ifindex(const struct xe_service *svc, int ifindex);
 /* Detach one and forget it. */

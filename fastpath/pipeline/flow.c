@@ -150,6 +150,7 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 		return false;
 	}
 	if (p->l2[XE_L3_OFF + XE_IP_TTL] <= 1) {
+		xe_answer(lane, p, XE_ANSWER_TTL, 0);
 		xe_packet_drop(lane, p, XE_R_W_TTL);
 		return false;
 	}
@@ -165,7 +166,7 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 		xe_punt(lane, p, XE_R_P_TOO_BIG);
 		return false;
 	}
-	xe_too_big(lane, p, mtu);
+	xe_answer(lane, p, XE_ANSWER_TOO_BIG, mtu);
 	xe_packet_drop(lane, p, XE_R_TOO_BIG);
 	return false;
 }

@@ -222,6 +222,13 @@ static int find_rule(struct xe_lane *lane, struct xe_packet *p, uint16_t out_por
 	return rule;
 }
 
+/* For want of resources: the sender is told, live flows keep what they have (RFC 5508 REQ-8). */
+static void refuse(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason)
+{
+	xe_answer(lane, p, XE_ANSWER_PROHIBITED, 0);
+	xe_packet_drop(lane, p, reason);
+}
+
 static void with_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 {
 	struct xe_nexthop_answer nh = xe_nexthop_read(&lane->nexthops.slots[nexthop]);
@@ -257,7 +264,7 @@ static void with_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexth
 		return;
 	reason = flow_open(lane, p, nexthop, &nh, rule);
 	if (reason)
-		xe_packet_drop(lane, p, reason);
+		refuse(lane, p, reason);
 }
 
 void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
@@ -275,13 +282,13 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 	}
 	/* Limits before the route is asked: beyond them a scan costs the control thread nothing. */
 	if (lane->sessions.cnt == lane->sessions.capacity) {
-		xe_packet_drop(lane, p, XE_R_SESSIONS_FULL);
+		refuse(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}
 	source = xe_source_take(&lane->sources, p->key.src_be, p->in_port,
 				lane->sessions_per_source);
 	if (source == XE_NIL) {
-		xe_packet_drop(lane, p, XE_R_SOURCE_LIMIT);
+		refuse(lane, p, XE_R_SOURCE_LIMIT);
 		return;
 	}
 	nexthop = xe_nexthop_get(&lane->nexthops, p->key.dst_be, p->key.src_be, p->in_port);

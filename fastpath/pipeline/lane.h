@@ -12,6 +12,7 @@
 #include "io/gso_tx.h"
 #include "io/umem.h"
 #include "io/xsk.h"
+#include "pipeline/answer.h"
 #include "pipeline/burst.h"
 #include "state/live.h"
 #include "state/natpool.h"
@@ -53,6 +54,8 @@ struct xe_lane_port {
 		qdisc_until_s; /* the device refused a superpacket whole: by the qdisc until then */
 	uint32_t held;         /* packets from here that wait for a next hop */
 	bool coalesce;         /* TCP segments from here may be joined (merge.c) */
+	__be32 own4_be;        /* the host's address there, 0: none (answer.c) */
+	struct xe_addr own6;   /* the same, all 0: none */
 };
 
 struct xe_lane_counters {
@@ -123,7 +126,7 @@ struct xe_lane {
 	int punt_fd; /* tun device with virtio-net headers, -1: none */
 	struct xe_hold hold;
 	struct xe_burst burst;
-	uint32_t answers_s, answers;           /* too_big.c: of this second */
+	struct xe_answers answers;             /* what limits them */
 	struct xe_packet pieces[XE_GSO_BATCH]; /* made by tx, waiting in gso: one a message */
 	struct xe_lane_counters cnt;
 };

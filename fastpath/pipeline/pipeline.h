@@ -85,10 +85,6 @@ bool xe_handover(struct xe_lane *lane, struct xe_packet *p);
 /* punt.c: give an untranslated packet to the kernel's path. */
 void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason);
 
-/* too_big.c: answer a packet with DF, from an uplink, that is larger than the inside port's MTU.
- * Before nat; the packet stays the caller's. */
-void xe_too_big(struct xe_lane *lane, const struct xe_packet *p, uint32_t mtu);
-
 /* Timers and completions, between bursts. True: more timers are due than were looked at, and may be
  * looked at now. */
 bool xe_pipeline_housekeeping(struct xe_lane *lane);

@@ -27,6 +27,10 @@ static const uint8_t mac_port[LF_PORT_END][6] = {
 static const uint8_t mac_peer[LF_PORT_END][6] = {
 	{}, {2, 1, 0, 0, 0, 1}, {2, 1, 0, 0, 0, 2}, {2, 1, 0, 0, 0, 3}, {2, 1, 0, 0, 0, 4}};
 
+static const char *const own4[LF_PORT_END] = {"", "10.1.0.1", "10.2.0.1", "192.0.2.1", "192.0.2.2"};
+static const char *const own6[LF_PORT_END] = {"", "2001:db8:1::1", "2001:db8:2::1", "2001:db8:f::1",
+					      "2001:db8:f::2"};
+
 /* ---- the lane ---- */
 
 static __u32 port_ids(void *ctx, const char *name, __u16 *ids, __u32 max)
@@ -125,6 +129,8 @@ static void open_port(struct lf *f, uint16_t port)
 	p->mtu = 65535;
 	p->tx = xsk;
 	memcpy(p->l2_addr, mac_port[port], 6);
+	p->own4_be = inet_addr(own4[port]);
+	assert_int_equal(inet_pton(AF_INET6, own6[port], &p->own6), 1);
 	if (p->role == XE_ROLE_UPLINK)
 		return;
 	p->allow = calloc(1, sizeof(*p->allow));

@@ -287,6 +287,16 @@ static void test_all_is_given_back(void **state)
 	expect_empty(f);
 }
 
+/* What leaves is ICMP 3/13 to the sender. */
+static void expect_refused(const struct lf_sent *sent)
+{
+	assert_non_null(sent);
+	assert_int_equal(sent->port, LF_INSIDE);
+	assert_int_equal(sent->bytes[23], IPPROTO_ICMP);
+	assert_int_equal(sent->bytes[34], 3);
+	assert_int_equal(sent->bytes[35], 13);
+}
+
 /* No room for a session's tags: refused, and what it had taken before is given back. */
 static void test_tags_full(void **state)
 {
@@ -297,14 +307,14 @@ static void test_tags_full(void **state)
 	for (s.sport = 5000; s.sport < 5007; s.sport++)
 		assert_non_null(lf_pass(f, LF_INSIDE, &s));
 	s.dst = "10.2.0.9"; /* accepted, untranslated: needs two */
-	assert_null(lf_pass(f, LF_INSIDE, &s));
+	expect_refused(lf_pass(f, LF_INSIDE, &s));
 	s.dst = plain_out.dst;
 	assert_non_null(lf_pass(f, LF_INSIDE, &s));
 	s.sport++;
-	assert_null(lf_pass(f, LF_INSIDE, &s));
+	expect_refused(lf_pass(f, LF_INSIDE, &s));
 	s.proto = TCP;
 	s.tcp_flags = SYN;
-	assert_null(lf_pass(f, LF_INSIDE, &s));
+	expect_refused(lf_pass(f, LF_INSIDE, &s));
 	assert_int_equal(f->lane->cnt.reason[XE_R_SESSIONS_FULL], 3);
 	assert_int_equal(lf_drops(f), 3);
 	advance(f, 300);
