@@ -264,7 +264,7 @@ static __always_inline int decide_uplink(const struct steer_pkt *p, __u32 worker
 	if (p->is_v6)
 		return XE_R_IPV6;
 	*hash = hash_packet(p, XE_PORT_ANYUPLINK);
-	ext = bpf_map_lookup_elem(&ext_addrs, &p->dst.w_be[3]);
+	ext = bpf_map_lookup_elem(&ext_addrs, &p->dst);
 	if (ext) {
 		dport = bpf_ntohs(p->dport_be);
 		idx = xe_owned_idx(*ext, p->proto == IPPROTO_UDP, dport);

@@ -62,7 +62,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, XE_MAX_EXT_ADDRS);
-	__type(key, __be32);
+	__type(key, struct xe_addr);
 	__type(value, __u32);
 } ext_addrs SEC(".maps");
 

@@ -61,6 +61,7 @@ static uint32_t collect(struct xe_service *svc)
 {
 	bool used[XE_MAX_EXT_ADDRS] = {};
 	uint32_t any = XE_NIL;
+	struct xe_addr addr;
 
 	mark_rules(svc->ruleset, used);
 	mark_rules(svc->ruleset_next, used);
@@ -72,7 +73,8 @@ static uint32_t collect(struct xe_service *svc)
 	for (uint32_t i = 0; i < XE_MAX_EXT_ADDRS; i++) {
 		if (used[i] || is_owned(svc, i))
 			continue;
-		xe_steer_del_ext(&svc->steer, svc->ext_addrs[i]);
+		addr = xe_addr_v4(svc->ext_addrs[i]);
+		xe_steer_del_ext(&svc->steer, &addr);
 		svc->ext_addrs[i] = 0;
 		any = i;
 	}
@@ -106,13 +108,15 @@ struct add_ext {
 static void add_ext(struct xe_worker *w, void *arg)
 {
 	struct add_ext *a = arg;
+	struct xe_addr addr = xe_addr_v4(a->addr_be);
 
-	a->err = xe_natpool_add_ext(&w->lane->pool, a->ext, a->addr_be);
+	a->err = xe_natpool_add_ext(&w->lane->pool, a->ext, &addr);
 }
 
 uint32_t xe_ext_get(struct xe_service *svc, __be32 addr_be)
 {
 	struct add_ext a = {.addr_be = addr_be};
+	struct xe_addr addr = xe_addr_v4(addr_be);
 
 	a.ext = find(svc, addr_be);
 	if (a.ext != XE_NIL)
@@ -122,7 +126,7 @@ uint32_t xe_ext_get(struct xe_service *svc, __be32 addr_be)
 		return XE_NIL;
 	for (uint32_t w = 0; w < svc->worker_cnt && !a.err; w++)
 		xe_worker_call(&svc->workers[w], add_ext, &a);
-	if (a.err || xe_steer_set_ext(&svc->steer, addr_be, a.ext)) {
+	if (a.err || xe_steer_set_ext(&svc->steer, &addr, a.ext)) {
 		xe_log_err("external address cannot be used: out of memory");
 		return XE_NIL;
 	}

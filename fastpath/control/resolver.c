@@ -244,7 +244,7 @@ static void answer_neighbour(struct xe_service *svc, struct neighbour *n,
 static uint32_t ask_route(struct xe_service *svc, const struct xe_nexthop *nh,
 			  struct xe_nexthop_answer *a)
 {
-	struct xe_addr dst = xe_addr_v4(nh->dst_be), src = xe_addr_v4(nh->src_be);
+	struct xe_addr dst = nh->dst, src = nh->src;
 	struct xe_port *in = svc->ports[nh->in_port], *out;
 	struct xe_route route;
 	__be32 masq_be;

@@ -58,8 +58,8 @@ int xe_steer_set_allow(struct xe_steer *st, uint32_t port, const struct xe_addr 
 void xe_steer_del_allow(struct xe_steer *st, uint32_t port, const struct xe_addr *src, uint8_t len);
 int xe_steer_set_socket(struct xe_steer *st, uint32_t port, uint32_t queue, int xsk_fd);
 void xe_steer_del_socket(struct xe_steer *st, uint32_t port, uint32_t queue);
-int xe_steer_set_ext(struct xe_steer *st, __be32 addr_be, uint32_t ext);
-void xe_steer_del_ext(struct xe_steer *st, __be32 addr_be);
+int xe_steer_set_ext(struct xe_steer *st, const struct xe_addr *addr, uint32_t ext);
+void xe_steer_del_ext(struct xe_steer *st, const struct xe_addr *addr);
 /* A rule set: its tuples and entries are added beside those in force, then the generation is
  * switched, then the entries of the one before are removed, which steer remembers. rs->gen must be
  * one more than conf->rules_gen. On an error the rules in force stay. */

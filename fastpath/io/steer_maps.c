@@ -150,14 +150,14 @@ void xe_steer_del_socket(struct xe_steer *st, uint32_t port, uint32_t queue)
 	del(st->skel->maps.xsks, &key);
 }
 
-int xe_steer_set_ext(struct xe_steer *st, __be32 addr_be, uint32_t ext)
+int xe_steer_set_ext(struct xe_steer *st, const struct xe_addr *addr, uint32_t ext)
 {
-	return set(st->skel->maps.ext_addrs, &addr_be, &ext);
+	return set(st->skel->maps.ext_addrs, addr, &ext);
 }
 
-void xe_steer_del_ext(struct xe_steer *st, __be32 addr_be)
+void xe_steer_del_ext(struct xe_steer *st, const struct xe_addr *addr)
 {
-	del(st->skel->maps.ext_addrs, &addr_be);
+	del(st->skel->maps.ext_addrs, addr);
 }
 
 /* Programs that read the old generation number may still walk: the kernel runs them under RCU, and

@@ -81,6 +81,12 @@ struct xe_burst {
 #define XE_IP_SRC      12
 #define XE_IP_DST      16
 #define XE_IP_HDR_MIN  20
+#define XE_IP6_PAYLOAD 4 /* length behind the fixed header, extension headers included */
+#define XE_IP6_NEXT    6
+#define XE_IP6_HOPS    7
+#define XE_IP6_SRC     8
+#define XE_IP6_DST     24
+#define XE_IP6_HDR     40
 #define XE_TCP_SEQ     4
 #define XE_TCP_ACK     8
 #define XE_TCP_DOFF    12
@@ -129,6 +135,27 @@ static inline void xe_put16(uint8_t *p, uint16_t v)
 static inline void xe_put32(uint8_t *p, uint32_t v)
 {
 	memcpy(p, &v, sizeof(v));
+}
+
+/* The addresses of a parsed packet in full, IPv4 as ::ffff:a.b.c.d. */
+static inline struct xe_addr xe_packet_src(const struct xe_packet *p)
+{
+	struct xe_addr a;
+
+	if (p->key.family == XE_FAMILY_4)
+		return xe_addr_v4(p->key.src_be);
+	memcpy(&a, p->l2 + XE_L3_OFF + XE_IP6_SRC, sizeof(a));
+	return a;
+}
+
+static inline struct xe_addr xe_packet_dst(const struct xe_packet *p)
+{
+	struct xe_addr a;
+
+	if (p->key.family == XE_FAMILY_4)
+		return xe_addr_v4(p->key.dst_be);
+	memcpy(&a, p->l2 + XE_L3_OFF + XE_IP6_DST, sizeof(a));
+	return a;
 }
 
 #endif

@@ -34,7 +34,7 @@ static enum xe_worker_reason translate(struct xe_lane *lane, const struct xe_pac
 		return XE_R_NONE;
 	}
 	range += rule;
-	*ext = range->ext_cnt ? xe_nat_range_ext(&lane->pool, range, p->key.src_be) : nh->masq_ext;
+	*ext = range->ext_cnt ? xe_nat_range_ext(&lane->pool, range, &p->key) : nh->masq_ext;
 	if (*ext == XE_NIL ||
 	    xe_natpool_take(&lane->pool, &p->key, *ext, range->port_min, range->port_max,
 			    lane->ports[nh->port].rss, back, mapping))
@@ -285,7 +285,7 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 		refuse(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}
-	source = xe_source_take(&lane->sources, p->key.src_be, p->in_port,
+	source = xe_source_take(&lane->sources, p->key.family, p->key.src_be, p->in_port,
 				lane->sessions_per_source);
 	if (source == XE_NIL) {
 		refuse(lane, p, XE_R_SOURCE_LIMIT);

@@ -50,11 +50,13 @@ static void hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, 
  * has just changed its owner, and the session has ended. */
 static uint32_t block_owner(const struct xe_lane *lane, const struct xe_packet *p)
 {
+	struct xe_addr dst;
 	uint16_t owner;
 
 	if (p->role != XE_ROLE_UPLINK || p->handed)
 		return XE_NO_WORKER;
-	owner = xe_natpool_owner(&lane->pool, p->key.dst_be, p->proto == IPPROTO_UDP,
+	dst = xe_packet_dst(p);
+	owner = xe_natpool_owner(&lane->pool, &dst, p->proto == IPPROTO_UDP,
 				 ntohs(p->key.dport_be));
 	return owner == lane->worker ? XE_NO_WORKER : owner;
 }

@@ -29,6 +29,10 @@ struct xe_prefix4 {
 	__be32 net_be, mask_be;
 };
 
+struct xe_prefix6 {
+	struct xe_addr net, mask;
+};
+
 /* Superpackets that a device takes whole: what each segment needs must be there, too, but then the
  * kernel clears these by itself (no segmentation without checksums). */
 #define XE_TX_TCP4    0x1
@@ -47,6 +51,8 @@ struct xe_lane_port {
 	struct xe_rss *rss;       /* uplink: where its replies come in, NULL: not known */
 	struct xe_prefix4 *allow; /* inside: IPv4 sources */
 	uint32_t allow_cnt;
+	struct xe_prefix6 *allow6; /* inside: IPv6 sources */
+	uint32_t allow6_cnt;
 	uint8_t tx_whole;    /* XE_TX_*: superpackets the device takes whole */
 	uint32_t gso_max;    /* bytes of the longest of them */
 	uint32_t gso_queued; /* superpackets of this port not sent yet: order! */

@@ -16,7 +16,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "state/session.h"
+/* No entry; no session, no mapping, end of list. */
+#define XE_NIL 0xffffffffu
 
 struct xe_index {
 	uint64_t *slots; /* hash << 32 | entry + 1; 0: free */

@@ -62,9 +62,14 @@ void xe_natpool_close(struct xe_natpool *pool)
 	}
 }
 
-static uint32_t ext_home(__be32 addr_be)
+static uint32_t ext_home(const struct xe_natpool *pool, const struct xe_addr *addr)
 {
-	return addr_be * 0x9e3779b1u >> 23; /* 9 bits: XE_EXT_SLOTS */
+	return (uint32_t)xe_addr_hash(addr, pool->sessions->k0, pool->sessions->k1) % XE_EXT_SLOTS;
+}
+
+static bool addr_equal(const struct xe_addr *a, const struct xe_addr *b)
+{
+	return !((a->q[0] ^ b->q[0]) | (a->q[1] ^ b->q[1]));
 }
 
 /* All anew: an index may have been another address's before. */
@@ -72,23 +77,26 @@ static void index_exts(struct xe_natpool *pool)
 {
 	memset(pool->ext_slot, 0, sizeof(pool->ext_slot));
 	for (uint32_t i = 0; i < XE_MAX_EXT_ADDRS; i++) {
-		uint32_t at = ext_home(pool->ext[i].addr_be);
+		const struct xe_addr *addr = &pool->ext[i].addr;
+		uint32_t at;
 
-		if (!pool->ext[i].addr_be)
+		if (!(addr->q[0] | addr->q[1]))
 			continue;
+		at = ext_home(pool, addr);
 		while (pool->ext_slot[at])
 			at = (at + 1) % XE_EXT_SLOTS;
 		pool->ext_slot[at] = (uint16_t)(i + 1);
 	}
 }
 
-uint16_t xe_natpool_owner(const struct xe_natpool *pool, __be32 addr_be, bool udp, uint16_t l4_port)
+uint16_t xe_natpool_owner(const struct xe_natpool *pool, const struct xe_addr *addr, bool udp,
+			  uint16_t l4_port)
 {
-	for (uint32_t at = ext_home(addr_be); pool->ext_slot[at]; at = (at + 1) % XE_EXT_SLOTS) {
+	for (uint32_t at = ext_home(pool, addr); pool->ext_slot[at]; at = (at + 1) % XE_EXT_SLOTS) {
 		uint32_t ext = pool->ext_slot[at] - 1u;
 		uint8_t owner;
 
-		if (pool->ext[ext].addr_be != addr_be)
+		if (!addr_equal(&pool->ext[ext].addr, addr))
 			continue;
 		owner = __atomic_load_n(&pool->blocks->owner[xe_owned_idx(ext, udp, l4_port)],
 					__ATOMIC_RELAXED);
@@ -97,11 +105,28 @@ uint16_t xe_natpool_owner(const struct xe_natpool *pool, __be32 addr_be, bool ud
 	return XE_NO_WORKER;
 }
 
-int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, __be32 addr_be)
+/* The address in the form that tuples have it, and holds it. */
+static int set_ext_addr(struct xe_natpool *pool, struct xe_ext *e, const struct xe_addr *addr)
+{
+	bool v4 = !addr->q[0] && addr->w_be[2] == htonl(0xffff);
+	uint32_t value = v4 ? addr->w_be[3] : xe_addr6_get(&pool->sessions->addr6, addr);
+
+	if (!v4 && value == XE_NIL)
+		return -ENOMEM;
+	if (e->family == XE_FAMILY_6) /* it was another one's */
+		xe_addr6_unref(&pool->sessions->addr6, e->addr_be);
+	e->addr = *addr;
+	e->addr_be = value;
+	e->family = v4 ? XE_FAMILY_4 : XE_FAMILY_6;
+	return 0;
+}
+
+int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, const struct xe_addr *addr)
 {
 	struct xe_ext *e = &pool->ext[ext];
 
-	e->addr_be = addr_be;
+	if (set_ext_addr(pool, e, addr))
+		return -ENOMEM;
 	index_exts(pool);
 	for (int i = 0; i < 2; i++) {
 		if (!e->use[i])
@@ -430,7 +455,7 @@ static bool mapping_equal(const void *table, uint32_t entry, const void *key)
 	const struct xe_mapping *k = key;
 
 	return m->src_be == k->src_be && m->sport_be == k->sport_be && m->in_port == k->in_port &&
-	       m->ext == k->ext && m->is_udp == k->is_udp;
+	       m->ext == k->ext && m->is_udp == k->is_udp && m->family == k->family;
 }
 
 static uint32_t mapping_hash(const struct xe_natpool *pool, const struct xe_mapping *m)
@@ -440,10 +465,10 @@ static uint32_t mapping_hash(const struct xe_natpool *pool, const struct xe_mapp
 		.dst_be = m->ext,
 		.sport_be = m->sport_be,
 		.port = m->in_port,
-		.proto = m->is_udp,
+		.proto = (uint8_t)(m->is_udp | m->family << 1), /* plain values: numbers, too */
 	};
 
-	return (uint32_t)xe_session_hash(pool->sessions, &t);
+	return (uint32_t)xe_flow_hash(&t, pool->sessions->k0, pool->sessions->k1);
 }
 
 static uint32_t mapping_slot(struct xe_natpool *pool)
@@ -466,6 +491,7 @@ static int take_udp(struct xe_natpool *pool, const struct xe_tuple4 *out, uint32
 		.in_port = out->port,
 		.ext = ext,
 		.is_udp = 1,
+		.family = out->family,
 	};
 	uint32_t idx;
 
@@ -488,6 +514,8 @@ static int take_udp(struct xe_natpool *pool, const struct xe_tuple4 *out, uint32
 	key.refs = 1;
 	pool->mappings[idx] = key;
 	pool->mapping_cnt++;
+	if (key.family == XE_FAMILY_6)
+		xe_addr6_ref(&pool->sessions->addr6, key.src_be);
 	xe_index_put(&pool->mapping_index, key.hash, idx);
 	use_l4_port(pool, 1, ext, key.ext_port);
 	*mapping = idx;
@@ -523,15 +551,18 @@ void xe_natpool_give(struct xe_natpool *pool, const struct xe_tuple4 *back, uint
 		return;
 	unuse_l4_port(pool, 1, ext, m->ext_port);
 	xe_index_del(&pool->mapping_index, m->hash, mapping);
+	if (m->family == XE_FAMILY_6)
+		xe_addr6_unref(&pool->sessions->addr6, m->src_be);
 	m->next_free = pool->mapping_free;
 	pool->mapping_free = mapping;
 	pool->mapping_cnt--;
 }
 
 uint32_t xe_nat_range_ext(const struct xe_natpool *pool, const struct xe_nat_range *range,
-			  __be32 src_be)
+			  const struct xe_tuple4 *out)
 {
-	struct xe_tuple4 t = {.src_be = src_be};
+	struct xe_addr src = xe_tuple_addr(pool->sessions, out->family, out->src_be);
+	uint64_t hash = xe_addr_hash(&src, pool->sessions->k0, pool->sessions->k1);
 
-	return range->ext[(uint32_t)xe_session_hash(pool->sessions, &t) % range->ext_cnt];
+	return range->ext[(uint32_t)hash % range->ext_cnt];
 }

@@ -51,7 +51,7 @@ struct xe_nat_range {
 
 /* An endpoint-independent mapping (UDP). */
 struct xe_mapping {
-	__be32 src_be;
+	__be32 src_be; /* as in a tuple of this family; the mapping holds an IPv6 one */
 	__be16 sport_be;
 	uint16_t in_port;
 	uint32_t ext;
@@ -60,10 +60,13 @@ struct xe_mapping {
 	uint32_t next_free;
 	uint16_t ext_port; /* host order */
 	uint8_t is_udp;
+	uint8_t family;
 };
 
 struct xe_ext {
-	__be32 addr_be;
+	struct xe_addr addr; /* zero: none */
+	__be32 addr_be;      /* as in a tuple of this family, which holds an IPv6 one */
+	uint8_t family;
 	uint16_t *use[2]; /* per L4 port: sessions (TCP) or mappings (UDP) on it, NULL until used */
 	/* A bit a block: this worker's, and those of them with an L4 port that has no user. */
 	uint64_t mine[2][XE_OWNED_WORDS / 64];
@@ -95,8 +98,9 @@ int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint6
 		    uint16_t worker_cnt, uint64_t rng_k0, uint64_t rng_k1);
 void xe_natpool_close(struct xe_natpool *pool);
 
-/* Make an Ext address usable (control thread, in a worker call). 0 or -ENOMEM. */
-int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, __be32 addr_be);
+/* Make an Ext address usable, IPv4 as ::ffff:a.b.c.d (control thread, in a worker call). 0 or
+ * -ENOMEM. */
+int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, const struct xe_addr *addr);
 
 /*
  * Choose the Ext L4 port for a new flow `out` translated to address `ext`. On success *back is the
@@ -116,11 +120,12 @@ void xe_natpool_give(struct xe_natpool *pool, const struct xe_tuple4 *back, uint
 #define XE_NO_WORKER 0xffffu
 /* Which worker has the block of this Ext address and L4 port (host order)? XE_NO_WORKER: none. Any
  * worker may ask for what a packet says. */
-uint16_t xe_natpool_owner(const struct xe_natpool *pool, __be32 addr_be, bool udp,
+uint16_t xe_natpool_owner(const struct xe_natpool *pool, const struct xe_addr *addr, bool udp,
 			  uint16_t l4_port);
 
-/* One of a rule's addresses for this inside source, the same every time (RFC 4787 REQ-2). */
+/* One of a rule's addresses for the inside source of a flow, the same every time (RFC 4787 REQ-2).
+ */
 uint32_t xe_nat_range_ext(const struct xe_natpool *pool, const struct xe_nat_range *range,
-			  __be32 src_be);
+			  const struct xe_tuple4 *out);
 
 #endif

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 struct nexthop_key {
-	__be32 dst_be, src_be;
+	struct xe_addr dst, src;
 	uint16_t in_port;
 };
 
@@ -47,7 +47,9 @@ static bool key_equal(const void *table, uint32_t entry, const void *key)
 	const struct xe_nexthop *nh = &((const struct xe_nexthops *)table)->slots[entry];
 	const struct nexthop_key *k = key;
 
-	return nh->dst_be == k->dst_be && nh->src_be == k->src_be && nh->in_port == k->in_port;
+	return !((nh->dst.q[0] ^ k->dst.q[0]) | (nh->dst.q[1] ^ k->dst.q[1]) |
+		 (nh->src.q[0] ^ k->src.q[0]) | (nh->src.q[1] ^ k->src.q[1])) &&
+	       nh->in_port == k->in_port;
 }
 
 static bool request(struct xe_nexthops *t, uint32_t idx, enum xe_nh_op op)
@@ -85,12 +87,9 @@ static void slot_give(struct xe_nexthops *t, uint32_t idx)
 	t->free_tail = idx;
 }
 
-uint32_t xe_nexthop_get(struct xe_nexthops *t, __be32 dst_be, __be32 src_be, uint16_t in_port)
+static uint32_t get(struct xe_nexthops *t, const struct nexthop_key *key, uint32_t hash)
 {
-	struct nexthop_key key = {.dst_be = dst_be, .src_be = src_be, .in_port = in_port};
-	struct xe_tuple4 hashed = {.src_be = src_be, .dst_be = dst_be, .port = in_port};
-	uint32_t hash = (uint32_t)xe_flow_hash(&hashed, t->k0, t->k1);
-	uint32_t idx = xe_index_find(&t->index, hash, t, &key, key_equal);
+	uint32_t idx = xe_index_find(&t->index, hash, t, key, key_equal);
 	struct xe_nexthop *nh;
 
 	if (idx != XE_NIL || t->cnt == t->capacity)
@@ -99,9 +98,9 @@ uint32_t xe_nexthop_get(struct xe_nexthops *t, __be32 dst_be, __be32 src_be, uin
 	if (idx == XE_NIL)
 		return idx;
 	nh = &t->slots[idx];
-	nh->dst_be = dst_be;
-	nh->src_be = src_be;
-	nh->in_port = in_port;
+	nh->dst = key->dst;
+	nh->src = key->src;
+	nh->in_port = key->in_port;
 	nh->hash = hash;
 	nh->refs = 0;
 	/* The control thread does not know this entry until the request is visible. */
@@ -114,6 +113,27 @@ uint32_t xe_nexthop_get(struct xe_nexthops *t, __be32 dst_be, __be32 src_be, uin
 	xe_index_put(&t->index, hash, idx);
 	t->cnt++;
 	return idx;
+}
+
+uint32_t xe_nexthop_get(struct xe_nexthops *t, __be32 dst_be, __be32 src_be, uint16_t in_port)
+{
+	struct nexthop_key key = {
+		.dst = xe_addr_v4(dst_be),
+		.src = xe_addr_v4(src_be),
+		.in_port = in_port,
+	};
+	struct xe_tuple4 hashed = {.src_be = src_be, .dst_be = dst_be, .port = in_port};
+
+	return get(t, &key, (uint32_t)xe_flow_hash(&hashed, t->k0, t->k1));
+}
+
+uint32_t xe_nexthop_get_addr(struct xe_nexthops *t, const struct xe_addr *dst,
+			     const struct xe_addr *src, uint16_t in_port)
+{
+	struct nexthop_key key = {.dst = *dst, .src = *src, .in_port = in_port};
+	struct xe_tuple4 hashed = {.port = in_port};
+
+	return get(t, &key, (uint32_t)xe_flow_hash6(&hashed, src, dst, t->k0, t->k1));
 }
 
 void xe_nexthop_ref(struct xe_nexthops *t, uint32_t idx)

@@ -16,9 +16,11 @@
 #define XE_NEXTHOP_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "state/index.h"
+#include "xegress/steer_abi.h"
 
 enum xe_nexthop_state {
 	XE_NH_UNUSED = 0,   /* free, or released and confirmed */
@@ -50,18 +52,22 @@ struct xe_nexthop {
 		struct xe_nexthop_answer answer;
 		uint32_t answer_word[XE_NH_ANSWER_WORDS];
 	};
-	/* Written by the worker before the request, constant while in use. */
-	__be32 dst_be, src_be;
-	uint16_t in_port;
 	/* Worker's own. */
 	uint16_t held; /* packets that wait for it (pipeline/hold.c) */
+	uint16_t reserved;
 	uint32_t refs;
 	uint32_t hash;
 	uint32_t next_free;
 	uint32_t retried_s;
+	/* Second line, not for packets. The question, both families in the 128-bit form: written by
+	 * the worker before the request, constant while in use, so that the control thread may read
+	 * it. */
+	struct xe_addr dst __attribute__((aligned(64)));
+	struct xe_addr src;
+	uint16_t in_port;
 } __attribute__((aligned(64)));
 
-_Static_assert(sizeof(struct xe_nexthop) == 64, "one cache line");
+_Static_assert(offsetof(struct xe_nexthop, dst) == 64, "a packet reads one cache line");
 
 /* Worker to control thread. The ring is as large as a burst of new destinations may be before
  * the control thread, woken, has had a time slice: 4096 at 500 k flows/s are 8 ms. */
@@ -97,6 +103,9 @@ void xe_nexthops_close(struct xe_nexthops *t);
 
 /* Worker. The entry for this key, made and asked for when it is new; XE_NIL: table or request ring
  * full. Does not count a reference. */
+uint32_t xe_nexthop_get_addr(struct xe_nexthops *t, const struct xe_addr *dst,
+			     const struct xe_addr *src, uint16_t in_port);
+/* The same for IPv4. */
 uint32_t xe_nexthop_get(struct xe_nexthops *t, __be32 dst_be, __be32 src_be, uint16_t in_port);
 /* Worker. References of sessions and held packets; at zero the entry is released. */
 void xe_nexthop_ref(struct xe_nexthops *t, uint32_t idx);

@@ -71,12 +71,4 @@ int xe_prefix_print(const struct xe_prefix *prefix, char *buf, size_t size);
 int xe_addr_print(const struct xe_addr *addr, char *buf, size_t size);
 bool xe_prefix_covers(const struct xe_prefix *prefix, const struct xe_addr *addr);
 
-static inline struct xe_addr xe_addr_v4(__be32 addr_be)
-{
-	struct xe_addr a = {.w_be = {0, 0, 0, addr_be}};
-
-	a.b[10] = a.b[11] = 0xff;
-	return a;
-}
-
 #endif

@@ -26,6 +26,13 @@ static uint32_t bucket_cnt(uint32_t capacity)
 	return n;
 }
 
+/* A session has an inside host, a peer, and where it is translated to an Ext address, of which
+ * there are few; a flow in the making holds two. Never full before the sessions are. */
+static uint32_t addr6_cnt(uint32_t capacity)
+{
+	return 2 * capacity + XE_MAX_EXT_ADDRS + 2;
+}
+
 int xe_sessions_open(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint64_t k1)
 {
 	uint32_t buckets = bucket_cnt(capacity);
@@ -33,7 +40,7 @@ int xe_sessions_open(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint
 	memset(t, 0, sizeof(*t));
 	t->slots = region((size_t)capacity * sizeof(*t->slots));
 	t->buckets = region((size_t)buckets * sizeof(*t->buckets));
-	if (!t->slots || !t->buckets) {
+	if (!t->slots || !t->buckets || xe_addr6_open(&t->addr6, addr6_cnt(capacity), k0, k1)) {
 		xe_sessions_close(t);
 		return -ENOMEM;
 	}
@@ -51,6 +58,7 @@ void xe_sessions_close(struct xe_sessions *t)
 		munmap(t->slots, (size_t)t->capacity * sizeof(*t->slots));
 	if (t->buckets)
 		munmap(t->buckets, ((size_t)t->bucket_mask + 1) * sizeof(*t->buckets));
+	xe_addr6_close(&t->addr6);
 	memset(t, 0, sizeof(*t));
 }
 
@@ -163,6 +171,22 @@ static void slot_give(struct xe_sessions *t, uint32_t idx)
 	t->free_head = idx;
 }
 
+static void hold_addrs(struct xe_sessions *t, const struct xe_tuple4 *key)
+{
+	if (key->family != XE_FAMILY_6)
+		return;
+	xe_addr6_ref(&t->addr6, key->src_be);
+	xe_addr6_ref(&t->addr6, key->dst_be);
+}
+
+static void let_addrs_go(struct xe_sessions *t, const struct xe_tuple4 *key)
+{
+	if (key->family != XE_FAMILY_6)
+		return;
+	xe_addr6_unref(&t->addr6, key->src_be);
+	xe_addr6_unref(&t->addr6, key->dst_be);
+}
+
 struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 *out,
 				  const struct xe_tuple4 *back)
 {
@@ -184,6 +208,8 @@ struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 
 		slot_give(t, idx);
 		return NULL;
 	}
+	hold_addrs(t, out);
+	hold_addrs(t, back);
 	__atomic_store_n(&t->cnt, t->cnt + 1, __ATOMIC_RELAXED); /* status reads it */
 	return s;
 }
@@ -194,6 +220,8 @@ void xe_session_free(struct xe_sessions *t, struct xe_session *s)
 
 	index_drop(t, &s->key[XE_DIR_OUT], idx * 2);
 	index_drop(t, &s->key[XE_DIR_BACK], idx * 2 + 1);
+	let_addrs_go(t, &s->key[XE_DIR_OUT]);
+	let_addrs_go(t, &s->key[XE_DIR_BACK]);
 	slot_give(t, idx);
 	__atomic_store_n(&t->cnt, t->cnt - 1, __ATOMIC_RELAXED);
 }

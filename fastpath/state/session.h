@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "xegress/steer_abi.h"
+#include "state/addr6.h"
 
 enum xe_dir { XE_DIR_OUT = 0, XE_DIR_BACK = 1 };
 
@@ -41,8 +41,6 @@ enum xe_tcp_state {
 /* Per direction: its live tag is in the second of the two buckets (state/live.h). */
 #define XE_SF_TAG_SECOND(dir) (0x10 << (dir))
 
-/* No session, no mapping, end of list. */
-#define XE_NIL        0xffffffffu
 #define XE_TIMER_NONE 0xffffu
 #define XE_RULE_GONE  0xffffu /* the rule of a live flow has been taken out */
 
@@ -94,6 +92,8 @@ struct xe_sessions {
 	uint32_t high; /* slots below this have been used at some time */
 	uint32_t free_head;
 	uint64_t k0, k1; /* hash key, the one that steer has */
+	/* Addresses of the IPv6 sessions, and of what else the worker knows by number. */
+	struct xe_addr6_table addr6;
 };
 
 /* Memory for `capacity` sessions; touched (paid for) only as sessions come. -ENOMEM. */
@@ -101,14 +101,27 @@ int xe_sessions_open(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint
 void xe_sessions_close(struct xe_sessions *t);
 
 /* A zeroed session with both keys in the index, or NULL: full (of sessions, or both buckets of a
- * key are). That neither key is there yet, the caller has seen to. */
+ * key are). That neither key is there yet, the caller has seen to. Holds the addresses of IPv6 keys
+ * until its end. */
 struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 *out,
 				  const struct xe_tuple4 *back);
 void xe_session_free(struct xe_sessions *t, struct xe_session *s);
 
 static inline uint64_t xe_session_hash(const struct xe_sessions *t, const struct xe_tuple4 *key)
 {
+	if (__builtin_expect(key->family == XE_FAMILY_6, 0))
+		return xe_flow_hash6(key, xe_addr6_at(&t->addr6, key->src_be),
+				     xe_addr6_at(&t->addr6, key->dst_be), t->k0, t->k1);
 	return xe_flow_hash(key, t->k0, t->k1);
+}
+
+/* An address of a tuple in full, IPv4 as ::ffff:a.b.c.d. */
+static inline struct xe_addr xe_tuple_addr(const struct xe_sessions *t, uint8_t family,
+					   uint32_t value_be)
+{
+	if (family == XE_FAMILY_6)
+		return *xe_addr6_at(&t->addr6, value_be);
+	return xe_addr_v4(value_be);
 }
 
 static inline uint32_t xe_session_idx(const struct xe_sessions *t, const struct xe_session *s)
@@ -193,6 +206,7 @@ static inline struct xe_tuple4 xe_tuple4_reverse(const struct xe_tuple4 *t, uint
 		.dport_be = t->sport_be,
 		.port = port,
 		.proto = t->proto,
+		.family = t->family,
 	};
 }
 

@@ -32,7 +32,7 @@ static bool source_equal(const void *table, uint32_t entry, const void *key)
 {
 	const struct xe_source *s = &((const struct xe_sources *)table)->slots[entry], *k = key;
 
-	return s->addr_be == k->addr_be && s->in_port == k->in_port;
+	return s->addr_be == k->addr_be && s->in_port == k->in_port && s->family == k->family;
 }
 
 static uint32_t slot_take(struct xe_sources *t)
@@ -45,12 +45,14 @@ static uint32_t slot_take(struct xe_sources *t)
 	return idx;
 }
 
-uint32_t xe_source_take(struct xe_sources *t, __be32 addr_be, uint16_t in_port, uint32_t limit)
+uint32_t xe_source_take(struct xe_sources *t, uint8_t family, __be32 addr_be, uint16_t in_port,
+			uint32_t limit)
 {
-	struct xe_tuple4 hashed = {.src_be = addr_be, .port = in_port};
+	struct xe_tuple4 hashed = {.src_be = addr_be, .dst_be = family, .port = in_port};
 	struct xe_source key = {
 		.addr_be = addr_be,
 		.in_port = in_port,
+		.family = family,
 		.sessions = 1,
 		.hash = (uint32_t)xe_flow_hash(&hashed, t->k0, t->k1),
 	};

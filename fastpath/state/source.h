@@ -7,11 +7,13 @@
 #define XE_SOURCE_H
 
 #include "state/index.h"
+#include "xegress/steer_abi.h"
 
 struct xe_source {
-	__be32 addr_be;
+	__be32 addr_be; /* as in a tuple of this family; the sessions it counts hold an IPv6 one */
 	uint16_t in_port;
-	uint16_t reserved;
+	uint8_t family;
+	uint8_t reserved;
 	uint32_t sessions;
 	uint32_t hash;
 	uint32_t next_free;
@@ -28,7 +30,8 @@ int xe_sources_open(struct xe_sources *t, uint32_t capacity, uint64_t k0, uint64
 void xe_sources_close(struct xe_sources *t);
 /* Count one more session of this source; XE_NIL when it has `limit` already (or the table is full,
  * which it cannot be with a slot per session). */
-uint32_t xe_source_take(struct xe_sources *t, __be32 addr_be, uint16_t in_port, uint32_t limit);
+uint32_t xe_source_take(struct xe_sources *t, uint8_t family, __be32 addr_be, uint16_t in_port,
+			uint32_t limit);
 void xe_source_give(struct xe_sources *t, uint32_t source);
 
 #endif

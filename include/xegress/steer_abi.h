@@ -11,7 +11,7 @@
  *   allow          LPM             (port, source prefix) -> 1         control thread  steer
  *   tuples         array           gen%2 * XE_MAX_TUPLES + n          control thread  steer
  *   rules          hash            xe_rule_key -> xe_rule_value       control thread  steer
- *   ext_addrs      hash            IPv4 address -> ext index          control thread  steer
+ *   ext_addrs      hash            xe_addr -> ext index               control thread  steer
  *   owned          array, mmap     xe_owned_idx() -> 64 L4 ports      workers         steer
  *   live           array, mmap     xe_live_bucket                     workers         steer
  *   beats          array, mmap     worker -> CLOCK_MONOTONIC, ns      workers         steer
@@ -175,6 +175,9 @@ static inline __u32 xe_live_second(__u64 hash, __u32 mask)
 /*
  * The tuple of a packet as it is on the wire at its ingress port. `port` is the ingress port id
  * for inside ports and XE_PORT_ANYUPLINK for uplinks. Addresses and L4 ports in network order.
+ *
+ * With family 6 src_be and dst_be are no addresses but numbers, which a worker gives to those that
+ * it has to do with (state/addr6.h); the same number is the same address within one worker only.
  */
 struct xe_tuple4 {
 	__be32 src_be;
@@ -183,7 +186,7 @@ struct xe_tuple4 {
 	__be16 dport_be;
 	__u16 port;
 	__u8 proto;
-	__u8 reserved; /* 0 */
+	__u8 family; /* 0: IPv4, 6: IPv6 */
 };
 
 #define XE_ROTL64(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
@@ -210,26 +213,63 @@ struct xe_tuple4 {
  * does not know the key (drawn at start) can choose tuples that collide. The same code runs in
  * steer and in the workers; the length word of the original is left out, the input being fixed.
  */
+#define XE_SIP_WORD(v0, v1, v2, v3, word)                                                          \
+	do {                                                                                       \
+		v3 ^= (word);                                                                      \
+		XE_SIP_ROUND(v0, v1, v2, v3);                                                      \
+		v0 ^= (word);                                                                      \
+	} while (0)
+#define XE_SIP_INIT(v0, v1, v2, v3, k0, k1)                                                        \
+	__u64 v0 = (k0) ^ 0x736f6d6570736575ull, v1 = (k1) ^ 0x646f72616e646f6dull,                \
+	      v2 = (k0) ^ 0x6c7967656e657261ull, v3 = (k1) ^ 0x7465646279746573ull
+#define XE_SIP_FINISH(v0, v1, v2, v3)                                                              \
+	({                                                                                         \
+		v2 ^= 0xff;                                                                        \
+		XE_SIP_ROUND(v0, v1, v2, v3);                                                      \
+		XE_SIP_ROUND(v0, v1, v2, v3);                                                      \
+		XE_SIP_ROUND(v0, v1, v2, v3);                                                      \
+		v0 ^ v1 ^ v2 ^ v3;                                                                 \
+	})
+
 static inline __attribute__((always_inline)) __u64 xe_flow_hash(const struct xe_tuple4 *t, __u64 k0,
 								__u64 k1)
 {
 	__u64 a = (__u64)t->src_be | (__u64)t->dst_be << 32;
 	__u64 b = (__u64)t->sport_be | (__u64)t->dport_be << 16 | (__u64)t->port << 32 |
 		  (__u64)t->proto << 48;
-	__u64 v0 = k0 ^ 0x736f6d6570736575ull, v1 = k1 ^ 0x646f72616e646f6dull;
-	__u64 v2 = k0 ^ 0x6c7967656e657261ull, v3 = k1 ^ 0x7465646279746573ull;
+	XE_SIP_INIT(v0, v1, v2, v3, k0, k1);
 
-	v3 ^= a;
-	XE_SIP_ROUND(v0, v1, v2, v3);
-	v0 ^= a;
-	v3 ^= b;
-	XE_SIP_ROUND(v0, v1, v2, v3);
-	v0 ^= b;
-	v2 ^= 0xff;
-	XE_SIP_ROUND(v0, v1, v2, v3);
-	XE_SIP_ROUND(v0, v1, v2, v3);
-	XE_SIP_ROUND(v0, v1, v2, v3);
-	return v0 ^ v1 ^ v2 ^ v3;
+	XE_SIP_WORD(v0, v1, v2, v3, a);
+	XE_SIP_WORD(v0, v1, v2, v3, b);
+	return XE_SIP_FINISH(v0, v1, v2, v3);
+}
+
+/* The same for IPv6, over both addresses in full: the tuple gives the rest. */
+static inline __attribute__((always_inline)) __u64 xe_flow_hash6(const struct xe_tuple4 *t,
+								 const struct xe_addr *src,
+								 const struct xe_addr *dst,
+								 __u64 k0, __u64 k1)
+{
+	__u64 b = (__u64)t->sport_be | (__u64)t->dport_be << 16 | (__u64)t->port << 32 |
+		  (__u64)t->proto << 48 | 6ull << 56;
+	XE_SIP_INIT(v0, v1, v2, v3, k0, k1);
+
+	XE_SIP_WORD(v0, v1, v2, v3, src->q[0]);
+	XE_SIP_WORD(v0, v1, v2, v3, src->q[1]);
+	XE_SIP_WORD(v0, v1, v2, v3, dst->q[0]);
+	XE_SIP_WORD(v0, v1, v2, v3, dst->q[1]);
+	XE_SIP_WORD(v0, v1, v2, v3, b);
+	return XE_SIP_FINISH(v0, v1, v2, v3);
+}
+
+/* One address, under the same key: for tables of addresses. */
+static inline __u64 xe_addr_hash(const struct xe_addr *a, __u64 k0, __u64 k1)
+{
+	XE_SIP_INIT(v0, v1, v2, v3, k0, k1);
+
+	XE_SIP_WORD(v0, v1, v2, v3, a->q[0]);
+	XE_SIP_WORD(v0, v1, v2, v3, a->q[1]);
+	return XE_SIP_FINISH(v0, v1, v2, v3);
 }
 
 /* A worker's heartbeat older than this, and steer leaves its ports to the kernel. A worker beats

@@ -21,7 +21,8 @@
 #define XE_MAX_QUEUES 64
 /* Worker threads: one a CPU, and no host gives more than 16 CPUs to egress. */
 #define XE_MAX_WORKERS 16
-/* External (translated-to) IPv4 addresses: 16 KiB of owned bits each, so 256 make 4 MiB. */
+/* External (translated-to) addresses of both families: 16 KiB of owned bits each, so 256 make 4
+ * MiB. */
 #define XE_MAX_EXT_ADDRS 256
 /* Rules of the configuration; issue of design: 10k rules compiled, with room for reserve. */
 #define XE_MAX_RULES 16384
@@ -44,6 +45,14 @@ struct xe_addr {
 		__u64 q[2];
 	};
 };
+
+static inline struct xe_addr xe_addr_v4(__be32 addr_be)
+{
+	struct xe_addr a = {.w_be = {0, 0, 0, addr_be}};
+
+	a.b[10] = a.b[11] = 0xff;
+	return a;
+}
 
 enum xe_port_role { XE_ROLE_INSIDE = 0, XE_ROLE_UPLINK = 1 };
 

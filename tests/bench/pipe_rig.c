@@ -163,8 +163,10 @@ static bool open_tables(struct rig *r, uint32_t sessions)
 			    KEY1, KEY0))
 		return false;
 	for (uint32_t i = 0; i < RIG_EXT_CNT; i++) {
+		struct xe_addr addr = xe_addr_v4(htonl(0xc0000200 + i));
+
 		ext_list[i] = i;
-		if (xe_natpool_add_ext(&lane->pool, i, htonl(0xc0000200 + i)))
+		if (xe_natpool_add_ext(&lane->pool, i, &addr))
 			return false;
 	}
 	return true;

@@ -45,6 +45,7 @@ void owned_bits(void **state)
 void external_addresses(void **state)
 {
 	struct rig *rig = *state;
+	struct xe_addr ext = xe_addr_v4(inet_addr("192.0.2.10"));
 	struct flow fl = flow_back;
 	struct frame f;
 
@@ -61,12 +62,11 @@ void external_addresses(void **state)
 	fl.dst = "10.1.0.5";
 	frame_udp4(&f, &fl, 18);
 	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "inside address, straight from outside");
-	xe_steer_del_ext(&rig->steer, inet_addr("192.0.2.10"));
+	xe_steer_del_ext(&rig->steer, &ext);
 	fl.dst = "192.0.2.10";
 	frame_udp4(&f, &fl, 18);
 	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "external address taken away");
-	assert_int_equal(
-		xe_steer_set_ext(&rig->steer, inet_addr("192.0.2.10"), XE_MAX_EXT_ADDRS - 1), 0);
+	assert_int_equal(xe_steer_set_ext(&rig->steer, &ext, XE_MAX_EXT_ADDRS - 1), 0);
 	expect(rig, PORT_UP0, &f, XE_R_TAKEN, "external address given again");
 }
 

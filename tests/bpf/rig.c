@@ -101,6 +101,15 @@ static int load_programs(struct rig *rig)
 	return 0;
 }
 
+static int set_ext(struct rig *rig, const char *text, uint32_t ext)
+{
+	struct xe_addr addr;
+	__u8 family;
+	int err = xe_addr_parse(text, &addr, &family);
+
+	return err ? err : xe_steer_set_ext(&rig->steer, &addr, ext);
+}
+
 int rig_open(void **state)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
@@ -123,9 +132,9 @@ int rig_open(void **state)
 			err = xe_steer_set_socket(&rig->steer, (uint32_t)port, 0, rig->xsk.fd);
 	}
 	if (!err)
-		err = xe_steer_set_ext(&rig->steer, inet_addr("198.51.100.2"), 0);
+		err = set_ext(rig, "198.51.100.2", 0);
 	if (!err)
-		err = xe_steer_set_ext(&rig->steer, inet_addr("192.0.2.10"), 255);
+		err = set_ext(rig, "192.0.2.10", 255);
 	if (err)
 		fprintf(stderr, "rig: %s\n", strerror(-err));
 	return err;

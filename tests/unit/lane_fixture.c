@@ -157,8 +157,11 @@ static void open_tables(struct lf *f, uint32_t sessions)
 	assert_int_equal(xe_natpool_open(&lane->pool, &lane->sessions, f->owned, f->blocks,
 					 &f->taken, 0, 1, lf_random(), lf_random()),
 			 0);
-	for (uint32_t i = 0; i < LF_EXT_CNT; i++)
-		assert_int_equal(xe_natpool_add_ext(&lane->pool, i, inet_addr(ext_addrs[i])), 0);
+	for (uint32_t i = 0; i < LF_EXT_CNT; i++) {
+		struct xe_addr addr = xe_addr_v4(inet_addr(ext_addrs[i]));
+
+		assert_int_equal(xe_natpool_add_ext(&lane->pool, i, &addr), 0);
+	}
 }
 
 struct lf *lf_open(const char *const *rules, uint32_t sessions)
@@ -387,7 +390,7 @@ uint32_t lf_answer(struct lf *f)
 	uint32_t n = 0;
 
 	for (; xe_nexthops_next_request(t, &req); n++) {
-		struct xe_nexthop_answer a = answer_for(f, t->slots[req.idx].dst_be);
+		struct xe_nexthop_answer a = answer_for(f, t->slots[req.idx].dst.w_be[3]);
 
 		f->requests[req.op]++;
 		if (req.op == XE_NH_OP_RELEASE)
@@ -405,7 +408,7 @@ void lf_change(struct lf *f, uint8_t state)
 	f->nexthop_state = state;
 	lf_answer(f);
 	for (uint32_t i = 0; i < t->high; i++) {
-		struct xe_nexthop_answer a = answer_for(f, t->slots[i].dst_be);
+		struct xe_nexthop_answer a = answer_for(f, t->slots[i].dst.w_be[3]);
 
 		if (xe_nexthop_read(&t->slots[i]).state != XE_NH_UNUSED)
 			xe_nexthop_write(t, i, &a);

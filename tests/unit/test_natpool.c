@@ -39,6 +39,14 @@ struct taker {
 	uint32_t ext, mapping;
 };
 
+static const struct xe_addr *v4(const char *text)
+{
+	static struct xe_addr addr;
+
+	addr = xe_addr_v4(inet_addr(text));
+	return &addr;
+}
+
 /* `other`: one whose L4 ports are shared, NULL: none. */
 static struct world *open_beside(struct world *other, uint16_t worker, uint16_t worker_cnt)
 {
@@ -51,8 +59,8 @@ static struct world *open_beside(struct world *other, uint16_t worker, uint16_t 
 	assert_int_equal(xe_natpool_open(&w->pool, &w->sessions, w->owned, w->blocks, &w->taken,
 					 worker, worker_cnt, lf_random(), lf_random()),
 			 0);
-	assert_int_equal(xe_natpool_add_ext(&w->pool, EXT, inet_addr("192.0.2.1")), 0);
-	assert_int_equal(xe_natpool_add_ext(&w->pool, EXT + 1, inet_addr("192.0.2.2")), 0);
+	assert_int_equal(xe_natpool_add_ext(&w->pool, EXT, v4("192.0.2.1")), 0);
+	assert_int_equal(xe_natpool_add_ext(&w->pool, EXT + 1, v4("192.0.2.2")), 0);
 	return w;
 }
 
@@ -260,9 +268,8 @@ static void fill_range(uint8_t proto, uint16_t min, uint16_t max, uint16_t worke
 
 		assert_in_range(p, min, max);
 		assert_false(seen[p]);
-		assert_int_equal(
-			xe_natpool_owner(&w->pool, inet_addr("192.0.2.1"), proto == UDP, p),
-			worker);
+		assert_int_equal(xe_natpool_owner(&w->pool, v4("192.0.2.1"), proto == UDP, p),
+				 worker);
 		seen[p] = true;
 		n++;
 	}
@@ -340,7 +347,7 @@ static void test_blocks_move(void **state)
 
 		assert_int_equal(take(w[k], flow(UDP, i, 1, 1), EXT, MIN, MAX, &t[k][n[k]]), 0);
 		n[k]++;
-		assert_int_equal(xe_natpool_owner(&w[!k]->pool, inet_addr("192.0.2.1"), true,
+		assert_int_equal(xe_natpool_owner(&w[!k]->pool, v4("192.0.2.1"), true,
 						  l4_port(&t[k][n[k] - 1])),
 				 k);
 	}
@@ -359,8 +366,7 @@ static void test_blocks_move(void **state)
 		n[0]++;
 	assert_int_equal(n[0], SPAN);
 	assert_int_equal(take(w[1], flow(UDP, 1, 1, 1), EXT, MIN, MAX, &t[1][0]), -ENOSPC);
-	assert_int_equal(xe_natpool_owner(&w[1]->pool, inet_addr("192.0.2.9"), true, MIN),
-			 XE_NO_WORKER);
+	assert_int_equal(xe_natpool_owner(&w[1]->pool, v4("192.0.2.9"), true, MIN), XE_NO_WORKER);
 	while (n[0])
 		give(w[0], &t[0][--n[0]]);
 	assert_int_equal(block_cnt(w[0], 0), 0);
@@ -535,9 +541,10 @@ static void test_paired_pooling(void **state)
 	uint32_t cnt[256] = {};
 
 	for (uint32_t src = 0; src < 4000; src++) {
-		uint32_t ext = xe_nat_range_ext(&w->pool, &range, htonl(0x0a010000 + src));
+		struct xe_tuple4 out = {.src_be = htonl(0x0a010000 + src)};
+		uint32_t ext = xe_nat_range_ext(&w->pool, &range, &out);
 
-		assert_int_equal(xe_nat_range_ext(&w->pool, &range, htonl(0x0a010000 + src)), ext);
+		assert_int_equal(xe_nat_range_ext(&w->pool, &range, &out), ext);
 		cnt[ext]++;
 	}
 	for (int i = 0; i < 4; i++)

@@ -67,8 +67,8 @@ static void test_made_asked_found(void **state)
 	assert_int_equal(xe_nexthop_get(t, 1, 2, 3), a);
 	expect_request(t, XE_NH_OP_RESOLVE, a);
 	expect_no_request(t);
-	assert_int_equal(t->slots[a].dst_be, 1);
-	assert_int_equal(t->slots[a].src_be, 2);
+	assert_int_equal(t->slots[a].dst.w_be[3], 1);
+	assert_int_equal(t->slots[a].src.w_be[3], 2);
 	assert_int_equal(t->slots[a].in_port, 3);
 	assert_int_equal(xe_nexthop_read(&t->slots[a]).state, XE_NH_ASKED);
 	/* each part of the key counts */
@@ -299,7 +299,7 @@ static void *control(void *arg)
 			continue;
 		}
 		if (req.op == XE_NH_OP_RESOLVE) {
-			known[req.idx] = sh->t->slots[req.idx].dst_be;
+			known[req.idx] = sh->t->slots[req.idx].dst.w_be[3];
 			a = numbered(known[req.idx]);
 			xe_nexthop_write(sh->t, req.idx, &a);
 		} else if (req.op == XE_NH_OP_RELEASE) {

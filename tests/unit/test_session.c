@@ -254,7 +254,7 @@ static void test_keys_differ_in_one_bit(void **state)
 	(void)state;
 	assert_int_equal(xe_sessions_open(&t, 64, 5, 6), 0);
 	assert_non_null(xe_session_new(&t, &out, &back));
-	for (uint32_t bit = 0; bit < 8 * offsetof(struct xe_tuple4, reserved); bit++) {
+	for (uint32_t bit = 0; bit < 8 * offsetof(struct xe_tuple4, family); bit++) {
 		other = out;
 		((uint8_t *)&other)[bit / 8] ^= (uint8_t)(1u << bit % 8);
 		assert_null(find(&t, other, &dir));

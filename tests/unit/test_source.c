@@ -22,22 +22,22 @@ static void test_limit(void **state)
 
 	(void)state;
 	assert_int_equal(xe_sources_open(&t, CAPACITY, 1, 2), 0);
-	a = xe_source_take(&t, 0x0100010a, 1, 3);
+	a = xe_source_take(&t, 0, 0x0100010a, 1, 3);
 	assert_int_not_equal(a, XE_NIL);
-	assert_int_equal(xe_source_take(&t, 0x0100010a, 1, 3), a);
-	assert_int_equal(xe_source_take(&t, 0x0100010a, 1, 3), a);
-	assert_int_equal(xe_source_take(&t, 0x0100010a, 1, 3), XE_NIL);
+	assert_int_equal(xe_source_take(&t, 0, 0x0100010a, 1, 3), a);
+	assert_int_equal(xe_source_take(&t, 0, 0x0100010a, 1, 3), a);
+	assert_int_equal(xe_source_take(&t, 0, 0x0100010a, 1, 3), XE_NIL);
 	/* the same address on another port is another source; a raised limit is in force at once */
-	b = xe_source_take(&t, 0x0100010a, 2, 3);
+	b = xe_source_take(&t, 0, 0x0100010a, 2, 3);
 	assert_int_not_equal(b, XE_NIL);
 	assert_int_not_equal(b, a);
-	assert_int_equal(xe_source_take(&t, 0x0100010a, 1, 4), a);
-	assert_int_equal(xe_source_take(&t, 0x0100010a, 1, 4), XE_NIL);
+	assert_int_equal(xe_source_take(&t, 0, 0x0100010a, 1, 4), a);
+	assert_int_equal(xe_source_take(&t, 0, 0x0100010a, 1, 4), XE_NIL);
 	for (int i = 0; i < 4; i++)
 		xe_source_give(&t, a);
 	for (int i = 0; i < 3; i++)
-		assert_int_not_equal(xe_source_take(&t, 0x0100010a, 1, 3), XE_NIL);
-	assert_int_equal(xe_source_take(&t, 0x0100010a, 1, 3), XE_NIL);
+		assert_int_not_equal(xe_source_take(&t, 0, 0x0100010a, 1, 3), XE_NIL);
+	assert_int_equal(xe_source_take(&t, 0, 0x0100010a, 1, 3), XE_NIL);
 	xe_sources_close(&t);
 	xe_sources_close(&t);
 }
@@ -59,7 +59,7 @@ static void test_random_operations(void **state)
 			cnt[n]--;
 			total--;
 		} else if (total < CAPACITY) {
-			got = xe_source_take(&t, n / 2, n % 2, 5);
+			got = xe_source_take(&t, 0, n / 2, n % 2, 5);
 			assert_int_equal(got != XE_NIL, cnt[n] < 5);
 			if (got == XE_NIL)
 				continue;
