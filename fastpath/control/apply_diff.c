@@ -13,8 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NONE      0xffffffffu
-#define TEXT_SIZE 1024
+#define NONE 0xffffffffu
 
 /* One of the two lists: a text each, which is also what names the element. */
 struct list {
@@ -152,7 +151,7 @@ static void diff_close(struct diff *d)
 
 static int list_rules(struct list *l, const struct xe_config *config)
 {
-	char text[TEXT_SIZE];
+	char text[XE_RULE_TEXT_SIZE];
 	int ret = list_open(l, config->rule_cnt);
 
 	for (uint32_t i = 0; !ret && i < config->rule_cnt; i++) {

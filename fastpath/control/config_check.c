@@ -144,11 +144,6 @@ static const struct xe_config_port *entry_for(const struct xe_config *config, co
 	return xe_config_is_glob(name) ? NULL : xe_config_port_for(config, name);
 }
 
-static bool translates(const struct xe_rule *rule)
-{
-	return rule->verb == XE_VERB_SNAT || rule->verb == XE_VERB_MASQUERADE;
-}
-
 static int refuse_name(struct check *c, const struct place *at, const char *clause,
 		       const char *name)
 {
@@ -167,11 +162,12 @@ static int check_names(struct check *c, const struct xe_rule *rule, const struct
 		return refuse_name(c, at, "in", rule->in);
 	if (rule->out[0] && !(out = entry_for(c->config, rule->out)))
 		return refuse_name(c, at, "out", rule->out);
-	if (translates(rule) && out && out->role != XE_ROLE_UPLINK)
+	if (xe_verb_translates(rule->verb) && out && out->role != XE_ROLE_UPLINK)
 		return refuse(c, at, "`out %s` is an inside port, expected an uplink with %s",
 			      rule->out, xe_verb_name(rule->verb));
 	/* On an uplink only packets of flows that are known already are looked at. */
-	if ((translates(rule) || rule->verb == XE_VERB_DROP) && in && in->role != XE_ROLE_INSIDE)
+	if ((xe_verb_translates(rule->verb) || rule->verb == XE_VERB_DROP) && in &&
+	    in->role != XE_ROLE_INSIDE)
 		return refuse(c, at,
 			      "`in %s` is an uplink, where no flow starts that is %s: "
 			      "expected an inside port",
@@ -202,7 +198,7 @@ static int check_from(struct check *c, const struct xe_rule *rule, const struct 
 	bool some_inside = false;
 
 	/* `accept` may be about what comes from outside, and so may `kernel`. */
-	if (!rule->from.family || !(translates(rule) || rule->verb == XE_VERB_DROP))
+	if (!rule->from.family || !(xe_verb_translates(rule->verb) || rule->verb == XE_VERB_DROP))
 		return 0;
 	for (uint32_t i = 0; i < c->config->port_cnt; i++) {
 		const struct xe_config_port *p = &c->config->ports[i];

@@ -12,9 +12,6 @@
 
 #include "control/config.h"
 
-/* Longer than any rule xe_rule_parse() accepts prints. */
-#define RULE_SIZE 1024
-
 /* A name in YAML: bare when no reader could take it for something else (a number, `no`, `null`, a
  * list). Names have no quotes and no backslashes (xe_port_name_valid()), so double quotes need no
  * escapes. */
@@ -69,7 +66,7 @@ static void print_ports(FILE *f, const struct xe_config *config)
 /* Rules start with a verb and hold neither `: ` nor ` #`: bare text in YAML. */
 static int print_rules(FILE *f, const struct xe_config *config)
 {
-	char text[RULE_SIZE];
+	char text[XE_RULE_TEXT_SIZE];
 
 	fprintf(f, "rules:%s\n", config->rule_cnt ? "" : " []");
 	for (uint32_t i = 0; i < config->rule_cnt; i++) {

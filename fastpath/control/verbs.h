@@ -39,9 +39,6 @@ int xe_verb_drops(void *ctx, struct xe_ctl_request *req);
 int xe_verb_stats(void *ctx, struct xe_ctl_request *req);
 int xe_verb_check(void *ctx, struct xe_ctl_request *req);
 
-/* Room for the canonical text of any rule. */
-#define XE_RULE_TEXT_SIZE 1024
-
 /* verbs_show.c. JSON objects are the caller's; NULL: no memory. */
 json_t *xe_port_json(const struct xe_service *svc, const struct xe_port *port);
 json_t *xe_ports_json(const struct xe_service *svc);

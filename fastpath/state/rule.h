@@ -2,10 +2,15 @@
 /*
  * rule.h - one rule of the configuration: its text, its meaning, its print.
  *
- *   VERB [tcp|udp] [from PREFIX] [to PREFIX[:PORTS]] [in PORT] [out PORT]
- *        [source A[-B] | dest ADDR[:PORT]] [ports A-B] [OPTION...]
+ *   VERB [tcp|udp] [from PREFIX | from @FILE] [to PREFIX[:PORTS]] [in PORT] [out PORT]
+ *        [source A[-B] | source PREFIX | dest TARGET[,TARGET...]] [ports A-B] [OPTION...]
  *
- * Cold code, any thread; nothing here keeps state.
+ * docs/rules.md has all of it. Cold code, any thread; nothing here keeps state.
+ *
+ *   rule.c        words and verbs           rule_value.c  what stands behind a word
+ *   rule_check.c  contradictions, and what this version does not carry out (one table)
+ *   rule_print.c  back into text, and rules compared
+ *   prefix.c      addresses and prefixes
  */
 #ifndef XE_RULE_H
 #define XE_RULE_H
@@ -24,6 +29,46 @@ struct xe_prefix {
 	__u8 family;
 };
 
+/* The longest rule prints shorter: 16 targets of two IPv6 addresses, two L4 ports and a weight are
+ * 1700 bytes, a file's path 255, all other clauses together 500. The terminator included. */
+#define XE_RULE_TEXT_SIZE 2560
+/* Targets of one `dest`: more hosts than that are written as ranges. */
+#define XE_MAX_DESTS 16
+/* A path that a rule names, with its terminator: the kernel's limit of one name. */
+#define XE_RULE_FILE_SIZE 256
+
+enum xe_rule_mapping { XE_MAPPING_DEFAULT, XE_MAPPING_INDEPENDENT, XE_MAPPING_DEPENDENT };
+enum xe_rule_filter {
+	XE_FILTER_DEFAULT, /* address-and-port-dependent */
+	XE_FILTER_INDEPENDENT,
+	XE_FILTER_ADDRESS,
+	XE_FILTER_ADDRESS_PORT,
+};
+enum xe_rule_pooling { XE_POOLING_DEFAULT, XE_POOLING_PAIRED, XE_POOLING_ARBITRARY };
+
+/* What `limit` bounds: per second, for all flows of the rule together or for each source. */
+enum xe_limit {
+	XE_LIMIT_PACKETS,
+	XE_LIMIT_BITS,
+	XE_LIMIT_FLOWS,
+	XE_LIMIT_KIND_CNT,
+	XE_LIMIT_SOURCE_PACKETS = XE_LIMIT_KIND_CNT, /* + kind: the same per source */
+	XE_LIMIT_SOURCE_BITS,
+	XE_LIMIT_SOURCE_FLOWS,
+	XE_LIMIT_CNT
+};
+
+/* `mss-clamp`: a number, or by the path. */
+#define XE_MSS_AUTO 0xffff
+
+/* One target of a dnat: addresses min..max, L4 ports host order; 0, 0 = as it came. */
+struct xe_rule_dest {
+	struct xe_addr min, max;
+	__u16 port_min, port_max;
+	__u16 weight; /* 1-255 */
+	__u16 reserved;
+};
+
 struct xe_rule {
 	enum xe_verb verb;
 	__u8 proto; /* IPPROTO_TCP, IPPROTO_UDP, 0 = both */
@@ -31,11 +76,20 @@ struct xe_rule {
 	__u16 to_port_min, to_port_max; /* host order; 0 and 65535 = any */
 	char in[IFNAMSIZ]; /* port name as in `ports:` (a glob names all it caught), "" = any */
 	char out[IFNAMSIZ];
-	struct xe_addr nat_min, nat_max; /* snat `source A[-B]`, dnat `dest` */
-	__u8 nat_family;                 /* 0: none */
-	__u16 dest_port;                 /* dnat, host order, 0 = keep */
-	__u16 port_min, port_max;        /* `ports A-B`, host order; 0, 0 = the default range */
-	int line;                        /* in the configuration file, 0 = from the ctl tool */
+	struct xe_addr nat_min,
+		nat_max;               /* snat `source A[-B]`; nat: first and last of the prefix */
+	__u8 nat_family;               /* of `source` or `dest`; 0: none */
+	__u16 port_min, port_max;      /* `ports A-B`, host order; 0, 0 = the default range */
+	__u8 mapping, filter, pooling; /* enum xe_rule_mapping, xe_filter, xe_pooling */
+	bool no_limit;                 /* its flows do not count against sessions-per-source */
+	__u16 mss;                     /* 0: not clamped, XE_MSS_AUTO */
+	__u64 limit[XE_LIMIT_CNT];     /* per second, by enum xe_limit; 0: none */
+	__u16 dest_cnt;                /* dnat; 0 with every other verb */
+	union {
+		struct xe_rule_dest dest[XE_MAX_DESTS];
+		char file[XE_RULE_FILE_SIZE]; /* drop `from @FILE`; "": none */
+	};
+	int line; /* in the configuration file, 0 = from the ctl tool */
 };
 
 /* Parse one rule. Returns 0, or -EINVAL with one clear clause in err ("expected ... after `from`,
@@ -51,6 +105,18 @@ bool xe_rule_equal(const struct xe_rule *a, const struct xe_rule *b);
 
 /* Do both match the same packets (the later of two such rules is never reached)? */
 bool xe_rule_same_match(const struct xe_rule *a, const struct xe_rule *b);
+
+/* Does the verb put another source address on what leaves (and so sends by an uplink only)? */
+static inline bool xe_verb_translates(enum xe_verb verb)
+{
+	return verb == XE_VERB_SNAT || verb == XE_VERB_MASQUERADE || verb == XE_VERB_NAT;
+}
+
+/* Does the verb make sessions, and take the options that are about them? */
+static inline bool xe_verb_makes_flows(enum xe_verb verb)
+{
+	return xe_verb_translates(verb) || verb == XE_VERB_DNAT || verb == XE_VERB_ACCEPT;
+}
 
 /* Which packets a rule is about: AF_INET, AF_INET6, or 0 for both. A rule without an address is
  * about both only with the verb kernel: nothing else is carried out for IPv6 yet. */

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "state/rule.h"
+#include "state/rule_parse.h"
 
 static bool prefix_equal(const struct xe_prefix *a, const struct xe_prefix *b)
 {
@@ -20,11 +20,26 @@ static bool prefix_equal(const struct xe_prefix *a, const struct xe_prefix *b)
 	       !memcmp(&a->addr, &b->addr, sizeof(a->addr));
 }
 
+/* The file whose prefixes it matches, "" for all other rules. */
+static const char *file_of(const struct xe_rule *r)
+{
+	return r->verb == XE_VERB_DROP ? r->file : "";
+}
+
 bool xe_rule_same_match(const struct xe_rule *a, const struct xe_rule *b)
 {
 	return a->proto == b->proto && prefix_equal(&a->from, &b->from) &&
 	       prefix_equal(&a->to, &b->to) && a->to_port_min == b->to_port_min &&
-	       a->to_port_max == b->to_port_max && !strcmp(a->in, b->in) && !strcmp(a->out, b->out);
+	       a->to_port_max == b->to_port_max && !strcmp(a->in, b->in) &&
+	       !strcmp(a->out, b->out) && !strcmp(file_of(a), file_of(b));
+}
+
+static bool what_equal(const struct xe_rule *a, const struct xe_rule *b)
+{
+	if (a->verb == XE_VERB_DROP)
+		return true; /* the file is what it matches */
+	return a->dest_cnt == b->dest_cnt &&
+	       !memcmp(a->dest, b->dest, a->dest_cnt * sizeof(a->dest[0]));
 }
 
 bool xe_rule_equal(const struct xe_rule *a, const struct xe_rule *b)
@@ -32,8 +47,10 @@ bool xe_rule_equal(const struct xe_rule *a, const struct xe_rule *b)
 	return a->verb == b->verb && xe_rule_same_match(a, b) && a->nat_family == b->nat_family &&
 	       !memcmp(&a->nat_min, &b->nat_min, sizeof(a->nat_min)) &&
 	       !memcmp(&a->nat_max, &b->nat_max, sizeof(a->nat_max)) &&
-	       a->dest_port == b->dest_port && a->port_min == b->port_min &&
-	       a->port_max == b->port_max;
+	       a->port_min == b->port_min && a->port_max == b->port_max &&
+	       a->mapping == b->mapping && a->filter == b->filter && a->pooling == b->pooling &&
+	       a->no_limit == b->no_limit && a->mss == b->mss &&
+	       !memcmp(a->limit, b->limit, sizeof(a->limit)) && what_equal(a, b);
 }
 
 struct out {
@@ -65,19 +82,79 @@ static void put_to(struct out *o, const struct xe_rule *r)
 		put(o, "-%u", r->to_port_max);
 }
 
-static void put_nat(struct out *o, const struct xe_rule *r)
+static void put_source(struct out *o, const struct xe_rule *r)
 {
-	char a[INET6_ADDRSTRLEN], b[INET6_ADDRSTRLEN];
-	bool brackets = r->verb == XE_VERB_DNAT && r->dest_port && r->nat_family == AF_INET6;
+	char a[INET6_ADDRSTRLEN + 4], b[INET6_ADDRSTRLEN];
+	struct xe_prefix prefix = {r->nat_min, r->from.len, r->nat_family};
 
+	if (r->verb == XE_VERB_NAT) { /* as long as `from` */
+		xe_prefix_print(&prefix, a, sizeof(a));
+		put(o, " source %s", a);
+		return;
+	}
 	xe_addr_print(&r->nat_min, a, sizeof(a));
 	xe_addr_print(&r->nat_max, b, sizeof(b));
-	put(o, " %s %s%s%s", r->verb == XE_VERB_DNAT ? "dest" : "source", brackets ? "[" : "", a,
-	    brackets ? "]" : "");
+	put(o, " source %s", a);
 	if (strcmp(a, b))
 		put(o, "-%s", b);
-	if (r->dest_port)
-		put(o, ":%u", r->dest_port);
+}
+
+static void put_target(struct out *o, const struct xe_rule_dest *d, bool v6)
+{
+	bool brackets = d->port_min && v6;
+	char a[INET6_ADDRSTRLEN], b[INET6_ADDRSTRLEN];
+
+	xe_addr_print(&d->min, a, sizeof(a));
+	xe_addr_print(&d->max, b, sizeof(b));
+	put(o, "%s%s", brackets ? "[" : "", a);
+	if (strcmp(a, b))
+		put(o, "-%s", b);
+	put(o, "%s", brackets ? "]" : "");
+	if (d->port_min)
+		put(o, ":%u", d->port_min);
+	if (d->port_max != d->port_min)
+		put(o, "-%u", d->port_max);
+	if (d->weight != 1)
+		put(o, "*%u", d->weight);
+}
+
+static void put_dest(struct out *o, const struct xe_rule *r)
+{
+	for (int i = 0; i < r->dest_cnt; i++) {
+		put(o, "%s", i ? "," : " dest ");
+		put_target(o, &r->dest[i], r->nat_family == AF_INET6);
+	}
+}
+
+/* By the largest unit that says it without a fraction. */
+static void put_limit(struct out *o, int which, __u64 rate)
+{
+	const struct xe_limit_unit *u = xe_limit_units;
+
+	if (!rate)
+		return;
+	while (u->kind != which % XE_LIMIT_KIND_CNT || rate % u->factor)
+		u++;
+	put(o, " limit %llu%s%s", (unsigned long long)(rate / u->factor), u->word,
+	    which >= XE_LIMIT_KIND_CNT ? " per-source" : "");
+}
+
+static void put_options(struct out *o, const struct xe_rule *r)
+{
+	if (r->mapping)
+		put(o, " mapping %s", xe_mapping_words[r->mapping]);
+	if (r->filter)
+		put(o, " filter %s", xe_filter_words[r->filter]);
+	if (r->pooling)
+		put(o, " pooling %s", xe_pooling_words[r->pooling]);
+	if (r->mss == XE_MSS_AUTO)
+		put(o, " mss-clamp auto");
+	else if (r->mss)
+		put(o, " mss-clamp %u", r->mss);
+	if (r->no_limit)
+		put(o, " no-limit");
+	for (int which = 0; which < XE_LIMIT_CNT; which++)
+		put_limit(o, which, r->limit[which]);
 }
 
 int xe_rule_print(const struct xe_rule *rule, char *buf, size_t size)
@@ -92,15 +169,19 @@ int xe_rule_print(const struct xe_rule *rule, char *buf, size_t size)
 		xe_prefix_print(&rule->from, text, sizeof(text));
 		put(&o, " from %s", text);
 	}
+	if (*file_of(rule))
+		put(&o, " from @%s", file_of(rule));
 	if (rule->to.family)
 		put_to(&o, rule);
 	if (rule->in[0])
 		put(&o, " in %s", rule->in);
 	if (rule->out[0])
 		put(&o, " out %s", rule->out);
-	if (rule->nat_family)
-		put_nat(&o, rule);
+	if (rule->nat_family && !rule->dest_cnt)
+		put_source(&o, rule);
+	put_dest(&o, rule);
 	if (rule->port_min)
 		put(&o, " ports %u-%u", rule->port_min, rule->port_max);
+	put_options(&o, rule);
 	return o.used < o.size ? (int)o.used : -ENOSPC;
 }

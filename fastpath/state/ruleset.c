@@ -217,11 +217,6 @@ static void fill_fixed(const struct xe_rule *rule, struct xe_tuple *masks, struc
 	key->proto = rule->proto;
 }
 
-static bool translates(const struct xe_rule *rule)
-{
-	return rule->verb == XE_VERB_SNAT || rule->verb == XE_VERB_MASQUERADE;
-}
-
 /* Fills b->in and the mask. A rule without `in` has one entry that masks the port away. */
 static __u32 in_ports(struct builder *b, const struct xe_rule *rule, __u16 *mask)
 {
@@ -243,12 +238,12 @@ static __u32 out_ports(struct builder *b, const struct xe_rule *rule, __u16 *mas
 	__u32 cnt, kept = 0;
 
 	b->out[0] = 0;
-	*mask = rule->out[0] ? 0xffff : translates(rule) ? XE_OUT_INSIDE : 0;
+	*mask = rule->out[0] ? 0xffff : xe_verb_translates(rule->verb) ? XE_OUT_INSIDE : 0;
 	if (!rule->out[0])
 		return 1;
 	cnt = b->port_ids(b->ctx, rule->out, b->out, XE_MAX_PORTS);
 	for (__u32 i = 0; i < cnt; i++)
-		if (!translates(rule) || !(b->out[i] & XE_OUT_INSIDE))
+		if (!xe_verb_translates(rule->verb) || !(b->out[i] & XE_OUT_INSIDE))
 			b->out[kept++] = b->out[i];
 	return kept;
 }

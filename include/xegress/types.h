@@ -56,7 +56,7 @@ static inline struct xe_addr xe_addr_v4(__be32 addr_be)
 
 enum xe_port_role { XE_ROLE_INSIDE = 0, XE_ROLE_UPLINK = 1 };
 
-/* Rule verbs. DNAT and later verbs are parsed and refused until they are translated. */
+/* Rule verbs. What is not carried out yet is parsed and refused (fastpath/state/rule_check.c). */
 enum xe_verb {
 	XE_VERB_KERNEL = 0, /* leave the flow to the kernel's path */
 	XE_VERB_DROP,
@@ -64,6 +64,8 @@ enum xe_verb {
 	XE_VERB_SNAT,
 	XE_VERB_MASQUERADE,
 	XE_VERB_DNAT,
+	XE_VERB_NAT,    /* one to one, L4 ports kept */
+	XE_VERB_REJECT, /* drop, and tell the sender */
 	XE_VERB_CNT
 };
 
