@@ -28,7 +28,8 @@ static const struct {
 } offloads[] = {
 	{"tx-tcp-segmentation", XE_TX_TCP4},
 	{"tx-tcp-ecn-segmentation", XE_TX_TCP_ECN},
-	{"tx-udp-segmentation", XE_TX_UDP4},
+	{"tx-udp-segmentation", XE_TX_UDP},
+	{"tx-tcp6-segmentation", XE_TX_TCP6},
 };
 #define OFFLOADS (sizeof(offloads) / sizeof(offloads[0]))
 
@@ -87,7 +88,7 @@ static uint8_t read_offloads(int fd, const char *dev, const int *feature)
 
 uint8_t xe_link_offloads(const char *name)
 {
-	static int feature[OFFLOADS] = {-1, -1, -1};
+	static int feature[OFFLOADS] = {-1, -1, -1, -1};
 	static uint32_t names_cnt;
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	uint8_t bits = 0;

@@ -72,6 +72,8 @@ static struct xe_rss *make(int fd, const char *ifname, uint32_t queues, uint32_t
 		rss->indir_cnt = rxfh->indir_size;
 		rss->by_l4_port[0] = hashes_l4_ports(fd, ifname, TCP_V4_FLOW);
 		rss->by_l4_port[1] = hashes_l4_ports(fd, ifname, UDP_V4_FLOW);
+		rss->by_l4_port6[0] = hashes_l4_ports(fd, ifname, TCP_V6_FLOW);
+		rss->by_l4_port6[1] = hashes_l4_ports(fd, ifname, UDP_V6_FLOW);
 		xe_rss_set_key(rss, (uint8_t *)(rxfh->rss_config + rxfh->indir_size));
 	}
 	free(rxfh);

@@ -62,9 +62,12 @@ static const char *superpackets_why(const struct xe_port *port)
 static const char *superpackets_out(const struct xe_service *svc, const struct xe_port *port)
 {
 	const struct xe_link *link = xe_netlink_link(svc->netlink, port->ifindex);
-	bool tcp = link && link->tx_whole & XE_TX_TCP4, udp = link && link->tx_whole & XE_TX_UDP4;
+	/* TCP of which families, UDP */
+	static const char *const names[4][2] = {
+		{"none", "udp"}, {"tcp4", "tcp4 udp"}, {"tcp6", "tcp6 udp"}, {"tcp", "tcp udp"}};
+	uint8_t whole = link ? link->tx_whole : 0;
 
-	return tcp && udp ? "tcp udp" : tcp ? "tcp" : udp ? "udp" : "none";
+	return names[!!(whole & XE_TX_TCP4) + 2 * !!(whole & XE_TX_TCP6)][!!(whole & XE_TX_UDP)];
 }
 
 /* Where the sizes of their segments come from; NULL: none come in. */

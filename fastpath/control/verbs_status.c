@@ -185,7 +185,7 @@ static bool is_cutting(const struct status *st, const struct xe_port *port)
 {
 	const struct xe_link *link = xe_netlink_link(st->svc->netlink, port->ifindex);
 
-	return link && ~link->tx_whole & (XE_TX_TCP4 | XE_TX_UDP4);
+	return link && ~link->tx_whole & (XE_TX_TCP4 | XE_TX_TCP6 | XE_TX_UDP);
 }
 
 static bool is_defragmented(const struct status *st, const struct xe_port *port)

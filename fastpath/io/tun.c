@@ -119,8 +119,11 @@ int xe_tun_open(char name[IFNAMSIZ])
 		err = -errno;
 		goto out;
 	}
-	/* IPv6 is not punted, and without an address the kernel sends none into it. */
-	set_conf("ipv6", ifr.ifr_name, "disable_ipv6", "1");
+	/* No IPv6 address, not even a link-local one: the kernel sends none into it by itself. */
+	set_conf("ipv6", ifr.ifr_name, "addr_gen_mode", "1");
+	set_conf("ipv6", ifr.ifr_name, "accept_ra", "0");
+	set_conf("ipv6", ifr.ifr_name, "disable_ipv6", "0");
+	set_conf("ipv6", ifr.ifr_name, "forwarding", "1");
 	pass_reverse_path_filter(ifr.ifr_name);
 	set_conf("ipv4", ifr.ifr_name, "forwarding", "1");
 	err = bring_up(&ifr);

@@ -48,7 +48,7 @@ struct xe_packet {
 	bool partial;      /* L4 checksum field holds the pseudo-header sum only */
 	bool ended;
 	uint8_t handed;       /* enum xe_handed */
-	struct xe_tuple4 key; /* as it came in */
+	struct xe_tuple4 key; /* as it came in; IPv6 addresses get their numbers in flow */
 	uint64_t hash;
 	uint32_t guess; /* parse's, for flow: session * 2 + direction, XE_NIL: none */
 	struct xe_session *session;
@@ -136,6 +136,19 @@ static inline void xe_put32(uint8_t *p, uint32_t v)
 {
 	memcpy(p, &v, sizeof(v));
 }
+
+static inline bool xe_packet_is_v6(const struct xe_packet *p)
+{
+	return __builtin_expect(p->key.family == XE_FAMILY_6, 0);
+}
+
+/* TTL or hop limit, at byte 8 or 7: without a branch, for every packet has one. */
+static inline uint8_t *xe_packet_ttl(const struct xe_packet *p)
+{
+	return p->l2 + XE_L3_OFF + XE_IP_TTL - (p->key.family >> 2);
+}
+_Static_assert(XE_IP_TTL - (XE_FAMILY_6 >> 2) == XE_IP6_HOPS, "the family says which");
+_Static_assert(!(XE_FAMILY_4 >> 2), "the family says which");
 
 /* The addresses of a parsed packet in full, IPv4 as ::ffff:a.b.c.d. */
 static inline struct xe_addr xe_packet_src(const struct xe_packet *p)

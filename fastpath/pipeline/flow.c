@@ -88,9 +88,10 @@ static uint32_t wire_len(const struct xe_packet *p)
 	return p->len - XE_L3_OFF;
 }
 
+/* Nobody but its sender fragments an IPv6 packet. */
 static bool has_df(const struct xe_packet *p)
 {
-	return xe_get16(p->l2 + XE_L3_OFF + XE_IP_FRAG) & htons(XE_IP_DF);
+	return xe_packet_is_v6(p) || xe_get16(p->l2 + XE_L3_OFF + XE_IP_FRAG) & htons(XE_IP_DF);
 }
 
 /* Outward: by the next hop. False: the packet has ended. */
@@ -119,7 +120,7 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 		return false;
 	}
 	p->out_port = p->nexthop.port;
-	if (p->l2[XE_L3_OFF + XE_IP_TTL] <= 1) {
+	if (*xe_packet_ttl(p) <= 1) {
 		xe_punt(lane, p, XE_R_P_TTL);
 		return false;
 	}
@@ -149,7 +150,7 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 		xe_packet_drop(lane, p, XE_R_PORT_GONE);
 		return false;
 	}
-	if (p->l2[XE_L3_OFF + XE_IP_TTL] <= 1) {
+	if (*xe_packet_ttl(p) <= 1) {
 		xe_answer(lane, p, XE_ANSWER_TTL, 0);
 		xe_packet_drop(lane, p, XE_R_W_TTL);
 		return false;
@@ -194,6 +195,8 @@ static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 {
 	enum xe_dir dir = p->guess & 1;
 
+	if (xe_packet_is_v6(p))
+		xe_flow6_key(lane, p);
 	p->session = xe_session_at(&lane->sessions, p->guess, &p->key);
 	if (!p->session) {
 		dir = XE_DIR_OUT; /* of a new flow */
@@ -212,7 +215,10 @@ static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 			xe_packet_drop(lane, p, XE_R_NO_SESSION);
 			return;
 		}
-		xe_flow_new(lane, p);
+		if (xe_packet_is_v6(p))
+			xe_flow6_new(lane, p);
+		else
+			xe_flow_new(lane, p);
 		if (p->ended)
 			return;
 		p->nexthop = xe_nexthop_read(&lane->nexthops.slots[p->session->nexthop]);

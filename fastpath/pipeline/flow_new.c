@@ -11,8 +11,12 @@
 #include "base/insum.h"
 #include "pipeline/pipeline.h"
 
-static bool source_allowed(const struct xe_lane_port *port, __be32 src_be)
+static bool source_allowed(const struct xe_lane_port *port, const struct xe_packet *p)
 {
+	__be32 src_be = p->key.src_be;
+
+	if (xe_packet_is_v6(p))
+		return xe_flow6_allowed(port, p);
 	for (uint32_t i = 0; i < port->allow_cnt; i++)
 		if ((src_be & port->allow[i].mask_be) == port->allow[i].net_be)
 			return true;
@@ -35,18 +39,30 @@ static enum xe_worker_reason translate(struct xe_lane *lane, const struct xe_pac
 	}
 	range += rule;
 	*ext = range->ext_cnt ? xe_nat_range_ext(&lane->pool, range, &p->key) : nh->masq_ext;
-	if (*ext == XE_NIL ||
+	if (*ext == XE_NIL || lane->pool.ext[*ext].family != p->key.family ||
 	    xe_natpool_take(&lane->pool, &p->key, *ext, range->port_min, range->port_max,
 			    lane->ports[nh->port].rss, back, mapping))
 		return XE_R_L4_PORTS_EXHAUSTED;
 	return XE_R_NONE;
 }
 
-static void set_deltas(struct xe_session *s)
+/* An address of a tuple becomes another one. */
+static uint16_t addr_delta(const struct xe_lane *lane, uint8_t family, uint32_t old_be,
+			   uint32_t new_be)
+{
+	const struct xe_addr6_table *t = &lane->sessions.addr6;
+
+	if (family == XE_FAMILY_4)
+		return xe_csum_delta32(old_be, new_be);
+	return xe_csum_delta(xe_addr6_at(t, old_be), xe_addr6_at(t, new_be),
+			     sizeof(struct xe_addr));
+}
+
+static void set_deltas(const struct xe_lane *lane, struct xe_session *s)
 {
 	const struct xe_tuple4 *in = &s->key[XE_DIR_OUT], *back = &s->key[XE_DIR_BACK];
-	uint16_t addr = xe_csum_delta_add(xe_csum_delta32(in->src_be, back->dst_be),
-					  xe_csum_delta32(in->dst_be, back->src_be));
+	uint16_t addr = xe_csum_delta_add(addr_delta(lane, in->family, in->src_be, back->dst_be),
+					  addr_delta(lane, in->family, in->dst_be, back->src_be));
 	uint16_t l4 = xe_csum_delta_add(xe_csum_delta16(in->sport_be, back->dport_be),
 					xe_csum_delta16(in->dport_be, back->sport_be));
 
@@ -111,7 +127,7 @@ static struct xe_session *session_make(struct xe_lane *lane, const struct xe_pac
 	s->tcp_state = p->proto == IPPROTO_TCP ? XE_TCP_SYN_SENT : XE_TCP_NONE;
 	if (p->proto == IPPROTO_UDP && p->key.dport_be == htons(53))
 		s->flags |= XE_SF_DNS;
-	set_deltas(s);
+	set_deltas(lane, s);
 	xe_wheel_add(&lane->wheel, &lane->sessions, s, xe_flow_left(lane, s, lane->now_s));
 	xe_count(&lane->cnt.sessions_made, 1);
 	return s;
@@ -161,7 +177,7 @@ void xe_flow_end(struct xe_lane *lane, struct xe_session *s)
 
 static int lookup_rule(const struct xe_lane *lane, const struct xe_packet *p, uint16_t out_port)
 {
-	struct xe_addr src = xe_addr_v4(p->key.src_be), dst = xe_addr_v4(p->key.dst_be);
+	struct xe_addr src = xe_packet_src(p), dst = xe_packet_dst(p);
 	uint16_t out = out_port;
 
 	if (lane->ports[out_port].role == XE_ROLE_INSIDE)
@@ -267,11 +283,29 @@ static void with_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexth
 		refuse(lane, p, reason);
 }
 
+/* Who is counted as one source: an address, of IPv6 a /64, for whoever has one of its addresses has
+ * them all to choose from. */
+static uint64_t source_key(const struct xe_packet *p)
+{
+	return xe_packet_is_v6(p) ? xe_packet_src(p).q[0] : p->key.src_be;
+}
+
+static uint32_t get_nexthop(struct xe_lane *lane, const struct xe_packet *p)
+{
+	struct xe_addr src, dst;
+
+	if (!xe_packet_is_v6(p))
+		return xe_nexthop_get(&lane->nexthops, p->key.dst_be, p->key.src_be, p->in_port);
+	src = xe_packet_src(p);
+	dst = xe_packet_dst(p);
+	return xe_nexthop_get_addr(&lane->nexthops, &dst, &src, p->in_port);
+}
+
 void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 {
 	uint32_t nexthop, source;
 
-	if (!source_allowed(&lane->ports[p->in_port], p->key.src_be)) {
+	if (!source_allowed(&lane->ports[p->in_port], p)) {
 		xe_packet_drop(lane, p, XE_R_W_SPOOFED);
 		return;
 	}
@@ -285,13 +319,13 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 		refuse(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}
-	source = xe_source_take(&lane->sources, p->key.family, p->key.src_be, p->in_port,
+	source = xe_source_take(&lane->sources, p->key.family, source_key(p), p->in_port,
 				lane->sessions_per_source);
 	if (source == XE_NIL) {
 		refuse(lane, p, XE_R_SOURCE_LIMIT);
 		return;
 	}
-	nexthop = xe_nexthop_get(&lane->nexthops, p->key.dst_be, p->key.src_be, p->in_port);
+	nexthop = get_nexthop(lane, p);
 	if (nexthop == XE_NIL) {
 		xe_packet_drop(lane, p, XE_R_NEXTHOPS_FULL);
 	} else {

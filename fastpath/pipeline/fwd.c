@@ -8,8 +8,10 @@ static void fwd_one(struct xe_lane *lane, struct xe_packet *p)
 {
 	uint8_t *ip = p->l2 + XE_L3_OFF;
 
-	ip[XE_IP_TTL]--;
-	xe_put16(ip + XE_IP_CSUM, xe_csum_apply(xe_get16(ip + XE_IP_CSUM), XE_CSUM_DELTA_TTL_DEC));
+	--*xe_packet_ttl(p);
+	if (!xe_packet_is_v6(p))
+		xe_put16(ip + XE_IP_CSUM,
+			 xe_csum_apply(xe_get16(ip + XE_IP_CSUM), XE_CSUM_DELTA_TTL_DEC));
 	if (p->dir == XE_DIR_BACK) {
 		memcpy(p->l2, p->session->l2_back, 12);
 		return;

@@ -37,7 +37,8 @@ struct xe_prefix6 {
  * kernel clears these by itself (no segmentation without checksums). */
 #define XE_TX_TCP4    0x1
 #define XE_TX_TCP_ECN 0x2 /* with CWR */
-#define XE_TX_UDP4    0x4
+#define XE_TX_UDP     0x4 /* of both families */
+#define XE_TX_TCP6    0x8
 
 /* A port as this worker sees it. */
 struct xe_lane_port {

@@ -7,7 +7,8 @@
  * and IP id count up, PSH and FIN on the last one only, checksums made afresh) gives back the very
  * bytes that were joined. So only what differs by nothing else is joined: at least as strict as the
  * kernel's tcp_gro_receive, and stricter by the id, which must count up by one (a virtio-net header
- * cannot say "fixed id").
+ * cannot say "fixed id"). IPv6 has none; its flow label must be the same, and there must be no
+ * extension header.
  *
  * A superpacket's checksum is made afresh, so a segment is joined only after its own was found
  * right; a broken one goes on alone and broken.
@@ -67,8 +68,11 @@ static inline uint32_t payload_len(const struct xe_packet *p)
 	return p->len - header_len(p);
 }
 
-static inline uint16_t ip_id(const struct xe_packet *p)
+/* IPv6 has none: always the one that is expected. */
+static inline uint16_t ip_id(const struct xe_packet *p, uint16_t expected)
 {
+	if (xe_packet_is_v6(p))
+		return expected;
 	return ntohs(xe_get16(p->l2 + XE_L3_OFF + XE_IP_ID));
 }
 
@@ -81,7 +85,9 @@ static inline uint32_t tcp_seq(const struct xe_packet *p)
  * options: the kernel copies them into every segment, but not every device does. */
 static bool is_candidate(const struct xe_packet *p)
 {
-	return !p->gso_size && !p->frag_mtu && p->l4_off == XE_L3_OFF + XE_IP_HDR_MIN &&
+	uint32_t hdr_len = xe_packet_is_v6(p) ? XE_IP6_HDR : XE_IP_HDR_MIN;
+
+	return !p->gso_size && !p->frag_mtu && p->l4_off == XE_L3_OFF + hdr_len &&
 	       !(p->tcp_flags & ~(JOINED_FLAGS | LAST_FLAGS)) && (p->tcp_flags & XE_TH_ACK) &&
 	       payload_len(p);
 }
@@ -90,15 +96,25 @@ static bool is_candidate(const struct xe_packet *p)
 static bool is_right(struct xe_lane *lane, const struct xe_packet *p)
 {
 	const uint8_t *ip = p->l2 + XE_L3_OFF;
-	uint64_t sum;
 
-	if (!xe_csum_is_valid(xe_insum_scalar(ip, XE_IP_HDR_MIN)))
+	if (!xe_packet_is_v6(p) && !xe_csum_is_valid(xe_insum_scalar(ip, XE_IP_HDR_MIN)))
 		return false;
 	if (p->partial)
 		return true;
-	sum = xe_insum_pseudo4(xe_get32(ip + XE_IP_SRC), xe_get32(ip + XE_IP_DST), p->proto,
-			       p->l4_len);
-	return xe_csum_is_valid(sum + xe_csum_sum_l4(lane, p));
+	return xe_csum_is_valid(xe_packet_pseudo(p) + xe_csum_sum_l4(lane, p));
+}
+
+static bool same_ip_header(const uint8_t *a, const uint8_t *b)
+{
+	/* version, header length, TOS with ECN */
+	return xe_get16(a) == xe_get16(b) && xe_get16(a + XE_IP_FRAG) == xe_get16(b + XE_IP_FRAG) &&
+	       a[XE_IP_TTL] == b[XE_IP_TTL];
+}
+
+static bool same_ip6_header(const uint8_t *a, const uint8_t *b)
+{
+	/* version, traffic class with ECN, flow label */
+	return xe_get32(a) == xe_get32(b) && a[XE_IP6_HOPS] == b[XE_IP6_HOPS];
 }
 
 /* Everything in the headers that a cut superpacket's segments have in common. */
@@ -108,10 +124,7 @@ static bool same_header(const struct xe_packet *a, const struct xe_packet *b)
 	const uint8_t *l4_a = a->l2 + a->l4_off, *l4_b = b->l2 + b->l4_off;
 
 	return a->l4_hdr_len == b->l4_hdr_len &&
-	       /* version, header length, TOS with ECN */
-	       xe_get16(ip_a) == xe_get16(ip_b) &&
-	       xe_get16(ip_a + XE_IP_FRAG) == xe_get16(ip_b + XE_IP_FRAG) &&
-	       ip_a[XE_IP_TTL] == ip_b[XE_IP_TTL] &&
+	       (xe_packet_is_v6(a) ? same_ip6_header(ip_a, ip_b) : same_ip_header(ip_a, ip_b)) &&
 	       xe_get32(l4_a + XE_TCP_ACK) == xe_get32(l4_b + XE_TCP_ACK) &&
 	       /* header length and reserved bits */
 	       l4_a[XE_TCP_DOFF] == l4_b[XE_TCP_DOFF] &&
@@ -134,8 +147,8 @@ static bool fits(const struct chain *c, const struct xe_packet *p)
 
 	return len <= c->seg_len && c->len + len <= LEN_MAX &&
 	       c->frame_cnt + p->frame_cnt <= XE_GSO_FRAMES && head->out_port == p->out_port &&
-	       head->partial == p->partial && tcp_seq(p) == c->next_seq && ip_id(p) == c->next_id &&
-	       same_header(head, p);
+	       head->partial == p->partial && tcp_seq(p) == c->next_seq &&
+	       ip_id(p, c->next_id) == c->next_id && same_header(head, p);
 }
 
 /* True when p has become part of the chain. */
@@ -166,7 +179,7 @@ static void start(struct chains *chains, uint8_t *at, struct xe_packet *p)
 		.head = p,
 		.last = p,
 		.next_seq = tcp_seq(p) + payload_len(p),
-		.next_id = (uint16_t)(ip_id(p) + 1),
+		.next_id = (uint16_t)(ip_id(p, 0) + 1),
 		.frame_cnt = p->frame_cnt,
 		.len = p->len,
 		.seg_len = (uint16_t)payload_len(p),
@@ -198,20 +211,24 @@ static void describe(const struct chain *c)
 	struct xe_packet *p = c->head;
 	uint8_t *ip = p->l2 + XE_L3_OFF, *l4 = p->l2 + p->l4_off;
 	uint16_t tot_len_be = htons((uint16_t)(c->len - XE_L3_OFF));
+	bool v6 = xe_packet_is_v6(p);
 
 	p->tcp_flags |= c->last->tcp_flags & LAST_FLAGS;
 	l4[XE_TCP_FLAGS] = p->tcp_flags;
-	xe_put16(ip + XE_IP_CSUM, xe_csum_replace16(xe_get16(ip + XE_IP_CSUM),
-						    xe_get16(ip + XE_IP_TOT_LEN), tot_len_be));
-	xe_put16(ip + XE_IP_TOT_LEN, tot_len_be);
 	p->len = c->len;
 	p->l4_len = c->len - p->l4_off;
-	xe_put16(l4 + XE_TCP_CSUM,
-		 xe_insum_fold(xe_insum_pseudo4(xe_get32(ip + XE_IP_SRC), xe_get32(ip + XE_IP_DST),
-						p->proto, p->l4_len)));
+	if (v6) {
+		xe_put16(ip + XE_IP6_PAYLOAD, htons((uint16_t)p->l4_len));
+	} else {
+		xe_put16(ip + XE_IP_CSUM,
+			 xe_csum_replace16(xe_get16(ip + XE_IP_CSUM), xe_get16(ip + XE_IP_TOT_LEN),
+					   tot_len_be));
+		xe_put16(ip + XE_IP_TOT_LEN, tot_len_be);
+	}
+	xe_put16(l4 + XE_TCP_CSUM, xe_insum_fold(xe_packet_pseudo(p)));
 	p->partial = true;
 	p->gso_size = c->seg_len;
-	p->gso_type = XE_SKB_GSO_TCPV4;
+	p->gso_type = v6 ? XE_SKB_GSO_TCPV6 : XE_SKB_GSO_TCPV4;
 }
 
 void xe_merge(struct xe_lane *lane, struct xe_burst *burst)

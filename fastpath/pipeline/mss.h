@@ -17,16 +17,18 @@
 #include "pipeline/vnet.h"
 
 /* RFC 9293 section 3.7.1: without the option, and so for flows whose start was not seen. */
-#define XE_MSS_DEFAULT 536
+#define XE_MSS_DEFAULT  536
+#define XE_MSS_DEFAULT6 1220
 /* The kernel's TCP_MIN_MSS: with all options 48 bytes of payload are left. */
 #define XE_MSS_MIN 88
 /* What an MSS leaves out (RFC 6691). */
-#define XE_MSS_HEADERS (XE_IP_HDR_MIN + XE_TCP_HDR_MIN)
+#define XE_MSS_HEADERS  (XE_IP_HDR_MIN + XE_TCP_HDR_MIN)
+#define XE_MSS_HEADERS6 (XE_IP6_HDR + XE_TCP_HDR_MIN)
 /* A route of 68 bytes with all options leaves nothing: fragments then. */
 #define XE_MSS_SIZE_MIN 8
 
 /* What a SYN announces. */
-static inline uint16_t xe_mss_option(const uint8_t *l4, uint32_t hdr_len)
+static inline uint16_t xe_mss_option(const uint8_t *l4, uint32_t hdr_len, bool v6)
 {
 	uint32_t at = XE_TCP_HDR_MIN;
 	uint16_t mss;
@@ -44,7 +46,7 @@ static inline uint16_t xe_mss_option(const uint8_t *l4, uint32_t hdr_len)
 			break;
 		at += l4[at + 1];
 	}
-	return XE_MSS_DEFAULT;
+	return v6 ? XE_MSS_DEFAULT6 : XE_MSS_DEFAULT;
 }
 
 /* A SYN or SYN+ACK of a flow that is being opened; a later one (out of order, forged) says nothing.
@@ -54,24 +56,28 @@ static inline void xe_mss_see(struct xe_session *s, const struct xe_packet *p)
 	if (s->tcp_state != XE_TCP_SYN_SENT && s->tcp_state != XE_TCP_SYN_BACK)
 		return;
 	if (p->dir == XE_DIR_OUT)
-		s->mss_in = xe_mss_option(p->l2 + p->l4_off, p->l4_hdr_len);
+		s->mss_in = xe_mss_option(p->l2 + p->l4_off, p->l4_hdr_len, xe_packet_is_v6(p));
 	else
-		s->mss_peer = xe_mss_option(p->l2 + p->l4_off, p->l4_hdr_len);
+		s->mss_peer = xe_mss_option(p->l2 + p->l4_off, p->l4_hdr_len, xe_packet_is_v6(p));
 }
 
 /* Give a packet that may be a superpacket its segment size. mtu: of the way it leaves by. */
 static inline void xe_mss_guess(struct xe_packet *p, uint16_t mss, uint32_t mtu)
 {
-	uint32_t options = p->l4_off - XE_L3_OFF + p->l4_hdr_len - XE_MSS_HEADERS, size;
+	uint32_t headers, options, size;
+	bool v6;
 
 	if (!p->gso_unknown)
 		return;
-	size = mss ? mss : XE_MSS_DEFAULT;
-	if (size + XE_MSS_HEADERS > mtu)
-		size = mtu > XE_MSS_HEADERS ? mtu - XE_MSS_HEADERS : 0;
+	v6 = xe_packet_is_v6(p);
+	headers = v6 ? XE_MSS_HEADERS6 : XE_MSS_HEADERS;
+	options = p->l4_off - XE_L3_OFF + p->l4_hdr_len - headers;
+	size = mss ? mss : v6 ? XE_MSS_DEFAULT6 : XE_MSS_DEFAULT;
+	if (size + headers > mtu)
+		size = mtu > headers ? mtu - headers : 0;
 	size = size > options + XE_MSS_SIZE_MIN ? size - options : XE_MSS_SIZE_MIN;
 	p->gso_size = p->l4_len - p->l4_hdr_len > size ? (uint16_t)size : 0;
-	p->gso_type = p->gso_size ? XE_SKB_GSO_TCPV4 : 0;
+	p->gso_type = !p->gso_size ? 0 : v6 ? XE_SKB_GSO_TCPV6 : XE_SKB_GSO_TCPV4;
 }
 
 #endif

@@ -27,6 +27,24 @@ static void nat_csum(struct xe_packet *p, const struct xe_session *s, uint8_t *l
 		xe_put16(field, xe_csum_apply(old, s->l4_delta[p->dir]));
 }
 
+/* No header checksum, and a UDP checksum of 0 is no "none" that could stay so behind another
+ * address (RFC 8200 section 8.1): such a packet passes only where nothing is translated. */
+static bool nat6_one(struct xe_lane *lane, struct xe_packet *p)
+{
+	const struct xe_addr6_table *t = &lane->sessions.addr6;
+	const struct xe_tuple4 *reply = &p->session->key[!p->dir];
+	uint8_t *ip = p->l2 + XE_L3_OFF, *l4 = p->l2 + p->l4_off;
+
+	if (p->proto == IPPROTO_UDP && !xe_get16(l4 + XE_UDP_CSUM) && p->session->ext != XE_NIL)
+		return false;
+	nat_csum(p, p->session, l4);
+	memcpy(ip + XE_IP6_SRC, xe_addr6_at(t, reply->dst_be), sizeof(struct xe_addr));
+	memcpy(ip + XE_IP6_DST, xe_addr6_at(t, reply->src_be), sizeof(struct xe_addr));
+	xe_put16(l4, reply->dport_be);
+	xe_put16(l4 + 2, reply->sport_be);
+	return true;
+}
+
 static void nat_one(struct xe_packet *p)
 {
 	const struct xe_session *s = p->session;
@@ -43,8 +61,12 @@ static void nat_one(struct xe_packet *p)
 
 void xe_nat(struct xe_lane *lane, struct xe_burst *burst)
 {
-	(void)lane;
-	xe_burst_for_each (p, burst)
-		if (!p->ended)
+	xe_burst_for_each (p, burst) {
+		if (p->ended)
+			continue;
+		if (!xe_packet_is_v6(p))
 			nat_one(p);
+		else if (!nat6_one(lane, p))
+			xe_packet_drop(lane, p, XE_R_W_MALFORMED);
+	}
 }

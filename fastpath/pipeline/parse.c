@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * parse.c - headers and lengths of IPv4 TCP and UDP packets.
+ * parse.c - headers and lengths of TCP and UDP packets; those of IPv6 are in parse6.c.
  *
  * steer has checked most of this. It is checked again: a worker writes at the offsets found here,
  * and what runs in the kernel may be an older program of ours, or see another packet than we got.
@@ -48,13 +48,12 @@ static bool parse_udp(struct xe_packet *p, const uint8_t *l4)
 	return udp_len >= XE_UDP_HDR_LEN && udp_len <= p->l4_len;
 }
 
-static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
+static bool parse_ip4(struct xe_packet *p)
 {
-	const uint8_t *ip = p->l2 + XE_L3_OFF, *l4;
-	uint32_t head_len = p->frames[0].len, hdr_len, tot_len;
+	const uint8_t *ip = p->l2 + XE_L3_OFF;
+	uint32_t hdr_len, tot_len;
 
-	if (head_len < XE_L3_OFF + XE_IP_HDR_MIN + XE_UDP_HDR_LEN ||
-	    xe_get16(p->l2 + 12) != htons(0x0800))
+	if (p->frames[0].len < XE_L3_OFF + XE_IP_HDR_MIN + XE_UDP_HDR_LEN)
 		return false;
 	hdr_len = (ip[0] & 15) * 4;
 	tot_len = ntohs(xe_get16(ip + XE_IP_TOT_LEN));
@@ -66,7 +65,14 @@ static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
 	p->proto = ip[XE_IP_PROTO];
 	p->l4_off = (uint16_t)(XE_L3_OFF + hdr_len);
 	p->l4_len = tot_len - hdr_len;
-	l4 = p->l2 + p->l4_off;
+	return true;
+}
+
+static bool parse_l4(struct xe_packet *p)
+{
+	uint32_t head_len = p->frames[0].len;
+	const uint8_t *l4 = p->l2 + p->l4_off;
+
 	if (p->proto == IPPROTO_TCP) {
 		if (p->l4_len < XE_TCP_HDR_MIN || head_len < p->l4_off + (uint32_t)XE_TCP_HDR_MIN ||
 		    !parse_tcp(p, l4))
@@ -75,8 +81,22 @@ static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
 		   head_len < p->l4_off + (uint32_t)XE_UDP_HDR_LEN || !parse_udp(p, l4)) {
 		return false;
 	}
-	if (head_len < (uint32_t)p->l4_off + p->l4_hdr_len)
+	return head_len >= (uint32_t)p->l4_off + p->l4_hdr_len;
+}
+
+static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
+{
+	const uint8_t *ip = p->l2 + XE_L3_OFF, *l4;
+	uint16_t type_be;
+
+	if (p->frames[0].len < XE_L3_OFF)
 		return false;
+	type_be = xe_get16(p->l2 + 12);
+	if (type_be == htons(0x0800) ? !parse_ip4(p) : type_be != htons(0x86dd) || !xe_parse6(p))
+		return false;
+	if (!parse_l4(p))
+		return false;
+	l4 = p->l2 + p->l4_off;
 	p->key = (struct xe_tuple4){
 		.src_be = xe_get32(ip + XE_IP_SRC),
 		.dst_be = xe_get32(ip + XE_IP_DST),
@@ -85,7 +105,11 @@ static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
 		.port = p->role == XE_ROLE_UPLINK ? XE_PORT_ANYUPLINK : p->in_port,
 		.proto = p->proto,
 	};
-	trim(lane, p, XE_L3_OFF + tot_len);
+	if (type_be != htons(0x0800)) {
+		p->key.src_be = p->key.dst_be = XE_NIL;
+		p->key.family = XE_FAMILY_6;
+	}
+	trim(lane, p, p->l4_off + p->l4_len);
 	return true;
 }
 

@@ -6,13 +6,12 @@
  *   xe_rx        take a burst from one socket, group frames into packets
  *   xe_parse     headers, lengths, the tuple; never trusts what steer has checked
  *                (from here: xe_handover, what another worker's session owns goes there)
- *   xe_flow      tuple -> session; a first packet goes to flow_new; next hop; TCP state
- *   xe_nat       rewrite addresses and L4 ports, update checksum fields
- *   xe_merge     join TCP segments of one flow into a superpacket
- *   xe_csum      complete checksums that the sender left partial
- *   xe_fwd       TTL, Ethernet header, egress port
- *   xe_tx        to the egress port's tx ring, or as a superpacket by AF_PACKET; what is too big
- * for its way is cut first (segment.c, fragment.c)
+ *   xe_flow      tuple -> session (IPv6: flow6.c); a first packet goes to flow_new; next hop; TCP
+ * state xe_nat       rewrite addresses and L4 ports, update checksum fields xe_merge     join TCP
+ * segments of one flow into a superpacket xe_csum      complete checksums that the sender left
+ * partial xe_fwd       TTL, Ethernet header, egress port xe_tx        to the egress port's tx ring,
+ * or as a superpacket by AF_PACKET; what is too big for its way is cut first (segment.c,
+ * fragment.c)
  */
 #ifndef XE_PIPELINE_H
 #define XE_PIPELINE_H
@@ -24,6 +23,8 @@ uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk);
 /* The same from what worker `from` has handed over. */
 uint32_t xe_rx_handed(struct xe_lane *lane, uint32_t from);
 void xe_parse(struct xe_lane *lane, struct xe_burst *burst);
+/* parse6.c: the IPv6 part of it, up to the L4 header: proto, l4_off, l4_len. False: malformed. */
+bool xe_parse6(struct xe_packet *p);
 void xe_flow(struct xe_lane *lane, struct xe_burst *burst);
 void xe_nat(struct xe_lane *lane, struct xe_burst *burst);
 void xe_merge(struct xe_lane *lane, struct xe_burst *burst);
@@ -67,6 +68,19 @@ bool xe_flow_reroute(struct xe_lane *lane, struct xe_packet *p);
 void xe_flow_end(struct xe_lane *lane, struct xe_session *s);
 /* Seconds of idleness a session has left (0: it is over); for the wheel. */
 uint32_t xe_flow_left(const struct xe_lane *lane, const struct xe_session *s, uint32_t now_s);
+
+/* flow6.c: numbers for the addresses of an IPv6 packet's key. Of a packet of a known flow those
+ * that its session has; else those that are known, XE_NIL for what is not (no session has it then).
+ */
+void xe_flow6_key(struct xe_lane *lane, struct xe_packet *p);
+/* The same, given out to what is not known, and held until xe_flow6_let_go(). False: too many. What
+ * may make a session of a packet stands between the two. */
+bool xe_flow6_hold(struct xe_lane *lane, struct xe_packet *p);
+void xe_flow6_let_go(struct xe_lane *lane, const struct xe_packet *p);
+/* xe_flow_new() between them. */
+void xe_flow6_new(struct xe_lane *lane, struct xe_packet *p);
+/* May this source send from here? */
+bool xe_flow6_allowed(const struct xe_lane_port *port, const struct xe_packet *p);
 
 /* hold.c: packets that wait for a next hop. */
 void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop);

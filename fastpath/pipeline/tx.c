@@ -31,7 +31,9 @@ static void sent_whole(struct xe_lane *lane, uint32_t first, uint32_t n)
 /* Does the device say that it takes this one whole? Packets that are none need not be asked for. */
 static bool takes_whole(const struct xe_lane_port *port, const struct xe_packet *p)
 {
-	uint8_t need = p->proto == IPPROTO_UDP ? XE_TX_UDP4 : XE_TX_TCP4;
+	uint8_t need = p->proto == IPPROTO_UDP ? XE_TX_UDP
+		       : xe_packet_is_v6(p)    ? XE_TX_TCP6
+					       : XE_TX_TCP4;
 
 	if (!p->gso_size)
 		return true;
@@ -147,7 +149,7 @@ static void send_whole(struct xe_lane *lane, struct xe_packet *p, struct xe_lane
 	}
 	xe_vnet_describe(&item->vnet, p, p->partial, 0);
 	item->to.sll_ifindex = port->ifindex;
-	item->to.sll_protocol = htons(0x0800);
+	item->to.sll_protocol = xe_get16(p->l2 + 12);
 	memcpy(item->to.sll_addr, p->l2, 6);
 	add_frames(lane, item, p);
 	item->cookie = p;

@@ -343,16 +343,28 @@ static uint32_t pick(const struct choice *c)
 	return l4_port ? l4_port : find_unclaimed(c, block, random);
 }
 
+static uint32_t reply_worker(const struct xe_natpool *pool, const struct xe_rss *rss,
+			     const struct xe_tuple4 *back)
+{
+	const struct xe_addr6_table *t = &pool->sessions->addr6;
+
+	if (back->family == XE_FAMILY_4)
+		return xe_rss_worker(rss, back);
+	return rss->worker[xe_rss_hash6(rss, xe_addr6_at(t, back->src_be),
+					xe_addr6_at(t, back->dst_be), back, true) %
+			   rss->indir_cnt];
+}
+
 /* The first of a few picks whose reply comes home, else the first of all. */
 static uint32_t pick_home(const struct choice *c, const struct xe_rss *rss, struct xe_tuple4 *back)
 {
 	uint32_t first = pick(c), l4_port = first;
 
-	if (!rss || !rss->by_l4_port[c->udp])
+	if (!rss || !(back->family == XE_FAMILY_6 ? rss->by_l4_port6 : rss->by_l4_port)[c->udp])
 		return first;
 	for (int i = 0; l4_port && i < DRAWS_HOME; i++) {
 		back->dport_be = htons((uint16_t)l4_port);
-		if (xe_rss_worker(rss, back) == c->pool->worker)
+		if (reply_worker(c->pool, rss, back) == c->pool->worker)
 			return l4_port;
 		l4_port = pick(c);
 	}

@@ -17,7 +17,7 @@ void xe_rss_set_key(struct xe_rss *rss, const uint8_t *key)
 
 	for (int i = 0; i < XE_RSS_KEY_MIN; i++)
 		long_key[i] = key[i];
-	for (uint32_t byte = 0; byte < XE_RSS_INPUT; byte++)
+	for (uint32_t byte = 0; byte < XE_RSS_INPUT6; byte++)
 		for (uint32_t value = 0; value < 256; value++) {
 			uint32_t hash = 0;
 

@@ -32,7 +32,7 @@ static bool source_equal(const void *table, uint32_t entry, const void *key)
 {
 	const struct xe_source *s = &((const struct xe_sources *)table)->slots[entry], *k = key;
 
-	return s->addr_be == k->addr_be && s->in_port == k->in_port && s->family == k->family;
+	return s->key == k->key && s->in_port == k->in_port && s->family == k->family;
 }
 
 static uint32_t slot_take(struct xe_sources *t)
@@ -45,12 +45,17 @@ static uint32_t slot_take(struct xe_sources *t)
 	return idx;
 }
 
-uint32_t xe_source_take(struct xe_sources *t, uint8_t family, __be32 addr_be, uint16_t in_port,
+uint32_t xe_source_take(struct xe_sources *t, uint8_t family, uint64_t source, uint16_t in_port,
 			uint32_t limit)
 {
-	struct xe_tuple4 hashed = {.src_be = addr_be, .dst_be = family, .port = in_port};
+	struct xe_tuple4 hashed = {
+		.src_be = (uint32_t)source,
+		.dst_be = (uint32_t)(source >> 32),
+		.port = in_port,
+		.proto = family,
+	};
 	struct xe_source key = {
-		.addr_be = addr_be,
+		.key = source,
 		.in_port = in_port,
 		.family = family,
 		.sessions = 1,

@@ -10,7 +10,7 @@
 #include "xegress/steer_abi.h"
 
 struct xe_source {
-	__be32 addr_be; /* as in a tuple of this family; the sessions it counts hold an IPv6 one */
+	uint64_t key;
 	uint16_t in_port;
 	uint8_t family;
 	uint8_t reserved;
@@ -28,9 +28,9 @@ struct xe_sources {
 
 int xe_sources_open(struct xe_sources *t, uint32_t capacity, uint64_t k0, uint64_t k1);
 void xe_sources_close(struct xe_sources *t);
-/* Count one more session of this source; XE_NIL when it has `limit` already (or the table is full,
- * which it cannot be with a slot per session). */
-uint32_t xe_source_take(struct xe_sources *t, uint8_t family, __be32 addr_be, uint16_t in_port,
+/* Count one more session of this source, which `key` names within its family and port; XE_NIL when
+ * it has `limit` already (or the table is full, which it cannot be with a slot per session). */
+uint32_t xe_source_take(struct xe_sources *t, uint8_t family, uint64_t key, uint16_t in_port,
 			uint32_t limit);
 void xe_source_give(struct xe_sources *t, uint32_t source);
 

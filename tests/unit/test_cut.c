@@ -401,16 +401,16 @@ static void test_mss_option(void **state)
 			  [24] = 2, [25] = 4, [26] = 0x05, [27] = 0xb4};
 
 	(void)state;
-	assert_int_equal(xe_mss_option(l4, 28), 1460);
-	assert_int_equal(xe_mss_option(l4, 27), 536); /* cut off */
-	assert_int_equal(xe_mss_option(l4, 20), 536);
+	assert_int_equal(xe_mss_option(l4, 28, false), 1460);
+	assert_int_equal(xe_mss_option(l4, 27, false), 536); /* cut off */
+	assert_int_equal(xe_mss_option(l4, 20, false), 536);
 	l4[26] = 0;
 	l4[27] = 1;
-	assert_int_equal(xe_mss_option(l4, 28), 88);
+	assert_int_equal(xe_mss_option(l4, 28, false), 88);
 	l4[22] = 0; /* an option of length 0 ends it, and must not loop */
-	assert_int_equal(xe_mss_option(l4, 28), 3 == l4[21] ? 536 : 0);
+	assert_int_equal(xe_mss_option(l4, 28, false), 3 == l4[21] ? 536 : 0);
 	l4[20] = 0;
-	assert_int_equal(xe_mss_option(l4, 60), 536);
+	assert_int_equal(xe_mss_option(l4, 60, false), 536);
 }
 
 static void guess(uint32_t ip_options, uint32_t tcp_options, uint32_t payload, uint16_t mss,

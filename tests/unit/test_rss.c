@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* test_rss.c - the Toeplitz hash, by the vectors of Microsoft's "Verifying the RSS hash
- * calculation" (key and IPv4 table as published), and the way from the hash to the worker. */
+ * calculation" (key and tables as published), and the way from the hash to the worker. */
 #include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,6 +30,19 @@ static const struct {
 	{"202.188.127.2", 1303, "153.39.163.191", 44251, 0x5d1809c5, 0x10e828a2},
 };
 
+static const struct {
+	const char *dst;
+	uint16_t dport;
+	const char *src;
+	uint16_t sport;
+	uint32_t addresses, all;
+} vectors6[] = {
+	{"3ffe:2501:200:3::1", 1766, "3ffe:2501:200:1fff::7", 2794, 0x2cc18cd5, 0x40207d3d},
+	{"ff02::1", 4739, "3ffe:501:8::260:97ff:fe40:efab", 14230, 0x0f0c461c, 0xdde51bbf},
+	{"fe80::200:f8ff:fe21:67cf", 38024, "3ffe:1900:4545:3:200:f8ff:fe21:67cf", 44251,
+	 0x4b61e985, 0x02d1feef},
+};
+
 static struct xe_tuple4 vector(size_t i)
 {
 	return (struct xe_tuple4){
@@ -51,6 +64,16 @@ static void test_published_vectors(void **state)
 
 		assert_int_equal(xe_rss_hash(&rss, &t, false), vectors[i].addresses);
 		assert_int_equal(xe_rss_hash(&rss, &t, true), vectors[i].all);
+	}
+	for (size_t i = 0; i < sizeof(vectors6) / sizeof(vectors6[0]); i++) {
+		struct xe_tuple4 t = {.sport_be = htons(vectors6[i].sport),
+				      .dport_be = htons(vectors6[i].dport)};
+		struct xe_addr src, dst;
+
+		assert_int_equal(inet_pton(AF_INET6, vectors6[i].src, &src), 1);
+		assert_int_equal(inet_pton(AF_INET6, vectors6[i].dst, &dst), 1);
+		assert_int_equal(xe_rss_hash6(&rss, &src, &dst, &t, false), vectors6[i].addresses);
+		assert_int_equal(xe_rss_hash6(&rss, &src, &dst, &t, true), vectors6[i].all);
 	}
 }
 
