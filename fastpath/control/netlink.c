@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * netlink.c - life of the netlink object: open, follow events, read everything again when some were
- * lost. The tables are netlink_mirror.c, the questions netlink_route.c, netlink_connected.c and
- * netlink_neigh.c.
+ * lost. The tables are netlink_mirror.c, the questions netlink_route.c, netlink_connected.c,
+ * netlink_masq.c and netlink_neigh.c.
  */
 #include <errno.h>
 #include <linux/if_addr.h>
@@ -26,7 +26,7 @@
 static const int groups[] = {
 	RTNLGRP_LINK,         RTNLGRP_IPV4_IFADDR,  RTNLGRP_IPV6_IFADDR, RTNLGRP_NEIGH,
 	RTNLGRP_IPV4_ROUTE,   RTNLGRP_IPV6_ROUTE,   RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_RULE,
-	RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF, RTNLGRP_NEXTHOP,
+	RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF, RTNLGRP_NEXTHOP,     RTNLGRP_IPV6_IFINFO,
 };
 
 static int take(const struct nlmsghdr *nlh, void *ctx)
@@ -74,6 +74,7 @@ static int dump_all(struct xe_nlsock *s, struct xe_mirror *m)
 	/* An incomplete dump must not remove what it did not see. */
 	if (!err)
 		xe_mirror_dump_end(m);
+	m->dumping = false;
 	return err;
 }
 

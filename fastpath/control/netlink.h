@@ -54,6 +54,8 @@ struct xe_link {
 	int peer_ifindex;   /* IFLA_LINK: a veth's other end, in namespace link_netnsid */
 	int link_netnsid;   /* id of the namespace peer_ifindex is in, -1: this one */
 	uint32_t mtu;
+	uint32_t mtu6; /* of its IPv6 (net.ipv6.conf.*.mtu), which a router may have lowered; 0:
+			* none. A setting changed by hand is told with the link's next change */
 	uint32_t rx_queues; /* in use now, as far as the driver says; else those allocated. Not
 			     * followed live: ethtool -L sends no event, see xe_link_channels() */
 	uint32_t tx_queues;
@@ -71,8 +73,8 @@ struct xe_ifaddr {
 	uint8_t family;     /* AF_INET, AF_INET6 */
 	uint8_t prefix_len; /* of that family: 0..32, 0..128 */
 	uint8_t scope;      /* RT_SCOPE_* */
-	uint32_t flags;     /* IFA_F_SECONDARY, IFA_F_TENTATIVE, IFA_F_DADFAILED, IFA_F_DEPRECATED;
-			     * other bits are masked away */
+	uint32_t flags;     /* IFA_F_SECONDARY (IPv6: _TEMPORARY), _TENTATIVE, _OPTIMISTIC,
+			     * _DADFAILED, _DEPRECATED; other bits are masked away */
 	struct xe_addr local;
 	struct xe_addr
 		peer; /* whose prefix is connected; equals local but on point-to-point links */
@@ -173,10 +175,12 @@ struct xe_route {
 	bool encap;   /* the route encapsulates (MPLS, SRv6, ...): only the kernel can send it */
 	int error;    /* 0 or the errno the kernel answered, for explaining */
 	int oif;      /* out interface, 0 when type has none */
-	uint32_t mtu; /* bytes of IP packet: the route's own MTU, else the out device's. A path MTU
-		       * the kernel learned does not lower it for IPv4 (the kernel forwards so too)
-		       */
-	uint32_t expires_s;     /* the answer holds for so long, 0: until ops.routes */
+	uint32_t mtu; /* bytes of IP packet: the route's own MTU, else the out device's (of its
+		       * IPv6). A path MTU the kernel learned does not lower it (the kernel
+		       * forwards so too) */
+	uint32_t expires_s;     /* the answer holds for so long, 0: until ops.routes (an IPv6 route
+				 * that a router advertised ends with it, the kernel's garbage
+				 * collection interval of 30 s later) */
 	struct xe_addr gateway; /* next hop: whom to resolve on oif; dst itself when on the link;
 				 * may be IPv6 for an IPv4 dst */
 	struct xe_addr prefsrc; /* zero when the kernel names none: it does so only for iif 0 */
@@ -215,6 +219,13 @@ uint32_t xe_netlink_connected(struct xe_netlink *nl, int ifindex, struct xe_pref
  */
 int xe_netlink_masq_addr(const struct xe_netlink *nl, int out_ifindex,
 			 const struct xe_addr *gateway, __be32 *addr_be);
+
+/*
+ * The same for IPv6 and this destination, by RFC 6724 (netlink_masq.c says where we differ): global
+ * addresses only, deprecated or temporary ones where there is nothing else, tentative ones never.
+ */
+int xe_netlink_masq_addr6(const struct xe_netlink *nl, int out_ifindex, const struct xe_addr *dst,
+			  struct xe_addr *addr);
 
 /* The first global IPv6 address of this interface, usable as a source, else one of another
  * interface (of the same VRF). 0, or -EADDRNOTAVAIL. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * netlink_connected.c - what is directly behind an interface, and which of the host's addresses
- * masquerade takes: both from addresses, the first also from routes without a gateway.
+ * netlink_connected.c - what is directly behind an interface: from its addresses, and from routes
+ * without a gateway.
  *
  * Those routes are read in one dump when somebody asks and something about them has changed. They
  * are not followed event by event because the kernel announces no IPv4 route that goes with its
@@ -22,8 +22,7 @@
  */
 #define DUMP_TRIES 3
 
-/* Zero the bits from prefix->len on. */
-static void cut(struct xe_prefix *prefix)
+void xe_nl_cut(struct xe_prefix *prefix)
 {
 	for (unsigned int i = 0; i < sizeof(prefix->addr.b); i++) {
 		unsigned int keep = prefix->len > i * 8 ? prefix->len - i * 8 : 0;
@@ -70,7 +69,7 @@ static int take_route(const struct nlmsghdr *nlh, void *ctx)
 		return 0;
 	if (nl->connected_cnt == nl->connected_size && grow(nl))
 		return -ENOMEM;
-	cut(&prefix);
+	xe_nl_cut(&prefix);
 	nl->connected[nl->connected_cnt].ifindex = oif;
 	nl->connected[nl->connected_cnt++].prefix = prefix;
 	return 0;
@@ -153,7 +152,7 @@ static void collect_addr(struct collection *c, const struct xe_ifaddr *addr)
 		return;
 	if (host && !memcmp(&addr->peer, &addr->local, sizeof(addr->local)))
 		return; /* only the host itself */
-	cut(&prefix);
+	xe_nl_cut(&prefix);
 	collect(c, &prefix);
 }
 
@@ -191,108 +190,4 @@ bool xe_netlink_has_addr(const struct xe_netlink *nl, const struct xe_addr *addr
 		}
 	}
 	return false;
-}
-
-/* ---- masquerade ---- */
-
-/* inet_ifa_match() of the kernel: same prefix as the (peer) address. */
-static bool holds(const struct xe_ifaddr *addr, const struct xe_addr *gateway)
-{
-	struct xe_prefix prefix = {
-		.addr = addr->peer, .family = AF_INET, .len = (__u8)(addr->prefix_len + 96)};
-
-	cut(&prefix);
-	return xe_prefix_covers(&prefix, gateway);
-}
-
-static int select_on(const struct xe_netlink *nl, int ifindex, const struct xe_addr *gateway,
-		     __be32 *addr_be)
-{
-	const struct xe_mirror_addr *addr;
-	__be32 first_be = 0;
-
-	TAILQ_FOREACH(addr, xe_mirror_addrs(&nl->mirror, ifindex), chain)
-	{
-		const struct xe_ifaddr *a = &addr->now;
-
-		if (a->ifindex != ifindex || a->family != AF_INET || a->flags & IFA_F_SECONDARY ||
-		    a->scope != RT_SCOPE_UNIVERSE)
-			continue;
-		if (!gateway || holds(a, gateway)) {
-			*addr_be = a->local.w_be[3];
-			return 0;
-		}
-		if (!first_be)
-			first_be = a->local.w_be[3];
-	}
-	*addr_be = first_be;
-	return first_be ? 0 : -EADDRNOTAVAIL;
-}
-
-static int vrf_of(const struct xe_netlink *nl, const struct xe_link *link)
-{
-	const struct xe_link *master = xe_netlink_link(nl, link->master_ifindex);
-
-	if (!strcmp(link->kind, "vrf"))
-		return link->ifindex;
-	return master && !strcmp(master->kind, "vrf") ? master->ifindex : 0;
-}
-
-int xe_netlink_masq_addr(const struct xe_netlink *nl, int out_ifindex,
-			 const struct xe_addr *gateway, __be32 *addr_be)
-{
-	const struct xe_link *out = xe_netlink_link(nl, out_ifindex), *link;
-	int vrf;
-
-	if (!out)
-		return -EADDRNOTAVAIL;
-	if (!select_on(nl, out_ifindex, gateway, addr_be))
-		return 0;
-	vrf = vrf_of(nl, out);
-	if (vrf && !select_on(nl, vrf, NULL, addr_be))
-		return 0;
-	xe_for_each_link(nl, link)
-	{
-		if (vrf_of(nl, link) == vrf && !select_on(nl, link->ifindex, NULL, addr_be))
-			return 0;
-	}
-	return -EADDRNOTAVAIL;
-}
-
-/* ---- IPv6 ---- */
-
-static int own6_on(const struct xe_netlink *nl, int ifindex, struct xe_addr *out)
-{
-	const struct xe_mirror_addr *addr;
-
-	TAILQ_FOREACH(addr, xe_mirror_addrs(&nl->mirror, ifindex), chain)
-	{
-		const struct xe_ifaddr *a = &addr->now;
-
-		if (a->ifindex != ifindex || a->family != AF_INET6 ||
-		    a->scope != RT_SCOPE_UNIVERSE ||
-		    a->flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED))
-			continue;
-		*out = a->local;
-		return 0;
-	}
-	return -EADDRNOTAVAIL;
-}
-
-int xe_netlink_own_addr6(const struct xe_netlink *nl, int ifindex, struct xe_addr *addr)
-{
-	const struct xe_link *out = xe_netlink_link(nl, ifindex), *link;
-	int vrf;
-
-	if (!out)
-		return -EADDRNOTAVAIL;
-	if (!own6_on(nl, ifindex, addr))
-		return 0;
-	vrf = vrf_of(nl, out);
-	xe_for_each_link(nl, link)
-	{
-		if (vrf_of(nl, link) == vrf && !own6_on(nl, link->ifindex, addr))
-			return 0;
-	}
-	return -EADDRNOTAVAIL;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
 #include "control/netlink_mirror.h"
 #include "control/netlink_wire.h"
@@ -206,13 +207,31 @@ static struct xe_mirror_link *new_link(struct xe_mirror *m, int ifindex)
 	return link;
 }
 
+/* A router's advertisement has changed the MTU of an interface's IPv6. */
+static void take_mtu6(struct xe_mirror *m, const struct nlmsghdr *nlh)
+{
+	struct xe_mirror_link *link;
+	uint32_t mtu6;
+	int ifindex;
+
+	mtu6 = xe_nl_parse_mtu6(nlh, &ifindex);
+	link = mtu6 ? xe_mirror_link(m, ifindex) : NULL;
+	if (!link || link->now.mtu6 == mtu6)
+		return;
+	link->now.mtu6 = mtu6;
+	queue_link(m, link);
+	topology_changed(m);
+}
+
 static int take_link(struct xe_mirror *m, const struct nlmsghdr *nlh)
 {
 	struct xe_mirror_link *link;
 	struct xe_link now;
 
-	if (!xe_nl_parse_link(nlh, &now))
+	if (!xe_nl_parse_link(nlh, &now)) {
+		take_mtu6(m, nlh);
 		return 0;
+	}
 	link = xe_mirror_link(m, now.ifindex);
 	if (nlh->nlmsg_type == RTM_DELLINK) {
 		if (link)
@@ -224,10 +243,14 @@ static int take_link(struct xe_mirror *m, const struct nlmsghdr *nlh)
 	if (!link)
 		return -ENOMEM;
 	link->mark.generation = m->generation;
+	/* IPv6 takes over a changed MTU (addrconf_notify()), after this was sent. */
+	if (link->now.mtu && link->now.mtu != now.mtu && now.mtu6)
+		now.mtu6 = now.mtu;
 	if (!memcmp(&link->now, &now, sizeof(now)))
 		return 0;
 	if (link->now.up != now.up || link->now.carrier != now.carrier ||
-	    link->now.mtu != now.mtu || link->now.master_ifindex != now.master_ifindex)
+	    link->now.mtu != now.mtu || link->now.mtu6 != now.mtu6 ||
+	    link->now.master_ifindex != now.master_ifindex)
 		topology_changed(m);
 	memcpy(&link->now, &now, sizeof(now)); /* padding too: compared as bytes */
 	queue_link(m, link);
@@ -254,14 +277,20 @@ static int take_addr(struct xe_mirror *m, const struct nlmsghdr *nlh)
 		addr = calloc(1, sizeof(*addr));
 		if (!addr)
 			return -ENOMEM;
-		TAILQ_INSERT_TAIL(bucket, addr, chain);
+		/* The kernel puts a new IPv6 address before those of the same scope
+		 * (ipv6_link_dev_addr()), an IPv4 one behind. */
+		if (now.family == AF_INET6 && !m->dumping)
+			TAILQ_INSERT_HEAD(bucket, addr, chain);
+		else
+			TAILQ_INSERT_TAIL(bucket, addr, chain);
 	}
 	addr->mark.generation = m->generation;
 	if (!memcmp(&addr->now, &now, sizeof(now)))
 		return 0;
 	/* The kernel moves a promoted address behind the primary ones, and so do we: the order
 	 * decides what masquerade takes. */
-	promoted = addr->now.flags & IFA_F_SECONDARY && !(now.flags & IFA_F_SECONDARY);
+	promoted = now.family == AF_INET && addr->now.flags & IFA_F_SECONDARY &&
+		   !(now.flags & IFA_F_SECONDARY);
 	if (promoted) {
 		TAILQ_REMOVE(bucket, addr, chain);
 		TAILQ_INSERT_TAIL(bucket, addr, chain);
@@ -335,10 +364,13 @@ int xe_mirror_take(struct xe_mirror *m, const struct nlmsghdr *nlh)
 	case RTM_DELNEXTHOP: /* routes through it go silently */
 		topology_changed(m);
 		return 0;
-	case RTM_NEWRULE:
-	case RTM_DELRULE:
 	case RTM_NEWNETCONF: /* forwarding, rp_filter */
 	case RTM_DELNETCONF:
+		m->forwarding_stale = true;
+		m->routes_changed = true;
+		return 0;
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
 		m->routes_changed = true;
 		return 0;
 	default:
@@ -349,12 +381,15 @@ int xe_mirror_take(struct xe_mirror *m, const struct nlmsghdr *nlh)
 void xe_mirror_dump_begin(struct xe_mirror *m)
 {
 	m->generation++;
+	m->dumping = true;
 }
 
 void xe_mirror_dump_end(struct xe_mirror *m)
 {
 	struct xe_mirror_link *link, *next;
 
+	m->dumping = false;
+	m->forwarding_stale = true;
 	for (link = TAILQ_FIRST(&m->links); link; link = next) {
 		next = TAILQ_NEXT(link, order);
 		if (link->mark.generation != m->generation)

@@ -67,10 +67,12 @@ struct xe_mirror {
 	struct xe_mirror_link_queue link_queue;
 	struct xe_mirror_addr_queue addr_queue;
 	struct xe_mirror_neigh_queue neigh_queue;
-	uint64_t seed;        /* of the neighbour hash: its keys are chosen by hosts on the link */
-	uint32_t generation;  /* of the dump under way, or the last one */
-	bool routes_changed;  /* ops.routes is due */
-	bool connected_stale; /* the table of connected routes must be read again */
+	uint64_t seed;         /* of the neighbour hash: its keys are chosen by hosts on the link */
+	uint32_t generation;   /* of the dump under way, or the last one */
+	bool dumping;          /* a dump is under way: its order is the kernel's */
+	bool routes_changed;   /* ops.routes is due */
+	bool connected_stale;  /* the table of connected routes must be read again */
+	bool forwarding_stale; /* so must net.ipv6.conf.all.forwarding */
 };
 
 void xe_mirror_init(struct xe_mirror *m);
@@ -97,12 +99,17 @@ const struct xe_mirror_addr_queue *xe_mirror_addrs(const struct xe_mirror *m, in
 /* netlink_parse.c: one message into one cleared object. False: not about such an object (other
  * family, proxy or bridge entry, partial message), leave the mirror alone. */
 bool xe_nl_parse_link(const struct nlmsghdr *nlh, struct xe_link *link);
+/* What AF_INET6's own messages say of a link: its IPv6 MTU, 0 when this is none of those. */
+uint32_t xe_nl_parse_mtu6(const struct nlmsghdr *nlh, int *ifindex);
 bool xe_nl_parse_addr(const struct nlmsghdr *nlh, struct xe_ifaddr *addr);
 bool xe_nl_parse_neigh(const struct nlmsghdr *nlh, struct xe_neigh *neigh);
 /* A route message: is it one that packets are looked up in (no cache entry)? *connected: unicast
  * without a gateway through *oif to *prefix. False: neither. */
 bool xe_nl_parse_route(const struct nlmsghdr *nlh, bool *connected, int *oif,
 		       struct xe_prefix *prefix);
+
+/* netlink_connected.c: zero the bits from prefix->len on. */
+void xe_nl_cut(struct xe_prefix *prefix);
 
 /* A route without a gateway: hosts in prefix are directly behind ifindex. */
 struct xe_connected {
@@ -118,6 +125,7 @@ struct xe_netlink {
 	void *ctx;
 	bool resync; /* events were lost: read everything again */
 	uint64_t resync_cnt;
+	bool forwards6;                 /* net.ipv6.conf.all.forwarding, read likewise */
 	struct xe_connected *connected; /* by ifindex; read when asked for and stale */
 	uint32_t connected_cnt;
 	uint32_t connected_size;

@@ -9,6 +9,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
+#include <linux/ipv6.h>
 #include <linux/neighbour.h>
 #include <linux/sockios.h>
 #include <string.h>
@@ -21,7 +22,8 @@
 #include "control/netlink_wire.h"
 
 /* Address flags that change what an address is good for. */
-#define ADDR_FLAGS (IFA_F_SECONDARY | IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED)
+#define ADDR_FLAGS                                                                                 \
+	(IFA_F_SECONDARY | IFA_F_TENTATIVE | IFA_F_OPTIMISTIC | IFA_F_DADFAILED | IFA_F_DEPRECATED)
 
 int xe_link_channels(const char *name, uint32_t *rx_queues, uint32_t *tx_queues)
 {
@@ -82,6 +84,43 @@ static void parse_xdp(const struct nlattr *nest, struct xe_link *link)
 		link->xdp_prog_id = xe_nl_u32(tb[ids[i]], 0);
 }
 
+/* The array of per-interface settings that IPv6 tells of. 0: not said. */
+static uint32_t mtu6_of(const struct nlattr *inet6)
+{
+	const struct nlattr *tb[IFLA_INET6_CONF + 1];
+	uint32_t mtu6;
+
+	xe_nl_nest(inet6, tb, IFLA_INET6_CONF);
+	if (!tb[IFLA_INET6_CONF] ||
+	    mnl_attr_get_payload_len(tb[IFLA_INET6_CONF]) < (DEVCONF_MTU6 + 1) * sizeof(mtu6))
+		return 0;
+	memcpy(&mtu6,
+	       (const char *)mnl_attr_get_payload(tb[IFLA_INET6_CONF]) +
+		       DEVCONF_MTU6 * sizeof(mtu6),
+	       sizeof(mtu6));
+	return mtu6;
+}
+
+uint32_t xe_nl_parse_mtu6(const struct nlmsghdr *nlh, int *ifindex)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *tb[IFLA_PROTINFO + 1];
+
+	if (nlh->nlmsg_type != RTM_NEWLINK || !xe_nl_attrs(nlh, sizeof(*ifi), tb, IFLA_PROTINFO) ||
+	    ifi->ifi_family != AF_INET6)
+		return 0;
+	*ifindex = ifi->ifi_index;
+	return mtu6_of(tb[IFLA_PROTINFO]);
+}
+
+static uint32_t parse_mtu6(const struct nlattr *af_spec)
+{
+	const struct nlattr *tb[AF_INET6 + 1];
+
+	xe_nl_nest(af_spec, tb, AF_INET6);
+	return mtu6_of(tb[AF_INET6]);
+}
+
 bool xe_nl_parse_link(const struct nlmsghdr *nlh, struct xe_link *link)
 {
 	const struct nlattr *tb[IFLA_XDP + 1], *info[IFLA_INFO_DATA + 1];
@@ -108,6 +147,7 @@ bool xe_nl_parse_link(const struct nlmsghdr *nlh, struct xe_link *link)
 	link->peer_ifindex = (int)xe_nl_u32(tb[IFLA_LINK], 0);
 	link->link_netnsid = (int)xe_nl_u32(tb[IFLA_LINK_NETNSID], (uint32_t)-1);
 	link->mtu = xe_nl_u32(tb[IFLA_MTU], 0);
+	link->mtu6 = parse_mtu6(tb[IFLA_AF_SPEC]);
 	link->gso_max_size = xe_nl_u32(tb[IFLA_GSO_MAX_SIZE], 0);
 	link->up = ifi->ifi_flags & IFF_UP;
 	link->carrier = ifi->ifi_flags & (1 << 16); /* IFF_LOWER_UP; net/if.h lacks it */

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/lwtunnel.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -134,7 +135,8 @@ static bool is_martian(struct xe_netlink *nl, const struct xe_route_req *req)
 	struct xe_route_req back = {.dst = req->src, .mark = req->mark};
 	struct xe_route out;
 
-	if (!req->iif || unspecified(&req->src))
+	/* The kernel has no reverse path filter for IPv6. */
+	if (!req->iif || unspecified(&req->src) || xe_addr_family(&req->src) != AF_INET)
 		return false;
 	if (ask(nl, &there, 0, &out) == -EINVAL)
 		return false;
@@ -172,19 +174,55 @@ static bool refusal(struct xe_netlink *nl, const struct xe_route_req *req, int e
 }
 
 /*
- * While the kernel holds a learned path MTU for an IPv4 destination, that hides the route's own MTU
- * in the answer. The kernel does not apply it to what it forwards (ip_forward_use_pmtu is off), and
- * it is learned from ICMP that anyone may send: ask the route table for the route's own.
+ * While the kernel holds a learned path MTU for a destination, that hides the route's own MTU in
+ * the answer. The kernel does not apply it to what it forwards (ip_forward_use_pmtu is off;
+ * ip6_dst_mtu_maybe_forward()), and it is learned from ICMP that anyone may send: ask the route
+ * table for the route's own.
  */
 static void route_mtu(struct xe_netlink *nl, const struct xe_route_req *req, struct xe_route *out)
 {
 	const struct xe_link *link = xe_netlink_link(nl, out->oif);
+	bool v6 = xe_addr_family(&req->dst) == AF_INET6;
 	struct xe_route fib;
 
-	if (out->expires_s && xe_addr_family(&req->dst) == AF_INET)
-		out->mtu = ask(nl, req, RTM_F_FIB_MATCH, &fib) ? 0 : fib.mtu;
+	if (out->expires_s) {
+		bool known = !ask(nl, req, RTM_F_FIB_MATCH, &fib);
+
+		out->mtu = known ? fib.mtu : 0;
+		if (known && v6)
+			out->expires_s = fib.expires_s;
+	}
 	if (!out->mtu && link)
-		out->mtu = link->mtu;
+		out->mtu = v6 && link->mtu6 && link->mtu6 < link->mtu ? link->mtu6 : link->mtu;
+}
+
+static int take_forwarding(const struct nlmsghdr *nlh, void *ctx)
+{
+	const struct nlattr *tb[NETCONFA_FORWARDING + 1];
+
+	if (nlh->nlmsg_type == RTM_NEWNETCONF &&
+	    xe_nl_attrs(nlh, sizeof(struct netconfmsg), tb, NETCONFA_FORWARDING))
+		*(bool *)ctx = xe_nl_u32(tb[NETCONFA_FORWARDING], 1);
+	return 0;
+}
+
+/* For IPv6 the kernel's routing does not say whether it would forward at all, as it does for IPv4.
+ * What cannot be read counts as yes: the steering program asks by itself. */
+static bool forwards6(struct xe_netlink *nl)
+{
+	struct netconfmsg *ncm;
+	struct nlmsghdr *nlh;
+
+	if (!nl->mirror.forwarding_stale)
+		return nl->forwards6;
+	nl->forwards6 = true;
+	nlh = xe_nlsock_begin(&nl->requests, RTM_GETNETCONF, 0);
+	ncm = mnl_nlmsg_put_extra_header(nlh, sizeof(*ncm));
+	ncm->ncm_family = AF_INET6;
+	mnl_attr_put_u32(nlh, NETCONFA_IFINDEX, (uint32_t)NETCONFA_IFINDEX_ALL);
+	if (!xe_nlsock_ask(&nl->requests, nlh, take_forwarding, &nl->forwards6))
+		nl->mirror.forwarding_stale = false;
+	return nl->forwards6;
 }
 
 int xe_netlink_route_for(struct xe_netlink *nl, const struct xe_route_req *req,
@@ -205,6 +243,13 @@ int xe_netlink_route_for(struct xe_netlink *nl, const struct xe_route_req *req,
 	err = ask(nl, &r, 0, out);
 	if (err)
 		return refusal(nl, &r, err, out) ? 0 : err;
+	if (out->type == RTN_UNICAST && r.iif && xe_addr_family(&r.dst) == AF_INET6 &&
+	    !forwards6(nl)) {
+		memset(out, 0, sizeof(*out));
+		out->type = RTN_UNREACHABLE;
+		out->error = EHOSTUNREACH;
+		return 0;
+	}
 	if (!out->has_gateway)
 		out->gateway = r.dst;
 	route_mtu(nl, &r, out);

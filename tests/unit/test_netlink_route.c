@@ -183,6 +183,7 @@ static void test_route_ipv6(void **state)
 	nf_make_pair();
 	c0 = make_inside();
 	h0 = nf_ifindex_of("h0");
+	nf_sysctl("ipv6/conf/all/forwarding", "1");
 	nl = nf_open_nl();
 	xe_netlink_dispatch(nl);
 	nf_forget();
