@@ -15,6 +15,7 @@
 const volatile __u32 gso_source;
 
 #include "steer_decide.h"
+#include "steer_deny.h"
 #include "steer_gso.h"
 
 /* Where a packet came in. */
@@ -130,6 +131,8 @@ int xe_steer(struct xdp_md *ctx)
 	if (!find_port(ctx, &in))
 		return XDP_PASS;
 	reason = decide(ctx, &in, &hash);
+	if (in.conf->role == XE_ROLE_UPLINK)
+		reason = deny(ctx, in.port, in.conf, reason);
 	if (reason == XE_R_TAKEN)
 		reason = hand_over(ctx, &in, hash, &key);
 	/* To the verifier anything, on every path the same: without CAP_PERFMON it allows one range

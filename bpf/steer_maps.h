@@ -45,6 +45,14 @@ struct {
 } allow SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 2 * XE_MAX_DENY); /* two lists during a change */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct xe_allow_key);
+	__type(value, __u8);
+} deny_list SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 2 * XE_MAX_TUPLES);
 	__type(key, __u32);

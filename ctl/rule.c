@@ -19,7 +19,11 @@ static int add_rule(void *arg, json_t *rule)
 	else
 		table_cell(t, "not in force: %s", member_text(rule, "why"));
 	table_number(t, rule, "flows");
-	table_text(t, rule, "text");
+	if (json_object_get(rule, "prefixes"))
+		table_cell(t, "%s (%lld prefixes)", member_text(rule, "text"),
+			   member_number(rule, "prefixes"));
+	else
+		table_text(t, rule, "text");
 	return 0;
 }
 

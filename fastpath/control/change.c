@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "control/flow_walk.h"
+#include "state/deny.h"
 
 static bool same_rules(const struct xe_config *a, const struct xe_config *b)
 {
@@ -66,14 +67,15 @@ const char *xe_change_needs_restart(const struct xe_config *now, const struct xe
 /* ---- into force ---- */
 
 /* Bring everything in line with svc->config; `old` is what it was in line with before. */
-static int enforce(struct xe_service *svc, const struct xe_config *old, char *err, size_t err_size)
+static int enforce(struct xe_service *svc, const struct xe_config *old, bool lists_changed,
+		   char *err, size_t err_size)
 {
 	bool net_was_fine = !svc->fallback_why[0];
 	int ret = 0;
 
 	/* Rules first: should they be refused, no port has been touched. A port that appears has
 	 * them compiled again. */
-	if (!same_rules(svc->config, old))
+	if (lists_changed || !same_rules(svc->config, old))
 		ret = xe_rules_publish(svc, err, err_size);
 	if (ret)
 		return ret;
@@ -90,20 +92,33 @@ static int enforce(struct xe_service *svc, const struct xe_config *old, char *er
 int xe_change(struct xe_service *svc, struct xe_config *next, xe_change_verify_fn verify, void *arg,
 	      char *err, size_t err_size)
 {
+	struct xe_deny_lists *lists, *lists_old = svc->deny_lists;
 	struct xe_config *old = svc->config;
 	char again[256];
+	bool changed;
 	int ret;
 
+	/* Read anew with every change, also where the rule that names a file stays. */
+	ret = xe_deny_read_all(next->rules, next->rule_cnt, &lists, err, err_size);
+	if (ret) {
+		xe_config_free(next);
+		return ret;
+	}
+	changed = !xe_deny_lists_equal(lists, lists_old);
 	svc->config = next;
-	ret = enforce(svc, old, err, err_size);
+	svc->deny_lists = lists;
+	ret = enforce(svc, old, changed, err, err_size);
 	if (!ret && verify)
 		ret = verify(svc, arg, err, err_size);
 	if (!ret) {
 		xe_config_free(old);
+		xe_deny_lists_free(lists_old);
 		return 0;
 	}
 	svc->config = old;
-	if (enforce(svc, next, again, sizeof(again)))
+	svc->deny_lists = lists_old;
+	xe_deny_lists_free(lists);
+	if (enforce(svc, next, changed, again, sizeof(again)))
 		xe_log_err("the configuration before the refused change cannot be restored: %s",
 			   again);
 	xe_config_free(next);

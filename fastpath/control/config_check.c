@@ -17,6 +17,7 @@
 
 #include "control/config.h"
 #include "control/config_schema.h"
+#include "state/deny.h"
 
 /* "rules[16383].sessions-per-source" and the like */
 #define KEY_SIZE 64
@@ -165,6 +166,11 @@ static int check_names(struct check *c, const struct xe_rule *rule, const struct
 	if (xe_verb_translates(rule->verb) && out && out->role != XE_ROLE_UPLINK)
 		return refuse(c, at, "`out %s` is an inside port, expected an uplink with %s",
 			      rule->out, xe_verb_name(rule->verb));
+	if (xe_rule_is_deny(rule) && in->role == XE_ROLE_UPLINK)
+		return 0;
+	if (rule->verb == XE_VERB_DROP && rule->file[0])
+		return refuse(c, at, "`in %s` is an inside port, expected an uplink with a file",
+			      rule->in);
 	/* On an uplink only packets of flows that are known already are looked at. */
 	if ((xe_verb_translates(rule->verb) || rule->verb == XE_VERB_DROP) && in &&
 	    in->role != XE_ROLE_INSIDE)
@@ -172,7 +178,10 @@ static int check_names(struct check *c, const struct xe_rule *rule, const struct
 			      "`in %s` is an uplink, where no flow starts that is %s: "
 			      "expected an inside port",
 			      rule->in,
-			      rule->verb == XE_VERB_DROP ? "ours to drop" : "ours to translate");
+			      rule->verb == XE_VERB_DROP
+				      ? "ours to drop (but by `from` alone, `drop from PREFIX in "
+					"UPLINK`)"
+				      : "ours to translate");
 	return 0;
 }
 
@@ -197,8 +206,10 @@ static int check_from(struct check *c, const struct xe_rule *rule, const struct 
 	char text[INET6_ADDRSTRLEN + 4];
 	bool some_inside = false;
 
-	/* `accept` may be about what comes from outside, and so may `kernel`. */
-	if (!rule->from.family || !(xe_verb_translates(rule->verb) || rule->verb == XE_VERB_DROP))
+	/* `accept` may be about what comes from outside, and so may `kernel`, and a deny list is.
+	 */
+	if (!rule->from.family || (xe_rule_is_deny(rule) && in && in->role == XE_ROLE_UPLINK) ||
+	    !(xe_verb_translates(rule->verb) || rule->verb == XE_VERB_DROP))
 		return 0;
 	for (uint32_t i = 0; i < c->config->port_cnt; i++) {
 		const struct xe_config_port *p = &c->config->ports[i];
@@ -242,6 +253,20 @@ static void warn_ports(struct check *c, const struct xe_rule *rule, const struct
 		     rule->port_min, rule->port_max, min, max);
 }
 
+/* Read for its errors; who puts the rule into force reads it again. */
+static int check_file(struct check *c, const struct xe_rule *rule, const struct place *at)
+{
+	char why[XE_RULE_FILE_SIZE + 256];
+	struct xe_deny_list list;
+
+	if (rule->verb != XE_VERB_DROP || !rule->file[0])
+		return 0;
+	if (xe_deny_read(rule->file, &list, why, sizeof(why)))
+		return refuse(c, at, "%s", why);
+	xe_deny_list_free(&list);
+	return 0;
+}
+
 static int check_rule(struct check *c, uint32_t idx)
 {
 	const struct xe_rule *rule = &c->config->rules[idx];
@@ -250,6 +275,8 @@ static int check_rule(struct check *c, uint32_t idx)
 
 	if (!ret)
 		ret = check_from(c, rule, &at);
+	if (!ret)
+		ret = check_file(c, rule, &at);
 	if (!ret)
 		warn_ports(c, rule, &at);
 	return ret;

@@ -67,6 +67,8 @@ static bool can_match(const struct xe_fallback_text *t, const struct xe_rule *r)
 {
 	if (!xe_fallback_in_family(t, r))
 		return false;
+	if (r->verb == XE_VERB_DROP && r->file[0])
+		return false; /* a deny list: nft would take seconds for it (docs/rules.md) */
 	if (r->in[0] && !xe_fallback_put_names(NULL, t->conf, r->in))
 		return false;
 	return !r->out[0] || xe_fallback_put_names(NULL, t->conf, r->out);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "control/service.h"
 #include "control/verbs.h"
+#include "state/deny.h"
 
 /* Calls of xe_safety_net_poll() between two looks at the table itself: 5 s, since reading it takes
  * some milliseconds. */
@@ -141,6 +142,24 @@ static void remember_ranges(struct xe_service *svc, const struct xe_ruleset *rs)
 			remember_range(svc, &ranges[i]);
 }
 
+/* Before the other rules: should it be refused, nothing has changed. */
+static int publish_deny(struct xe_service *svc, char *err, size_t err_size)
+{
+	struct xe_allow_key *keys;
+	uint32_t cnt;
+	int ret = xe_deny_compile(svc->config->rules, svc->config->rule_cnt, svc->deny_lists,
+				  xe_port_ids, svc, &keys, &cnt, err, err_size);
+
+	if (ret)
+		return ret;
+	ret = xe_steer_set_deny(&svc->steer, keys, cnt);
+	free(keys);
+	if (ret)
+		snprintf(err, err_size, "rules: the steering program's deny list refuses them: %s",
+			 strerror(-ret));
+	return ret;
+}
+
 int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
 {
 	struct xe_ruleset *rs = NULL;
@@ -167,6 +186,11 @@ int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
 			__atomic_store_n(&svc->steer.conf->any_accept, 1,
 					 __ATOMIC_RELAXED); /* stays: its sessions outlive it */
 	remember_ranges(svc, rs);
+	ret = publish_deny(svc, err, err_size);
+	if (ret) {
+		ruleset_free(rs);
+		return ret;
+	}
 	ret = put_in_force(svc, rs);
 	if (ret)
 		snprintf(err, err_size, "rules: the steering tables refuse them: %s",
@@ -179,6 +203,8 @@ void xe_rules_close(struct xe_service *svc)
 {
 	ruleset_free(svc->ruleset);
 	svc->ruleset = NULL;
+	xe_deny_lists_free(svc->deny_lists);
+	svc->deny_lists = NULL;
 }
 
 static uint32_t collect_ports(struct xe_service *svc, struct xe_fallback_port *out)

@@ -24,6 +24,7 @@
 #include "base/insum.h"
 #include "base/log.h"
 #include "io/tun.h"
+#include "state/deny.h"
 
 /* Listeners of the host are polled this often: sock_diag announces no new ones. */
 #define POLL_MS 100
@@ -385,6 +386,9 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 		err = start_control(svc);
 	if (!err)
 		err = watch_all(svc);
+	if (!err)
+		err = xe_deny_read_all(svc->config->rules, svc->config->rule_cnt, &svc->deny_lists,
+				       err_text, sizeof(err_text));
 	if (!err)
 		err = xe_rules_publish(svc, err_text, sizeof(err_text));
 	if (!err) {

@@ -91,6 +91,7 @@ struct xe_service {
 	uint64_t gone_xsk_lost;
 
 	struct xe_ruleset *ruleset;
+	struct xe_deny_lists *deny_lists; /* files of the rules in config, as last read */
 	struct xe_fallback_range nat_ranges[XE_NAT_RANGES]; /* of all rules since the start */
 	uint32_t nat_range_cnt;
 

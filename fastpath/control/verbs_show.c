@@ -10,6 +10,7 @@
 
 #include "control/flow_walk.h"
 #include "control/verbs.h"
+#include "state/deny.h"
 
 static const char *const state_words[] = {[XE_PORT_WAITING] = "waiting",
 					  [XE_PORT_ATTACHED] = "attached",
@@ -219,6 +220,11 @@ json_t *xe_rule_json(const struct xe_service *svc, const struct xe_rule *rule, u
 		      in_force, "why", in_force ? json_null() : json_string(why));
 	if (o && flows >= 0)
 		json_object_set_new(o, "flows", json_integer(flows));
+	/* The lists stand in the order of the rules in force. */
+	if (o && rule->verb == XE_VERB_DROP && rule->file[0] && svc->deny_lists &&
+	    number <= svc->deny_lists->rule_cnt)
+		json_object_set_new(o, "prefixes",
+				    json_integer(svc->deny_lists->list[number - 1].cnt));
 	return o;
 }
 

@@ -42,6 +42,8 @@ struct xe_steer {
 	struct xe_live_bucket *live;
 	uint64_t *beats;
 	struct xe_steer_conf *conf;
+	struct xe_allow_key *deny_keys; /* deny lists in force, sorted */
+	uint32_t deny_key_cnt;
 	struct xe_rule_key *rule_keys; /* entries of the rules in force */
 	uint32_t rule_key_cnt;
 	size_t owned_size, live_size;
@@ -65,6 +67,10 @@ void xe_steer_del_ext(struct xe_steer *st, const struct xe_addr *addr);
  * one more than conf->rules_gen. On an error the rules in force stay. */
 struct xe_ruleset;
 int xe_steer_set_rules(struct xe_steer *st, const struct xe_ruleset *rs);
+/* The deny lists of all uplinks become these (sorted, none twice; at most XE_MAX_DENY). Only the
+ * difference is carried out, what is new first: a prefix in both is denied throughout. On an error
+ * those in force stay. (steer_deny.c) */
+int xe_steer_set_deny(struct xe_steer *st, const struct xe_allow_key *keys, uint32_t cnt);
 /* Sum over the CPUs; reset when a port id is given out anew. */
 int xe_steer_counters(const struct xe_steer *st, uint32_t port, struct xe_port_counters *out);
 int xe_steer_reset_counters(struct xe_steer *st, uint32_t port);

@@ -73,6 +73,7 @@ void xe_steer_close(struct xe_steer *st)
 	if (st->conf)
 		munmap(st->conf, whole_pages(1));
 	free(st->rule_keys);
+	free(st->deny_keys);
 	xe_steer_prog_close(st);
 	memset(st, 0, sizeof(*st));
 }

@@ -103,7 +103,7 @@ static const struct feature {
 	{has_mss, false, "the option `mss-clamp`"},
 	{has_no_limit, false, "the option `no-limit`"},
 	{has_limit, false, "the option `limit`"},
-	{has_file, false, "a file of prefixes after `from`"},
+	{has_file, true, "a file of prefixes after `from`"},
 	{has_ipv6, false, "IPv6 with a verb other than kernel"},
 };
 

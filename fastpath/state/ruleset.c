@@ -259,6 +259,8 @@ static int add_rule(struct builder *b, __u32 rule_idx)
 	__u32 out_cnt = out_ports(b, rule, &masks.out_mask);
 	int ret;
 
+	if (rule->verb == XE_VERB_DROP && rule->file[0])
+		return 0; /* its prefixes are a deny list's (state/deny.h) */
 	fill_fixed(rule, &masks, &key);
 	/* The product can be 1024 * 1024 * 30: add_entry() ends it at XE_MAX_RULE_ENTRIES. */
 	for (__u64 n = 0; n < (__u64)block_cnt * in_cnt * out_cnt; n++) {

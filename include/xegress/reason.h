@@ -51,7 +51,8 @@
 	XE_REASON(SPOOFED, S_DROP, "source address is not allowed on this port")                   \
 	XE_REASON(DROP_RULE, S_DROP, "a `drop` rule matches")                                      \
 	XE_REASON(MALFORMED, S_DROP, "header lengths contradict each other or the frame")          \
-	XE_REASON(MARTIAN, S_DROP, "source equals destination, or is no unicast address")
+	XE_REASON(MARTIAN, S_DROP, "source equals destination, or is no unicast address")          \
+	XE_REASON(DENIED, S_DROP, "uplink: a `drop from PREFIX in UPLINK` rule names its source")
 
 #define XE_REASONS_WORKER(XE_REASON)                                                               \
 	XE_REASON(W_MALFORMED, W_DROP, "header lengths contradict each other or the frame")        \

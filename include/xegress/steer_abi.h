@@ -9,6 +9,7 @@
  *   port_ids       hash            ifindex -> port id                 control thread  steer
  *   port_hints     array           xe_hint_idx() -> xe_port_hint()    control thread  steer
  *   allow          LPM             (port, source prefix) -> 1         control thread  steer
+ *   deny_list      LPM             (uplink, source prefix) -> 1       control thread  steer
  *   tuples         array           gen%2 * XE_MAX_TUPLES + n          control thread  steer
  *   rules          hash            xe_rule_key -> xe_rule_value       control thread  steer
  *   ext_addrs      hash            xe_addr -> ext index               control thread  steer
@@ -82,7 +83,8 @@ static inline __u64 xe_port_hint(__u32 ifindex, __u32 port)
 	return (__u64)ifindex << 32 | port;
 }
 
-/* LPM key of `allow`; prefixlen counts port (32 bits) + address bits (+96 for IPv4). */
+/* LPM key of `allow` and `deny_list`; prefixlen counts port (32 bits) + address bits (+96 for
+ * IPv4). */
 struct xe_allow_key {
 	__u32 prefixlen;
 	__u32 port;
@@ -133,6 +135,7 @@ struct xe_steer_conf {
 	__u32 tuple_cnt[2]; /* per half */
 	__u32 any_accept;   /* sessions of `accept` rules may exist: look for live tags in the
 			       regions of all workers, on uplinks too */
+	__u32 deny_cnt;     /* entries of deny_list; 0: it is not asked */
 };
 
 /*

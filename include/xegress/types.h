@@ -28,6 +28,10 @@
 #define XE_MAX_RULES 16384
 /* Compiled classifier entries (a rule with a port range expands to up to 30 masked entries). */
 #define XE_MAX_RULE_ENTRIES 65536
+/* Prefixes of all deny lists (`drop from PREFIX in UPLINK`), each counted once an uplink: public
+ * lists of bad networks have some ten to hundred thousand. In the kernel one takes up to 200
+ * bytes, so all of them 50 MiB. */
+#define XE_MAX_DENY 262144
 /* Distinct mask combinations ("tuples") of one rule set; a lookup is one hash probe a tuple. */
 #define XE_MAX_TUPLES 256
 

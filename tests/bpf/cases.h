@@ -70,6 +70,10 @@
 	CASE(uplink_is_not_judged)                                                                 \
 	CASE(uplink_parse)                                                                         \
 	CASE(accept_replies)                                                                       \
+	/* cases_deny.c */                                                                         \
+	CASE(denied_sources)                                                                       \
+	CASE(denied_by_any_way)                                                                    \
+	CASE(many_denied)                                                                          \
 	/* cases_handover.c */                                                                     \
 	CASE(sockets_and_queues)                                                                   \
 	CASE(heartbeat)                                                                            \

@@ -375,7 +375,6 @@ static const struct {
 	{"accept mss-clamp auto", "the option `mss-clamp`"},
 	{"accept no-limit", "the option `no-limit`"},
 	{"accept limit 1pps", "the option `limit`"},
-	{"drop from @/etc/x in eth0", "a file of prefixes after `from`"},
 	{"drop from 2001:db8::/32", "IPv6 with a verb other than kernel"},
 };
 
