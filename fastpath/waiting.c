@@ -2,9 +2,11 @@
 #include "waiting.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Empty rounds before an adaptive worker sleeps. A round over a few sockets is some 100 ns, so this
@@ -18,6 +20,16 @@
 
 /* Sockets that one wake-up brings to the front; the others' turn comes within some rounds. */
 #define WAKE_EVENTS 64
+
+#ifndef SO_PREFER_BUSY_POLL
+#define SO_PREFER_BUSY_POLL 69
+#define SO_BUSY_POLL_BUDGET 70
+#endif
+/* What one turn may take from the driver: two bursts. */
+#define NAPI_BUDGET 64
+/* Anything but 0 allows it; how long one call may take does not come from here, for a call with
+ * MSG_DONTWAIT polls once. */
+#define NAPI_BUSY_US 20
 
 int xe_waiting_open(struct xe_waiting *w, enum xe_wait mode)
 {
@@ -42,18 +54,58 @@ void xe_waiting_close(struct xe_waiting *w)
 	if (w->epoll_fd >= 0)
 		close(w->epoll_fd);
 	w->wake_fd = w->epoll_fd = -1;
+	free(w->polled);
+	w->polled = NULL;
+	w->polled_cnt = w->polled_capacity = 0;
+}
+
+/* Best effort: a kernel or an interface without it leaves receiving to interrupts, as ever. */
+static void poll_napi_of(struct xe_waiting *w, struct xe_xsk *xsk)
+{
+	int on = 1, us = NAPI_BUSY_US, budget = NAPI_BUDGET;
+
+	if (setsockopt(xsk->fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &on, sizeof(on)) ||
+	    setsockopt(xsk->fd, SOL_SOCKET, SO_BUSY_POLL, &us, sizeof(us)) ||
+	    setsockopt(xsk->fd, SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget, sizeof(budget)))
+		return;
+	if (w->polled_cnt == w->polled_capacity) {
+		uint32_t capacity = w->polled_capacity ? 2 * w->polled_capacity : 16;
+		struct xe_xsk **polled = realloc(w->polled, capacity * sizeof(*polled));
+
+		if (!polled)
+			return;
+		w->polled = polled;
+		w->polled_capacity = capacity;
+	}
+	w->polled[w->polled_cnt++] = xsk;
+}
+
+/* Where the socket's queue has no NAPI of its own (generic mode) the kernel returns at once. */
+static void run_next_napi(struct xe_waiting *w)
+{
+	if (!w->polled_cnt)
+		return;
+	w->polled_next = (w->polled_next + 1) % w->polled_cnt;
+	recvfrom(w->polled[w->polled_next]->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
 
 int xe_waiting_add(struct xe_waiting *w, struct xe_xsk *xsk)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = xsk};
 
-	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, xsk->fd, &ev) ? -errno : 0;
+	if (epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, xsk->fd, &ev))
+		return -errno;
+	if (w->mode == XE_WAIT_BUSY)
+		poll_napi_of(w, xsk);
+	return 0;
 }
 
 void xe_waiting_del(struct xe_waiting *w, struct xe_xsk *xsk)
 {
 	epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, xsk->fd, NULL);
+	for (uint32_t i = 0; i < w->polled_cnt; i++)
+		if (w->polled[i] == xsk)
+			w->polled[i] = w->polled[--w->polled_cnt];
 }
 
 static bool has_unsent(struct xe_xsk *const *xsks, uint32_t xsk_cnt)
@@ -94,8 +146,10 @@ void xe_waiting_round(struct xe_waiting *w, struct xe_xsk *const *xsks, uint32_t
 		w->rounds = 0;
 		return;
 	}
-	if (w->mode == XE_WAIT_BUSY)
+	if (w->mode == XE_WAIT_BUSY) {
+		run_next_napi(w);
 		return;
+	}
 	unsent = has_unsent(xsks, xsk_cnt);
 	if (!unsent && ++w->rounds <= spins)
 		return;

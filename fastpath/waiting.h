@@ -4,7 +4,9 @@
  *
  *   adaptive    spin some rounds, then sleep until a socket or another thread wakes it
  *   interrupt   sleep at once
- *   busy        never sleep
+ *   busy        never sleep; an empty round runs the NAPI of one socket's queue, so that a driver's
+ *               receiving happens on the worker's CPU, and by no interrupt (SO_PREFER_BUSY_POLL,
+ *               kernel 5.11; tuning.md says what the interface has to be set to)
  *
  * Owned by the worker, but for xe_waiting_wake(), which any thread may call. Sockets are added and
  * removed in worker calls.
@@ -28,6 +30,9 @@ struct xe_waiting {
 	int wake_fd;     /* eventfd: another thread wants the worker's attention */
 	int epoll_fd;    /* wake_fd and the sockets */
 	uint32_t rounds; /* in a row without a packet */
+	/* busy: sockets whose NAPI may be run from here, and whose turn it is */
+	struct xe_xsk **polled;
+	uint32_t polled_cnt, polled_capacity, polled_next;
 	struct xe_sleeper
 		sleeper; /* set after xe_waiting_open(), NULLs: nothing is asked or told */
 };

@@ -25,6 +25,9 @@ CONTENDERS = (kernel_and_us.Xegress, kernel_and_us.XegressTwo, kernel_and_us.Xeg
               kernel_and_us.Forward, kernel_and_us.Iptables, kernel_and_us.IptablesRps,
               kernel_and_us.Nftables, kernel_and_us.NftablesRps, peers.TcNat, peers.XdpNat,
               peers.HookPrice, peers.Testpmd)
+# Only when named, then in every workload that has `xegress`.
+VARIANTS = (kernel_and_us.XegressBusy, kernel_and_us.XegressInterrupt,
+            kernel_and_us.XegressNativeBusy)
 GROUPS = ("tcp", "udp", "latency", "connect", "rules", "sessions", "neighbour", "idle", "bystander")
 WORKLOADS = sorted(load_tcp.WORKLOADS + load_udp.WORKLOADS + load_rpc.WORKLOADS +
                    load_state.WORKLOADS, key=lambda w: GROUPS.index(w.group))
@@ -145,7 +148,13 @@ def main(argv):
         show_verdict(bench)
         return 0
     workloads = chosen("workload", WORKLOADS, o.only, lambda w: (w.name, w.group), parser)
-    contenders = chosen("contender", CONTENDERS, o.contenders, lambda c: (c.name,), parser)
+    contenders = chosen("contender", CONTENDERS + VARIANTS, o.contenders, lambda c: (c.name,), parser)
+    if not o.contenders:
+        contenders = [c for c in contenders if c not in VARIANTS]
+    for w in workloads:
+        if "xegress" in w.contenders:
+            w.contenders = tuple(w.contenders) + tuple(
+                c.name for c in contenders if c in VARIANTS)
     if o.list:
         for w in workloads:
             say("%-10s %-18s %s" % (w.group, w.name, w.title))

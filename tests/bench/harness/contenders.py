@@ -125,7 +125,7 @@ class Xegress(Contender):
     rules = sessions = True
     needs = (os.path.join(BUILD, "xegressd"), os.path.join(BUILD, "xegressctl"))
     workers = 1
-    mode = "auto"
+    mode, wait = "auto", "adaptive"
     refused = None
 
     def why_not(self):
@@ -139,7 +139,7 @@ class Xegress(Contender):
         return allowed[-self.workers:]
 
     def config(self, spec):
-        lines = ["on-stop: clean", "workers: %s" % self.cpus(), "ports:"]
+        lines = ["on-stop: clean", "workers: %s" % self.cpus(), "wait: " + self.wait, "ports:"]
         for veth, address in zip(PORTS, CONTAINERS.values()):
             lines.append("  - {name: %s, role: inside, allow: [%s/32], xdp: %s}" % (
                 veth, address, self.mode))
@@ -205,3 +205,15 @@ class XegressTwo(Xegress):
 
 class XegressNative(Xegress):
     name, label, mode = "xegress-native", "xegress, native XDP", "native"
+
+
+class XegressBusy(Xegress):
+    name, label, wait = "xegress-busy", "xegress, one worker, `wait: busy`", "busy"
+
+
+class XegressInterrupt(Xegress):
+    name, label, wait = "xegress-interrupt", "xegress, one worker, `wait: interrupt`", "interrupt"
+
+
+class XegressNativeBusy(XegressNative):
+    name, label, wait = "xegress-native-busy", "xegress, native XDP, `wait: busy`", "busy"
