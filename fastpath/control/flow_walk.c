@@ -85,10 +85,8 @@ static bool visit_rule(struct step *step, struct xe_worker *w, struct xe_session
 
 static bool visit_retime(struct step *step, struct xe_worker *w, struct xe_session *s)
 {
-	struct xe_lane *lane = w->lane;
-
-	xe_wheel_del(&lane->wheel, &lane->sessions, s);
-	xe_wheel_add(&lane->wheel, &lane->sessions, s, xe_flow_left(lane, s, lane->now_s));
+	if (s->tcp_state != XE_TCP_CLOSED) /* their queue stays in order */
+		xe_flow_retime(w->lane, s);
 	return ++step->done == XE_FLOW_STEP_ENDS;
 }
 

@@ -129,6 +129,8 @@ static const char *state_name(const struct xe_session *s)
 		return "established";
 	case XE_TCP_CLOSING:
 		return "closing";
+	case XE_TCP_CLOSED:
+		return "closed";
 	default:
 		return "opening";
 	}
@@ -152,10 +154,10 @@ static json_t *flow_numbers(const struct xe_flow_view *v)
 			 (json_int_t)(v->now_s - s->created_s) * 1000, "idle_ms",
 			 (json_int_t)(v->now_s - s->last_used_s) * 1000, "expires_ms",
 			 (json_int_t)v->left_s * 1000, "packets",
-			 (json_int_t)s->packets[XE_DIR_OUT], "bytes",
-			 (json_int_t)s->bytes[XE_DIR_OUT], "back_packets",
-			 (json_int_t)s->packets[XE_DIR_BACK], "back_bytes",
-			 (json_int_t)s->bytes[XE_DIR_BACK]);
+			 (json_int_t)xe_session_packets(s, XE_DIR_OUT), "bytes",
+			 (json_int_t)xe_session_bytes(s, XE_DIR_OUT), "back_packets",
+			 (json_int_t)xe_session_packets(s, XE_DIR_BACK), "back_bytes",
+			 (json_int_t)xe_session_bytes(s, XE_DIR_BACK));
 }
 
 static json_t *flow_json(const struct xe_service *svc, const struct xe_flow_view *v)

@@ -16,6 +16,7 @@
 
 #include "state/nexthop.h"
 #include "state/session.h"
+#include "state/tcp_track.h"
 #include "xegress/reason.h"
 
 /* 32 packets amortise a ring access to nothing, and their headers and sessions (about 10 KiB) stay
@@ -98,14 +99,6 @@ struct xe_burst {
 #define XE_UDP_LEN     4
 #define XE_UDP_CSUM    6
 #define XE_UDP_HDR_LEN 8
-
-#define XE_TH_FIN 0x01
-#define XE_TH_SYN 0x02
-#define XE_TH_RST 0x04
-#define XE_TH_PSH 0x08
-#define XE_TH_ACK 0x10
-#define XE_TH_ECE 0x40
-#define XE_TH_CWR 0x80
 
 /* In the 16 bits at XE_IP_FRAG, host order; the low 13 are the offset. */
 #define XE_IP_DF 0x4000

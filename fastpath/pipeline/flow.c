@@ -10,61 +10,56 @@
 #include "pipeline/pipeline.h"
 
 /*
- * TCP enough for the two timeouts of RFC 5382 REQ-5: established once both sides have spoken and
- * the inside acknowledged, transitory before that and after FIN or RST. Nothing here frees a
- * session.
+ * A closed session waits in a queue, and does not count against its source, which may go on opening
+ * others: where that takes too much, closed ones are what is reclaimed first.
  */
-static void tcp_track(struct xe_session *s, enum xe_dir dir, uint8_t flags)
+static void state_changed(struct xe_lane *lane, struct xe_session *s, uint8_t before)
 {
-	if (flags & XE_TH_RST) {
-		s->tcp_state = XE_TCP_CLOSING;
-		return;
-	}
-	if (flags & XE_TH_SYN) {
-		/* A new connection on a closed tuple starts over. */
-		if (dir == XE_DIR_OUT && !(flags & XE_TH_ACK) && s->tcp_state == XE_TCP_CLOSING) {
-			s->tcp_state = XE_TCP_SYN_SENT;
-			s->flags &= (uint8_t) ~(XE_SF_FIN_OUT | XE_SF_FIN_BACK | XE_SF_REPLIED);
-		} else if (dir == XE_DIR_BACK && s->tcp_state == XE_TCP_SYN_SENT) {
-			s->tcp_state = XE_TCP_SYN_BACK;
-		}
-		return;
-	}
-	if (flags & XE_TH_FIN) {
-		s->flags |= dir == XE_DIR_OUT ? XE_SF_FIN_OUT : XE_SF_FIN_BACK;
-		s->tcp_state = XE_TCP_CLOSING;
-		return;
-	}
-	if (s->tcp_state == XE_TCP_SYN_BACK && dir == XE_DIR_OUT && (flags & XE_TH_ACK))
-		s->tcp_state = XE_TCP_ESTABLISHED;
+	bool closed = s->tcp_state == XE_TCP_CLOSED;
+
+	if (s->source != XE_NIL && closed != (before == XE_TCP_CLOSED))
+		xe_source_set_closed(&lane->sources, s->source, closed);
+	xe_flow_retime(lane, s);
+}
+
+static void track(struct xe_lane *lane, struct xe_session *s, const struct xe_packet *p)
+{
+	uint8_t before = s->tcp_state;
+	bool refreshed;
+
+	refreshed = xe_tcp_track(s, p->dir, p->l2 + p->l4_off, p->l4_hdr_len, p->l4_len) ||
+		    p->dir == XE_DIR_OUT;
+	if (refreshed)
+		s->last_used_s = lane->now_s;
+	if (p->tcp_flags & XE_TH_SYN)
+		xe_mss_see(s, p);
+	if (s->tcp_state != before || (refreshed && s->tcp_state == XE_TCP_CLOSED))
+		state_changed(lane, s, before);
 }
 
 /*
- * Idle time counts from the last packet out, and for TCP from any packet: inbound alone need not
+ * Idle time counts from the last packet out, and for TCP from any that fits: inbound alone need not
  * refresh a UDP mapping (RFC 4787 REQ-6), and must not be able to hold it open for ever.
  */
 static void touch(struct xe_lane *lane, struct xe_session *s, const struct xe_packet *p)
 {
-	uint8_t before = s->tcp_state;
-
-	if (p->dir == XE_DIR_OUT || p->proto == IPPROTO_TCP)
+	if (p->dir == XE_DIR_OUT)
 		s->last_used_s = lane->now_s;
-	if (p->dir == XE_DIR_BACK)
+	else
 		s->flags |= XE_SF_REPLIED;
-	if (p->proto == IPPROTO_TCP) {
-		tcp_track(s, p->dir, p->tcp_flags);
-		if (p->tcp_flags & XE_TH_SYN)
-			xe_mss_see(s, p);
-		/* The wheel only ever finds that a session has longer: a shorter time must be set.
-		 */
-		if (before == XE_TCP_ESTABLISHED && s->tcp_state != before) {
-			xe_wheel_del(&lane->wheel, &lane->sessions, s);
-			xe_wheel_add(&lane->wheel, &lane->sessions, s,
-				     lane->timeouts.tcp_transitory_s);
-		}
+	if (p->proto == IPPROTO_TCP)
+		track(lane, s, p);
+	xe_session_count(s, p->dir, p->len - XE_L3_OFF);
+}
+
+void xe_flow_retime(struct xe_lane *lane, struct xe_session *s)
+{
+	if (s->tcp_state == XE_TCP_CLOSED) {
+		xe_wheel_close(&lane->wheel, &lane->sessions, s);
+		return;
 	}
-	xe_count(&s->packets[p->dir], 1);
-	xe_count(&s->bytes[p->dir], p->len - XE_L3_OFF);
+	xe_wheel_del(&lane->wheel, &lane->sessions, s);
+	xe_wheel_add(&lane->wheel, &lane->sessions, s, xe_flow_left(lane, s, lane->now_s));
 }
 
 uint32_t xe_flow_left(const struct xe_lane *lane, const struct xe_session *s, uint32_t now_s)
@@ -125,7 +120,7 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 		return false;
 	}
 	p->frag_mtu = 0; /* it may have been held since it was last decided */
-	xe_mss_guess(p, s->mss_peer, p->nexthop.mtu);
+	xe_mss_guess(p, xe_mss_of(s, p->dir), p->nexthop.mtu);
 	if (wire_len(p) > p->nexthop.mtu) {
 		if (has_df(p)) {
 			xe_punt(lane, p, XE_R_P_TOO_BIG);
@@ -134,10 +129,8 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 		p->frag_mtu = (uint16_t)p->nexthop.mtu;
 	}
 	/* Where replies go: to where the flow's last packet came from. */
-	if (memcmp(s->l2_back, p->l2 + 6, 6) || memcmp(s->l2_back + 6, p->l2, 6)) {
-		memcpy(s->l2_back, p->l2 + 6, 6);
-		memcpy(s->l2_back + 6, p->l2, 6);
-	}
+	if (memcmp(s->mac_back, p->l2 + 6, 6))
+		memcpy(s->mac_back, p->l2 + 6, 6);
 	return true;
 }
 
@@ -156,7 +149,7 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 		return false;
 	}
 	mtu = lane->ports[p->out_port].mtu;
-	xe_mss_guess(p, p->session->mss_in, mtu);
+	xe_mss_guess(p, xe_mss_of(p->session, p->dir), mtu);
 	if (wire_len(p) <= mtu)
 		return true;
 	if (!has_df(p)) {
@@ -191,6 +184,18 @@ static void end_moved(struct xe_lane *lane, struct xe_packet *p)
 	p->session = NULL;
 }
 
+/* The opener of a closed flow starts over: in its session where the rules want the same of it, else
+ * as any new flow. False: the packet has ended. */
+static bool reopen(struct xe_lane *lane, struct xe_packet *p)
+{
+	if (!xe_tcp_reopens(p->session, p->dir, p->tcp_flags) ||
+	    (p->dir == XE_DIR_OUT && p->nexthop.state != XE_NH_READY))
+		return true;
+	if (!xe_flow_reopen(lane, p) && !p->ended)
+		end_moved(lane, p);
+	return !p->ended;
+}
+
 static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 {
 	enum xe_dir dir = p->guess & 1;
@@ -208,6 +213,8 @@ static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 		if (has_moved(lane, p))
 			end_moved(lane, p);
 	}
+	if (p->session && p->session->tcp_state == XE_TCP_CLOSED && !reopen(lane, p))
+		return;
 	if (!p->session) {
 		if (lane->handoff && xe_handover(lane, p))
 			return;

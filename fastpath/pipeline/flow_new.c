@@ -66,10 +66,8 @@ static void set_deltas(const struct xe_lane *lane, struct xe_session *s)
 	uint16_t l4 = xe_csum_delta_add(xe_csum_delta16(in->sport_be, back->dport_be),
 					xe_csum_delta16(in->dport_be, back->sport_be));
 
-	s->ip_delta[XE_DIR_OUT] = addr;
-	s->ip_delta[XE_DIR_BACK] = xe_csum_delta_neg(addr);
-	s->l4_delta[XE_DIR_OUT] = xe_csum_delta_add(addr, l4);
-	s->l4_delta[XE_DIR_BACK] = xe_csum_delta_neg(s->l4_delta[XE_DIR_OUT]);
+	s->ip_delta = addr;
+	s->l4_delta = xe_csum_delta_add(addr, l4);
 }
 
 static bool tag_add(struct xe_lane *lane, struct xe_session *s, enum xe_dir dir)
@@ -95,7 +93,7 @@ static bool tags_add(struct xe_lane *lane, struct xe_session *s)
 {
 	if (!tag_add(lane, s, XE_DIR_OUT))
 		return false;
-	if (s->ext != XE_NIL || tag_add(lane, s, XE_DIR_BACK))
+	if (s->ext != XE_EXT_NONE || tag_add(lane, s, XE_DIR_BACK))
 		return true;
 	tag_del(lane, s, XE_DIR_OUT);
 	return false;
@@ -104,7 +102,7 @@ static bool tags_add(struct xe_lane *lane, struct xe_session *s)
 static void tags_del(struct xe_lane *lane, const struct xe_session *s)
 {
 	tag_del(lane, s, XE_DIR_OUT);
-	if (s->ext == XE_NIL)
+	if (s->ext == XE_EXT_NONE)
 		tag_del(lane, s, XE_DIR_BACK);
 }
 
@@ -116,7 +114,7 @@ static struct xe_session *session_make(struct xe_lane *lane, const struct xe_pac
 
 	if (!s)
 		return NULL;
-	s->ext = ext;
+	s->ext = (uint16_t)ext;
 	if (!tags_add(lane, s)) {
 		xe_session_free(&lane->sessions, s);
 		return NULL;
@@ -168,9 +166,13 @@ void xe_flow_end(struct xe_lane *lane, struct xe_session *s)
 {
 	xe_wheel_del(&lane->wheel, &lane->sessions, s);
 	tags_del(lane, s);
-	if (s->ext != XE_NIL)
+	if (s->ext != XE_EXT_NONE)
 		xe_natpool_give(&lane->pool, &s->key[XE_DIR_BACK], s->ext, s->mapping);
-	xe_source_give(&lane->sources, s->source);
+	if (s->source != XE_NIL) {
+		if (s->tcp_state == XE_TCP_CLOSED)
+			xe_source_set_closed(&lane->sources, s->source, false);
+		xe_source_give(&lane->sources, s->source);
+	}
 	xe_nexthop_unref(&lane->nexthops, s->nexthop);
 	xe_session_free(&lane->sessions, s);
 }
@@ -192,7 +194,7 @@ static int lookup_rule(const struct xe_lane *lane, const struct xe_packet *p, ui
 static bool rule_fits(const struct xe_lane *lane, const struct xe_packet *p, int rule)
 {
 	const struct xe_nat_range *range = (const struct xe_nat_range *)lane->rules->attach + rule;
-	uint32_t ext = p->session->ext;
+	uint32_t ext = p->session->ext == XE_EXT_NONE ? XE_NIL : p->session->ext;
 
 	switch (lane->rules->rules[rule].verb) {
 	case XE_VERB_ACCEPT:
@@ -301,6 +303,23 @@ static uint32_t get_nexthop(struct xe_lane *lane, const struct xe_packet *p)
 	return xe_nexthop_get_addr(&lane->nexthops, &dst, &src, p->in_port);
 }
 
+/* Room is wanted: the session that has been closed longest ends, unless a packet in hand needs it
+ * (then all closed ones have just been in use). */
+static bool reclaim_closed(struct xe_lane *lane)
+{
+	uint32_t oldest = xe_wheel_oldest_closed(&lane->wheel);
+	struct xe_session *s;
+
+	if (oldest == XE_NIL)
+		return false;
+	s = &lane->sessions.slots[oldest];
+	xe_burst_for_each (p, &lane->burst)
+		if (!p->ended && p->session == s)
+			return false;
+	xe_flow_end(lane, s);
+	return true;
+}
+
 void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 {
 	uint32_t nexthop, source;
@@ -315,7 +334,7 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 		return;
 	}
 	/* Limits before the route is asked: beyond them a scan costs the control thread nothing. */
-	if (lane->sessions.cnt == lane->sessions.capacity) {
+	if (lane->sessions.cnt == lane->sessions.capacity && !reclaim_closed(lane)) {
 		refuse(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}
@@ -339,4 +358,20 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 		p->session->source = source;
 	else
 		xe_source_give(&lane->sources, source);
+}
+
+bool xe_flow_reopen(struct xe_lane *lane, struct xe_packet *p)
+{
+	struct xe_session *s = p->session;
+
+	if (p->dir != XE_DIR_OUT || lookup_rule(lane, p, p->nexthop.port) != s->rule)
+		return false;
+	if (s->source != XE_NIL &&
+	    xe_source_is_full(&lane->sources, s->source, lane->sessions_per_source)) {
+		refuse(lane, p, XE_R_SOURCE_LIMIT);
+		return false;
+	}
+	s->created_s = lane->now_s;
+	memset(s->count, 0, sizeof(s->count));
+	return true;
 }

@@ -4,7 +4,7 @@
 #include "base/insum.h"
 #include "pipeline/pipeline.h"
 
-static void fwd_one(struct xe_lane *lane, struct xe_packet *p)
+static void fwd_one(const struct xe_lane_port *port, struct xe_packet *p)
 {
 	uint8_t *ip = p->l2 + XE_L3_OFF;
 
@@ -12,12 +12,11 @@ static void fwd_one(struct xe_lane *lane, struct xe_packet *p)
 	if (!xe_packet_is_v6(p))
 		xe_put16(ip + XE_IP_CSUM,
 			 xe_csum_apply(xe_get16(ip + XE_IP_CSUM), XE_CSUM_DELTA_TTL_DEC));
-	if (p->dir == XE_DIR_BACK) {
-		memcpy(p->l2, p->session->l2_back, 12);
-		return;
-	}
-	memcpy(p->l2, p->nexthop.mac, 6);
-	memcpy(p->l2 + 6, lane->ports[p->out_port].l2_addr, 6);
+	if (p->dir == XE_DIR_BACK)
+		memcpy(p->l2, p->session->mac_back, 6);
+	else
+		memcpy(p->l2, p->nexthop.mac, 6);
+	memcpy(p->l2 + 6, port->l2_addr, 6);
 }
 
 void xe_fwd(struct xe_lane *lane, struct xe_burst *burst)
@@ -28,6 +27,6 @@ void xe_fwd(struct xe_lane *lane, struct xe_burst *burst)
 		if (!lane->ports[p->out_port].live)
 			xe_packet_drop(lane, p, XE_R_PORT_GONE);
 		else
-			fwd_one(lane, p);
+			fwd_one(&lane->ports[p->out_port], p);
 	}
 }

@@ -61,6 +61,14 @@ static inline void xe_mss_see(struct xe_session *s, const struct xe_packet *p)
 		s->mss_peer = xe_mss_option(p->l2 + p->l4_off, p->l4_hdr_len, xe_packet_is_v6(p));
 }
 
+/* What bounds segments in this direction; 0: not known, or no longer (tcp_track.h). */
+static inline uint16_t xe_mss_of(const struct xe_session *s, enum xe_dir dir)
+{
+	if (s->flags & XE_SF_SYN_AGAIN_ANY)
+		return 0;
+	return dir == XE_DIR_OUT ? s->mss_peer : s->mss_in;
+}
+
 /* Give a packet that may be a superpacket its segment size. mtu: of the way it leaves by. */
 static inline void xe_mss_guess(struct xe_packet *p, uint16_t mss, uint32_t mtu)
 {

@@ -12,6 +12,12 @@
 #include "pipeline/pipeline.h"
 #include "pipeline/vnet.h"
 
+/* Stored for the way out; the way back undoes it. */
+static uint16_t delta_of(const struct xe_packet *p, uint16_t out)
+{
+	return p->dir == XE_DIR_OUT ? out : xe_csum_delta_neg(out);
+}
+
 static void nat_csum(struct xe_packet *p, const struct xe_session *s, uint8_t *l4)
 {
 	bool udp = p->proto == IPPROTO_UDP;
@@ -20,11 +26,11 @@ static void nat_csum(struct xe_packet *p, const struct xe_session *s, uint8_t *l
 
 	p->partial = xe_packet_is_partial(p);
 	if (p->partial)
-		xe_put16(field, xe_csum_apply_partial(old, s->ip_delta[p->dir]));
+		xe_put16(field, xe_csum_apply_partial(old, delta_of(p, s->ip_delta)));
 	else if (udp)
-		xe_put16(field, xe_csum_apply_udp(old, s->l4_delta[p->dir]));
+		xe_put16(field, xe_csum_apply_udp(old, delta_of(p, s->l4_delta)));
 	else
-		xe_put16(field, xe_csum_apply(old, s->l4_delta[p->dir]));
+		xe_put16(field, xe_csum_apply(old, delta_of(p, s->l4_delta)));
 }
 
 /* No header checksum, and a UDP checksum of 0 is no "none" that could stay so behind another
@@ -35,7 +41,8 @@ static bool nat6_one(struct xe_lane *lane, struct xe_packet *p)
 	const struct xe_tuple4 *reply = &p->session->key[!p->dir];
 	uint8_t *ip = p->l2 + XE_L3_OFF, *l4 = p->l2 + p->l4_off;
 
-	if (p->proto == IPPROTO_UDP && !xe_get16(l4 + XE_UDP_CSUM) && p->session->ext != XE_NIL)
+	if (p->proto == IPPROTO_UDP && !xe_get16(l4 + XE_UDP_CSUM) &&
+	    p->session->ext != XE_EXT_NONE)
 		return false;
 	nat_csum(p, p->session, l4);
 	memcpy(ip + XE_IP6_SRC, xe_addr6_at(t, reply->dst_be), sizeof(struct xe_addr));
@@ -56,7 +63,8 @@ static void nat_one(struct xe_packet *p)
 	xe_put32(ip + XE_IP_DST, reply->src_be);
 	xe_put16(l4, reply->dport_be);
 	xe_put16(l4 + 2, reply->sport_be);
-	xe_put16(ip + XE_IP_CSUM, xe_csum_apply(xe_get16(ip + XE_IP_CSUM), s->ip_delta[p->dir]));
+	xe_put16(ip + XE_IP_CSUM,
+		 xe_csum_apply(xe_get16(ip + XE_IP_CSUM), delta_of(p, s->ip_delta)));
 }
 
 void xe_nat(struct xe_lane *lane, struct xe_burst *burst)

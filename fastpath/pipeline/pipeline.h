@@ -64,10 +64,16 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p);
 /* The session's next hop leaves by another port than before: true when its rule and address fit
  * there, too; else the flow must start anew. */
 bool xe_flow_reroute(struct xe_lane *lane, struct xe_packet *p);
+/* The opener of a closed session sends a SYN, and its next hop is ready. True: the session is the
+ * new flow's (tcp_track.h makes it so). False: the packet has ended, or the flow is to be made anew
+ * after the session's end. */
+bool xe_flow_reopen(struct xe_lane *lane, struct xe_packet *p);
 /* End a session: next hop, L4 port, tags, source count, timer. */
 void xe_flow_end(struct xe_lane *lane, struct xe_session *s);
 /* Seconds of idleness a session has left (0: it is over); for the wheel. */
 uint32_t xe_flow_left(const struct xe_lane *lane, const struct xe_session *s, uint32_t now_s);
+/* Set its timer anew: the time it has left may have become shorter. */
+void xe_flow_retime(struct xe_lane *lane, struct xe_session *s);
 
 /* flow6.c: numbers for the addresses of an IPv6 packet's key. Of a packet of a known flow those
  * that its session has; else those that are known, XE_NIL for what is not (no session has it then).

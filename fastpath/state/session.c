@@ -199,6 +199,7 @@ struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 
 	memset(s, 0, sizeof(*s));
 	s->key[XE_DIR_OUT] = *out;
 	s->key[XE_DIR_BACK] = *back;
+	s->timer_prev = XE_NIL;
 	if (!index_put(t, xe_session_hash(t, out), idx * 2)) {
 		slot_give(t, idx);
 		return NULL;

@@ -26,55 +26,95 @@
 
 enum xe_dir { XE_DIR_OUT = 0, XE_DIR_BACK = 1 };
 
+/* What a state is worth is its timeout; how it is reached: state/tcp_track.h. */
 enum xe_tcp_state {
-	XE_TCP_NONE = 0, /* not TCP */
-	XE_TCP_SYN_SENT, /* SYN seen, from inside */
-	XE_TCP_SYN_BACK, /* SYN+ACK (or SYN: simultaneous open) seen from the peer */
-	XE_TCP_ESTABLISHED,
-	XE_TCP_CLOSING, /* FIN or RST seen: transitory timeout, the session stays */
+	XE_TCP_NONE = 0,    /* not TCP */
+	XE_TCP_SYN_SENT,    /* the opener's SYN seen: transitory */
+	XE_TCP_SYN_BACK,    /* SYN or SYN+ACK of the other side, too: transitory */
+	XE_TCP_ESTABLISHED, /* each SYN acknowledged by the other side */
+	XE_TCP_CLOSING,     /* a FIN seen: transitory */
+	XE_TCP_CLOSED,      /* both acknowledged, or reset: transitory, the first to be reclaimed */
 };
 
-#define XE_SF_FIN_OUT  0x01
-#define XE_SF_FIN_BACK 0x02
-#define XE_SF_REPLIED  0x04 /* something came back */
-#define XE_SF_DNS      0x08 /* UDP to port 53: short timer, RFC 4787 REQ-5 */
+/* A SYN on this live or closed tuple from this direction waits for its answer: session.syn_end. */
+#define XE_SF_SYN_AGAIN(dir) (0x01 << (dir))
+#define XE_SF_SYN_AGAIN_ANY  0x03
+#define XE_SF_REPLIED        0x04 /* something came back */
+#define XE_SF_DNS            0x08 /* UDP to port 53: short timer, RFC 4787 REQ-5 */
 /* Per direction: its live tag is in the second of the two buckets (state/live.h). */
 #define XE_SF_TAG_SECOND(dir) (0x10 << (dir))
+#define XE_SF_FROM_OUTSIDE    0x40 /* opened by XE_DIR_BACK (dnat, accept in an uplink) */
 
-#define XE_TIMER_NONE 0xffffu
-#define XE_RULE_GONE  0xffffu /* the rule of a live flow has been taken out */
+#define XE_RULE_GONE 0xffffu /* the rule of a live flow has been taken out */
+#define XE_EXT_NONE  0xffffu /* untranslated; (uint16_t)XE_NIL */
 
 struct xe_session {
-	/* First line: what a packet needs. */
+	/* First line: what every packet needs. */
 	struct xe_tuple4 key[2];
-	uint16_t l4_delta[2];  /* checksum change of the L4 header, per direction (base/insum.h) */
-	uint16_t ip_delta[2];  /* the same for the IPv4 header, TTL not included */
+	uint16_t l4_delta;     /* checksum change of the L4 header, XE_DIR_OUT (base/insum.h) */
+	uint16_t ip_delta;     /* the same for the IPv4 header, TTL not included */
 	uint32_t nexthop;      /* index, for XE_DIR_OUT */
 	uint32_t last_used_s;  /* worker's clock, seconds */
-	uint8_t l2_back[12];   /* Ethernet destination and source for XE_DIR_BACK: those of the last
-				  packet out, swapped */
+	uint8_t mac_back[6];   /* Ethernet destination for XE_DIR_BACK: who sent the last packet
+				  out. The source is the port's own address, to which it was sent */
 	uint8_t tcp_state : 4; /* enum xe_tcp_state */
 	uint8_t verb : 4;      /* enum xe_verb */
 	uint8_t flags;         /* XE_SF_* */
-	uint16_t mss_peer;     /* MSS that the peer announced: bounds what goes out; 0: none seen */
-
-	/* Second line: counters and links. */
-	uint64_t packets[2];
-	uint64_t bytes[2];
-	uint32_t timer_next, timer_prev; /* wheel slot list; timer_next also links free ones */
-	uint16_t timer_slot;             /* XE_TIMER_NONE: not in the wheel (any more) */
-	uint16_t out_port;               /* port id it left by when its rule was looked up */
 	uint32_t created_s;
-	uint16_t rule;    /* index in the rule set it was made under; XE_RULE_GONE */
-	uint16_t mss_in;  /* MSS that the inside announced: bounds what comes back; 0: none seen */
-	uint32_t ext;     /* Ext address index, XE_NIL: untranslated */
-	uint32_t mapping; /* shared Ext L4 port (endpoint-independent), XE_NIL: none */
-	uint32_t source;  /* per-source counter */
+	uint32_t source; /* per-source counter; XE_NIL: not counted */
+	union {
+		struct {
+			/* MSS that they announced: bounds what goes the other way; 0: none seen */
+			uint16_t mss_peer, mss_in;
+		};
+		uint32_t syn_end; /* while a SYN on this live tuple is unanswered: what its
+				     acknowledgement will be (tcp_track.h) */
+	};
+
+	/* Second line: counters, TCP tracking, links. */
+	struct xe_flow_count {
+		uint64_t bytes_high; /* the low 56 bits: bytes; above: packets, bits 32 to 39 */
+		uint32_t packets_low;
+	} __attribute__((packed, aligned(4))) count[2];
+	uint32_t timer_next, timer_prev; /* wheel list (wheel.h); timer_next also links free ones */
+	/* TCP, by direction (state/tcp_track.h) */
+	uint32_t tcp_end[2]; /* highest sequence number sent, + 1 */
+	uint32_t tcp_ack[2]; /* highest acknowledgement sent */
+	uint16_t tcp_win[2]; /* largest window announced, as it was written */
+	uint8_t tcp_scale;   /* of the windows, a nibble each; XE_TCP_NO_SCALE: not offered */
+	uint8_t tcp_seen;    /* XE_TS_* */
+	uint16_t out_port;   /* port id it left by when its rule was looked up */
+	uint32_t mapping;    /* shared Ext L4 port (endpoint-independent), XE_NIL: none */
+	uint16_t rule;       /* index in the rule set it was made under; XE_RULE_GONE */
+	uint16_t ext;        /* Ext address index, XE_EXT_NONE: untranslated */
 } __attribute__((aligned(64)));
 
-_Static_assert(offsetof(struct xe_session, packets) == 64, "hot half is one cache line");
+_Static_assert(offsetof(struct xe_session, count) == 64, "hot half is one cache line");
 _Static_assert(sizeof(struct xe_session) == 128, "two cache lines a session");
 _Static_assert(XE_MAX_RULES < XE_RULE_GONE && XE_VERB_CNT <= 16, "fit their fields");
+_Static_assert(XE_MAX_EXT_ADDRS < XE_EXT_NONE, "an Ext address index fits its field");
+
+/* 56 bits of bytes are 72 PB, 40 bits of packets 12 days at a million a second. */
+#define XE_COUNT_BYTES_BITS 56
+
+static inline void xe_session_count(struct xe_session *s, enum xe_dir dir, uint32_t bytes)
+{
+	struct xe_flow_count *c = &s->count[dir];
+
+	c->bytes_high += bytes;
+	if (!++c->packets_low)
+		c->bytes_high += 1ull << XE_COUNT_BYTES_BITS;
+}
+
+static inline uint64_t xe_session_packets(const struct xe_session *s, enum xe_dir dir)
+{
+	return s->count[dir].bytes_high >> XE_COUNT_BYTES_BITS << 32 | s->count[dir].packets_low;
+}
+
+static inline uint64_t xe_session_bytes(const struct xe_session *s, enum xe_dir dir)
+{
+	return s->count[dir].bytes_high & ((1ull << XE_COUNT_BYTES_BITS) - 1);
+}
 
 #define XE_BUCKET_SLOTS 8
 struct xe_session_bucket {
@@ -175,7 +215,7 @@ static inline void xe_session_prefetch(const struct xe_sessions *t, uint32_t gue
 	const struct xe_session *s = &t->slots[guess >> 1];
 
 	__builtin_prefetch(s, 1);
-	__builtin_prefetch(s->packets, 1);
+	__builtin_prefetch(s->count, 1);
 }
 
 /* The guessed session if it has this key. A slot that is free has none: its protocol is 0. */

@@ -64,7 +64,7 @@ uint32_t xe_source_take(struct xe_sources *t, uint8_t family, uint64_t source, u
 	uint32_t idx = xe_index_find(&t->index, key.hash, t, &key, source_equal);
 
 	if (idx != XE_NIL) {
-		if (t->slots[idx].sessions >= limit)
+		if (xe_source_is_full(t, idx, limit))
 			return XE_NIL;
 		t->slots[idx].sessions++;
 		return idx;
@@ -86,4 +86,9 @@ void xe_source_give(struct xe_sources *t, uint32_t source)
 	xe_index_del(&t->index, s->hash, source);
 	s->next_free = t->free_head;
 	t->free_head = source;
+}
+
+void xe_source_set_closed(struct xe_sources *t, uint32_t source, bool closed)
+{
+	t->slots[source].closed += closed ? 1 : -1u;
 }

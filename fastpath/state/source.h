@@ -15,6 +15,7 @@ struct xe_source {
 	uint8_t family;
 	uint8_t reserved;
 	uint32_t sessions;
+	uint32_t closed; /* of these: they do not count */
 	uint32_t hash;
 	uint32_t next_free;
 };
@@ -33,5 +34,13 @@ void xe_sources_close(struct xe_sources *t);
 uint32_t xe_source_take(struct xe_sources *t, uint8_t family, uint64_t key, uint16_t in_port,
 			uint32_t limit);
 void xe_source_give(struct xe_sources *t, uint32_t source);
+/* One of its sessions is closed and does not count (true), or is no longer closed. */
+void xe_source_set_closed(struct xe_sources *t, uint32_t source, bool closed);
+
+/* Has it `limit` sessions that are not closed? */
+static inline bool xe_source_is_full(const struct xe_sources *t, uint32_t source, uint32_t limit)
+{
+	return t->slots[source].sessions - t->slots[source].closed >= limit;
+}
 
 #endif

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * wheel.h - when does a session end? A timer wheel of one-second slots over the session table.
+ * wheel.h - when does a session end? A timer wheel of one-second slots over the session table, and
+ * a queue of the closed ones.
  *
  * A packet only writes session.last_used_s. The session stays in its slot; when the hand gets
  * there, it ends if it has really been idle, else it moves on to where its deadline now is. So the
  * cost of a timer is one relink per timeout, not per packet. A deadline that comes nearer is not
  * seen that way: it needs xe_wheel_del() and xe_wheel_add().
+ *
+ * Closed TCP sessions all have the same timeout, so they stand in one queue instead, the longest
+ * idle first: that is the one whose time is up next, and the one to be taken when room is wanted
+ * before that. A packet of a closed session puts it to the end (xe_wheel_close() again).
+ *
+ * A list is doubly linked; the first of it says in timer_prev which list it heads:
+ *
+ *   head[list] -> s1 <-> s2 <-> s3     s1.timer_prev = XE_WHEEL_HEAD | list
  *
  * Owned by the worker that owns the table.
  */
@@ -15,11 +24,15 @@
 #include "state/session.h"
 
 /* Covers the default established timeout of 7440 s in one turn; longer ones go round again. */
-#define XE_WHEEL_SLOTS 8192u
+#define XE_WHEEL_SLOTS  8192u
+#define XE_WHEEL_CLOSED XE_WHEEL_SLOTS /* the queue's list */
+/* Session numbers are below it (session * 2 + direction is 32 bits); XE_NIL: in no list. */
+#define XE_WHEEL_HEAD 0x80000000u
 
 struct xe_wheel {
-	uint32_t head[XE_WHEEL_SLOTS];
-	uint32_t now_s; /* everything before this second has been visited */
+	uint32_t head[XE_WHEEL_SLOTS + 1];
+	uint32_t closed_tail; /* XE_NIL: none */
+	uint32_t now_s;       /* everything before this second has been visited */
 };
 
 /* Called for a session whose slot came up: returns the seconds it has left, 0 to end it; then the
@@ -29,8 +42,17 @@ typedef void (*xe_wheel_expire_fn)(void *ctx, struct xe_session *s);
 
 void xe_wheel_init(struct xe_wheel *w, uint32_t now_s);
 void xe_wheel_add(struct xe_wheel *w, struct xe_sessions *t, struct xe_session *s, uint32_t in_s);
-/* Out of the wheel; nothing happens to a session that was taken out before. */
+/* Out of the wheel, or the queue; nothing happens to a session that was taken out before. */
 void xe_wheel_del(struct xe_wheel *w, struct xe_sessions *t, struct xe_session *s);
+/* From where it is to the end of the queue of closed ones. */
+void xe_wheel_close(struct xe_wheel *w, struct xe_sessions *t, struct xe_session *s);
+
+/* The session that has been closed longest, XE_NIL: none is. */
+static inline uint32_t xe_wheel_oldest_closed(const struct xe_wheel *w)
+{
+	return w->head[XE_WHEEL_CLOSED];
+}
+
 /* Visit due sessions, at most `budget`, so that a burst of ends does not stall the packets.
  * Returns how many were visited; less than budget: all due ones. */
 uint32_t xe_wheel_advance(struct xe_wheel *w, struct xe_sessions *t, uint32_t now_s,

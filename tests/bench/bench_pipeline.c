@@ -106,28 +106,36 @@ static bool learn_ext(struct bench *b, uint32_t i)
 	return true;
 }
 
-/* SYN, SYN+ACK, and an ACK with the first measured packet. */
+/* The second and third segment of the handshakes of flows first to end - 1. */
+static void establish(struct bench *b, uint32_t first, uint32_t end, enum xe_dir dir, uint8_t flags)
+{
+	struct rig_packet pkt;
+
+	for (uint32_t k = first; k < end; k++) {
+		flow_packet(&b->flows, b->rig, k, dir, flags, &pkt);
+		rig_feed(b->rig, dir == XE_DIR_OUT ? RIG_INSIDE : RIG_UPLINK, &pkt, false);
+	}
+	while (rig_waiting(b->rig))
+		refill(b);
+}
+
 static bool open_flows(struct bench *b)
 {
 	for (uint32_t i = 0; i < b->sessions;) {
 		uint32_t first = i;
-		struct rig_packet pkt;
 
 		refill(b);
 		for (; i < b->sessions && i - first < FEED_MAX; i++)
 			open_flow(b, i, XE_TH_SYN);
 		while (rig_waiting(b->rig))
 			refill(b);
-		for (uint32_t k = first; k < i; k++) {
+		for (uint32_t k = first; k < i; k++)
 			if (!learn_ext(b, k))
 				return false;
-			if (b->flows.proto != IPPROTO_TCP)
-				continue;
-			flow_packet(&b->flows, b->rig, k, XE_DIR_BACK, XE_TH_SYN | XE_TH_ACK, &pkt);
-			rig_feed(b->rig, RIG_UPLINK, &pkt, false);
-		}
-		while (rig_waiting(b->rig))
-			refill(b);
+		if (b->flows.proto != IPPROTO_TCP)
+			continue;
+		establish(b, first, i, XE_DIR_BACK, XE_TH_SYN | XE_TH_ACK);
+		establish(b, first, i, XE_DIR_OUT, XE_TH_ACK);
 	}
 	return true;
 }

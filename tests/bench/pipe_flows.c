@@ -86,6 +86,10 @@ void flow_packet(struct flows *f, const struct rig *r, uint32_t i, enum xe_dir d
 		return;
 	}
 	l4[12] = 0x50;
+	/* both sides begin at 0, and then send their first payload again and again */
+	l4[XE_TCP_SEQ + 3] = !(tcp_flags & XE_TH_SYN);
+	l4[XE_TCP_ACK + 3] = !!(tcp_flags & XE_TH_ACK);
+	xe_put16(l4 + XE_TCP_WINDOW, 0xffff);
 	l4[XE_TCP_FLAGS] = tcp_flags;
 	xe_put16(l4 + XE_TCP_CSUM, l4_csum(&t, dir, l4_len));
 }

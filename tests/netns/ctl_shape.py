@@ -85,7 +85,7 @@ PORT = {
 }
 RULE = {"number": num, "text": text, "in_force": flag, "why": either(text, null), "flows?": num}
 FLOW = {
-    "proto": word("tcp", "udp"), "state": word("opening", "established", "closing", "open"),
+    "proto": word("tcp", "udp"), "state": word("opening", "established", "closing", "closed", "open"),
     "rule": either(num, null), "worker": num, "in": text, "src": endpoint, "dst": endpoint,
     "out": text, "nat_src": endpoint, "nat_dst": endpoint, "age_ms": num, "idle_ms": num,
     "expires_ms": num, "packets": num, "bytes": num, "back_packets": num, "back_bytes": num,

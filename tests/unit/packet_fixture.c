@@ -64,7 +64,12 @@ static void build_l4(uint8_t *ip, uint8_t *l4, uint32_t l4_len, const struct lf_
 	put_be16(l4, s->sport);
 	put_be16(l4 + 2, s->dport);
 	if (tcp) {
-		l4[7] = s->seed;
+		put_be16(l4 + 4, s->seq >> 16);
+		put_be16(l4 + 6, s->seq & 0xffff);
+		l4[7] = (uint8_t)(l4[7] + s->seed);
+		put_be16(l4 + 8, s->ack >> 16);
+		put_be16(l4 + 10, s->ack & 0xffff);
+		put_be16(l4 + 14, s->win);
 		l4[12] = (uint8_t)(hdr_len / 4 << 4);
 		l4[13] = s->tcp_flags;
 		memset(l4 + 20, 1 /* no operation */, s->tcp_options_len);

@@ -17,6 +17,8 @@ struct lf_spec {
 	uint16_t sport, dport;
 	uint8_t proto; /* 0: IPPROTO_UDP */
 	uint8_t tcp_flags;
+	uint32_t seq, ack; /* TCP */
+	uint16_t win;
 	uint8_t ttl; /* 0: 64 */
 	uint32_t payload_len;
 	uint32_t ip_options_len, tcp_options_len; /* multiples of 4 */

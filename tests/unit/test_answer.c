@@ -278,7 +278,7 @@ static void test_from_outside(void **state)
 	p = packet_of(f, LF_UPLINK, in.b, in.len);
 	p.session = &session;
 	expect_addr4(answer(f, &p, XE_ANSWER_TTL, 0)->bytes + 26, "192.0.2.10");
-	session.ext = XE_NIL;
+	session.ext = XE_EXT_NONE;
 	p = packet_of(f, LF_UPLINK, in.b, in.len);
 	p.session = &session;
 	expect_addr4(answer(f, &p, XE_ANSWER_TTL, 0)->bytes + 26, "192.0.2.1");

@@ -498,7 +498,9 @@ static void test_l2_follows_the_container(void **state)
 		       &reply); /* by another uplink than it left by: the same flow */
 	assert_non_null(sent);
 	assert_memory_equal(sent->bytes, other + 6, 6);
-	assert_memory_equal(sent->bytes + 6, other, 6);
+	/* by the port's own address, whichever of ours the container used (a bridge port's is
+	 * its bridge's, and steer takes no packet for another) */
+	assert_memory_equal(sent->bytes + 6, f->lane->ports[LF_INSIDE].l2_addr, 6);
 }
 
 int main(void)

@@ -89,12 +89,29 @@ static struct xe_session *only_session(struct lf *f)
 	return NULL;
 }
 
+/* Sequence numbers as two well-behaved hosts use them: by direction, the next one and that of the
+ * last SYN. */
+static uint32_t next_seq[2], syn_seq[2];
+static bool fin_sent[2];
+
 static void tcp(struct lf *f, enum xe_dir dir, uint8_t flags)
 {
 	struct lf_spec s = dir == XE_DIR_OUT ? plain_out : plain_back;
 
 	s.proto = TCP;
 	s.tcp_flags = flags;
+	if (flags & SYN)
+		fin_sent[dir] = false;
+	s.payload_len = flags & (SYN | RST) || fin_sent[dir] ? 0 : 50;
+	fin_sent[dir] |= flags & FIN;
+	s.win = 0xffff;
+	s.seq = next_seq[dir];
+	s.ack = flags & ACK ? next_seq[!dir] : 0;
+	if (flags == (SYN | ACK) && next_seq[dir] == syn_seq[dir] + 1)
+		s.seq = syn_seq[dir]; /* simultaneous open */
+	if (flags & SYN)
+		syn_seq[dir] = s.seq;
+	next_seq[dir] = s.seq + s.payload_len + !!(flags & (SYN | FIN));
 	assert_non_null(lf_pass(f, dir == XE_DIR_OUT ? LF_INSIDE : LF_UPLINK, &s));
 }
 
@@ -129,10 +146,13 @@ static const struct tcp_case {
 	{"half closed goes on",
 	 {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, FIN | ACK}, {B, ACK}, {B, ACK}},
 	 XE_TCP_CLOSING},
-	{"RST out", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, RST}}, XE_TCP_CLOSING},
-	{"RST back", {{O, SYN}, {B, RST | ACK}}, XE_TCP_CLOSING},
+	{"RST out", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, RST}}, XE_TCP_CLOSED},
+	{"refused", {{O, SYN}, {B, RST | ACK}}, XE_TCP_CLOSED},
+	{"closed",
+	 {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, FIN | ACK}, {B, FIN | ACK}, {O, ACK}},
+	 XE_TCP_CLOSED},
 	{"reopened", {{O, SYN}, {B, RST | ACK}, {O, SYN}}, XE_TCP_SYN_SENT},
-	{"the peer cannot reopen", {{O, SYN}, {B, RST | ACK}, {B, SYN}}, XE_TCP_CLOSING},
+	{"the peer cannot reopen", {{O, SYN}, {B, RST | ACK}, {B, SYN}}, XE_TCP_CLOSED},
 	{"reopened and established",
 	 {{O, SYN},
 	  {B, SYN | ACK},
@@ -156,6 +176,9 @@ static void test_tcp_states(void **state)
 		uint32_t timeout_s = c->state == XE_TCP_ESTABLISHED ? 7440 : 240;
 
 		print_message("%s\n", c->name);
+		next_seq[O] = 1000 * (uint32_t)i;
+		next_seq[B] = 0xffffffd0; /* wraps */
+		syn_seq[O] = syn_seq[B] = 7;
 		for (int n = 0; c->segments[n].flags; n++)
 			tcp(f, c->segments[n].dir, c->segments[n].flags);
 		assert_int_equal(only_session(f)->tcp_state, c->state);

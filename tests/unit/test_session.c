@@ -140,6 +140,7 @@ static void test_new_is_zeroed_and_aligned(void **state)
 	assert_ptr_equal(again, s); /* the slot last freed is the one still in cache */
 	want.key[0] = out;
 	want.key[1] = back;
+	want.timer_prev = XE_NIL; /* in no list */
 	assert_memory_equal(again, &want, sizeof(want));
 	xe_sessions_close(&t);
 	xe_sessions_close(&t);
