@@ -45,8 +45,7 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 	if (!tmp)
 		return XE_R_NO_RULE;
 	__builtin_memset(&tmp->pkt, 0, sizeof(tmp->pkt));
-	reason = parse_packet(ctx, &tmp->pkt, data, data_end, bpf_xdp_get_buff_len(ctx),
-			      pc->l2_addr);
+	reason = parse_packet(ctx, tmp, data, data_end, bpf_xdp_get_buff_len(ctx), pc->l2_addr);
 	if (reason == XE_R_MALFORMED && pc->role == XE_ROLE_UPLINK)
 		return XE_R_NOT_OWNED; /* not ours to judge */
 	if (reason != XE_R_TAKEN)

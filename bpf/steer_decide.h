@@ -14,6 +14,9 @@
 #ifndef AF_INET
 #define AF_INET 2
 #endif
+#ifndef AF_INET6
+#define AF_INET6 10
+#endif
 
 /* Set by the service before load. */
 const volatile __u64 hash_k0, hash_k1;
@@ -96,14 +99,21 @@ static __always_inline int egress_port(struct xdp_md *ctx, struct steer_scratch 
 	int ret;
 
 	__builtin_memset(fib, 0, sizeof(*fib));
-	fib->family = AF_INET;
 	fib->l4_protocol = p->proto;
 	fib->sport = p->sport_be;
 	fib->dport = p->dport_be;
 	fib->ifindex = pc->route_ifindex;
-	fib->tos = p->tos; /* the kernel masks it, as for its own forwarding */
-	fib->ipv4_src = p->src.w_be[3];
-	fib->ipv4_dst = p->dst.w_be[3];
+	if (p->is_v6) {
+		fib->family = AF_INET6;
+		fib->flowinfo = p->flow_info_be;
+		__builtin_memcpy(fib->ipv6_src, &p->src, sizeof(p->src));
+		__builtin_memcpy(fib->ipv6_dst, &p->dst, sizeof(p->dst));
+	} else {
+		fib->family = AF_INET;
+		fib->tos = p->tos; /* the kernel masks it, as for its own forwarding */
+		fib->ipv4_src = p->src.w_be[3];
+		fib->ipv4_dst = p->dst.w_be[3];
+	}
 	ret = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
 	if (ret == BPF_FIB_LKUP_RET_NOT_FWDED)
 		return XE_R_DST_LOCAL;
@@ -212,6 +222,8 @@ static __always_inline __u64 hash_packet(const struct steer_pkt *p, __u16 port)
 		.proto = p->proto,
 	};
 
+	if (p->is_v6)
+		return xe_flow_hash6(&t, &p->src, &p->dst, hash_k0, hash_k1);
 	return xe_flow_hash(&t, hash_k0, hash_k1);
 }
 
@@ -221,6 +233,15 @@ static __always_inline __u32 queue_worker(const struct xdp_md *ctx, const struct
 	if (!pc->worker_step || !worker_cnt)
 		return pc->worker;
 	return (pc->worker + ctx->rx_queue_index) % worker_cnt;
+}
+
+/* No host sends so, and none would get an answer. */
+static __always_inline int is_martian(const struct steer_pkt *p)
+{
+	if (p->is_v6)
+		return (p->src.q[0] == p->dst.q[0] && p->src.q[1] == p->dst.q[1]) ||
+		       v6_is_martian(&p->src);
+	return p->src.w_be[3] == p->dst.w_be[3] || v4_is_special(p->src.w_be[3]);
 }
 
 static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratch *tmp, __u32 port,
@@ -233,12 +254,10 @@ static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratc
 
 	if (!(pc->flags & (p->is_v6 ? XE_PF_ALLOW6 : XE_PF_ALLOW4)))
 		return p->is_v6 ? XE_R_IPV6 : XE_R_NO_RULE;
-	if (p->is_v6)
-		return source_allowed(tmp, port) ? XE_R_IPV6 : XE_R_SPOOFED;
 	*hash = hash_packet(p, port);
 	if (is_live(pc->worker, *hash, conf))
 		return XE_R_TAKEN;
-	if (p->src.w_be[3] == p->dst.w_be[3] || v4_is_special(p->src.w_be[3]))
+	if (is_martian(p))
 		return XE_R_MARTIAN;
 	if (!source_allowed(tmp, port))
 		return XE_R_SPOOFED;
@@ -261,8 +280,6 @@ static __always_inline int decide_uplink(const struct steer_pkt *p, __u32 worker
 	__u16 dport;
 	__u64 *word;
 
-	if (p->is_v6)
-		return XE_R_IPV6;
 	*hash = hash_packet(p, XE_PORT_ANYUPLINK);
 	ext = bpf_map_lookup_elem(&ext_addrs, &p->dst);
 	if (ext) {

@@ -53,16 +53,15 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 #define SKB_ALIGN 64u
 
 /* TCP can be cut anywhere, so its receiver's MSS is as good as the sender's segment size. UDP
- * cannot: the length of each datagram means something. The caller has parsed an IPv4 header. */
+ * cannot: the length of each datagram means something. The packet has been parsed. */
 static __always_inline int guess_gso(struct xdp_md *ctx, const struct xe_port_conf *pc,
 				     struct gso_facts *gso)
 {
-	const __u8 *data = (void *)(long)ctx->data;
+	const struct steer_scratch *tmp = scratch_of_cpu();
 
-	if ((void *)(data + ETH_HLEN + sizeof(struct iphdr)) > (void *)(long)ctx->data_end)
+	if (!tmp)
 		return 0;
-	if (!(pc->flags & XE_PF_MULTI) ||
-	    ((const struct iphdr *)(data + ETH_HLEN))->protocol != IPPROTO_TCP)
+	if (!(pc->flags & XE_PF_MULTI) || tmp->pkt.proto != IPPROTO_TCP)
 		return bpf_xdp_get_buff_len(ctx) <= pc->frame_len_max;
 	gso->flags = XE_META_GSO_UNKNOWN;
 	return 1;

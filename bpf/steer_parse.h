@@ -42,16 +42,20 @@ static __always_inline int v4_is_special(__be32 addr_be)
 	return a >> 24 == 0 || a >> 24 == 127 || a >> 16 == 0xa9fe || a >= 0xe0000000u;
 }
 
-/* ::/96 (unspecified, loopback, IPv4-compatible), ff00::/8, fe80::/10. */
-static __always_inline int v6_is_special(const struct xe_addr *a)
+static __always_inline int v6_is_link_local(const struct xe_addr *a)
 {
-	if (a->b[0] == 0xff || (a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80))
-		return 1;
-	return !a->q[0] && !a->w_be[2];
+	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
+/* No single host that could be beyond this one: ::/96 (unspecified, loopback, IPv4-compatible), the
+ * IPv4-mapped ::ffff:0:0/96, which in our tables are IPv4 addresses, ff00::/8. */
+static __always_inline int v6_is_martian(const struct xe_addr *a)
+{
+	return a->b[0] == 0xff || (!a->q[0] && (!a->w_be[2] || a->w_be[2] == bpf_htonl(0xffff)));
 }
 
 /* Without CAP_PERFMON the verifier allows no packet pointer with a variable offset (speculation):
- * then headers behind IP options are read by the helper, and IPv6 extension headers not at all. */
+ * then headers behind IP options or IPv6 extension headers are read by the helper. */
 #define NO_VAR_OFFSET (gso_source == 2 /* STEER_GSO_UNKNOWN */)
 
 /* From the bytes of the L4 header, which are there. */
@@ -132,11 +136,26 @@ static __always_inline int parse_v4(struct xdp_md *ctx, struct steer_pkt *p, voi
 	return parse_l4(p, l3 + hdr_len, data_end, tot_len - hdr_len);
 }
 
-/* The next header after `nexthdr` at `off`; moves off. 0 and a reason when the walk ends. */
-static __always_inline int v6_walk(void *l3, void *data_end, __u32 *off, __u8 *nexthdr)
+/* 8 bytes of an extension header: where it is, or a copy. NULL: not there. */
+static __always_inline const __u8 *v6_ext_hdr(struct xdp_md *ctx, struct steer_scratch *tmp,
+					      void *l3, void *data_end, __u32 off)
+{
+	__u8 *hdr = l3 + off;
+
+	if (NO_VAR_OFFSET)
+		return bpf_xdp_load_bytes(ctx, sizeof(struct ethhdr) + off, tmp->ext_hdr,
+					  sizeof(tmp->ext_hdr))
+			       ? NULL
+			       : tmp->ext_hdr;
+	return (void *)(hdr + 8) > data_end ? NULL : hdr;
+}
+
+/* From the fixed header to the L4 header: moves *off there, *nexthdr says which it is. */
+static __always_inline int v6_walk(struct xdp_md *ctx, struct steer_scratch *tmp, void *l3,
+				   void *data_end, __u32 *off, __u8 *nexthdr)
 {
 	for (int i = 0; i <= XE_MAX_EXT_HDRS; i++) {
-		__u8 *hdr;
+		const __u8 *hdr;
 
 		switch (*nexthdr) {
 		case IPPROTO_HOPOPTS:
@@ -151,17 +170,22 @@ static __always_inline int v6_walk(void *l3, void *data_end, __u32 *off, __u8 *n
 		/* 512: six headers of a sane size; also keeps the verifier's range */
 		if (i == XE_MAX_EXT_HDRS || *off > 512)
 			return XE_R_NOT_TCP_UDP;
-		hdr = l3 + *off;
-		if ((void *)(hdr + 8) > data_end)
+		hdr = v6_ext_hdr(ctx, tmp, l3, data_end, *off);
+		if (!hdr)
 			return XE_R_MALFORMED;
+		/* On its way by other hosts: the checksum is over the last one's address. */
+		if (*nexthdr == IPPROTO_ROUTING && hdr[3])
+			return XE_R_NOT_TCP_UDP;
 		*nexthdr = hdr[0];
 		*off += 8 + hdr[1] * 8u;
 	}
 	return XE_R_NOT_TCP_UDP;
 }
 
-static __always_inline int parse_v6(struct steer_pkt *p, void *l3, void *data_end, __u32 avail_len)
+static __always_inline int parse_v6(struct xdp_md *ctx, struct steer_scratch *tmp, void *l3,
+				    void *data_end, __u32 avail_len)
 {
+	struct steer_pkt *p = &tmp->pkt;
 	struct ipv6hdr *ip = l3;
 	__u32 off = sizeof(*ip), payload_len;
 	int reason;
@@ -175,15 +199,15 @@ static __always_inline int parse_v6(struct steer_pkt *p, void *l3, void *data_en
 	__builtin_memcpy(&p->dst, &ip->daddr, sizeof(p->dst));
 	p->is_v6 = 1;
 	p->ttl = ip->hop_limit;
+	p->flow_info_be = *(__be32 *)ip & bpf_htonl(0x0fffffff);
 	p->l3_len = payload_len + sizeof(*ip);
-	if (v6_is_special(&p->dst))
+	/* A link-local source goes nowhere either, and the kernel tells it so. */
+	if (v6_is_martian(&p->dst) || v6_is_link_local(&p->dst) || v6_is_link_local(&p->src))
 		return XE_R_DST_SPECIAL;
 	p->proto = ip->nexthdr;
-	if (!NO_VAR_OFFSET) {
-		reason = v6_walk(l3, data_end, &off, &p->proto);
-		if (reason != XE_R_TAKEN)
-			return reason;
-	}
+	reason = v6_walk(ctx, tmp, l3, data_end, &off, &p->proto);
+	if (reason != XE_R_TAKEN)
+		return reason;
 	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP)
 		return XE_R_NOT_TCP_UDP;
 	if (ip->hop_limit <= 1)
@@ -192,8 +216,10 @@ static __always_inline int parse_v6(struct steer_pkt *p, void *l3, void *data_en
 		return XE_R_MALFORMED;
 	if (off > 1024) /* a header of up to 2048 bytes is odd, but no lie; for the verifier */
 		return XE_R_NOT_TCP_UDP;
-	if (NO_VAR_OFFSET)
+	if (off == sizeof(*ip))
 		return parse_l4(p, l3 + sizeof(*ip), data_end, p->l3_len - sizeof(*ip));
+	if (NO_VAR_OFFSET)
+		return parse_l4_copy(ctx, p, sizeof(struct ethhdr) + off, p->l3_len - off);
 	return parse_l4(p, l3 + off, data_end, p->l3_len - off);
 }
 
@@ -206,7 +232,7 @@ static __always_inline int same_l2(const __u8 *a, const __u8 *b)
 }
 
 /* `buff_len` is the length of the whole packet, fragments of the buffer included. */
-static __always_inline int parse_packet(struct xdp_md *ctx, struct steer_pkt *p, void *data,
+static __always_inline int parse_packet(struct xdp_md *ctx, struct steer_scratch *tmp, void *data,
 					void *data_end, __u32 buff_len, const __u8 *l2_addr)
 {
 	struct ethhdr *eth = data;
@@ -222,8 +248,8 @@ static __always_inline int parse_packet(struct xdp_md *ctx, struct steer_pkt *p,
 		return XE_R_OTHER_L2;
 	avail_len = buff_len - sizeof(*eth);
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		return parse_v4(ctx, p, data + sizeof(*eth), data_end, avail_len);
-	return parse_v6(p, data + sizeof(*eth), data_end, avail_len);
+		return parse_v4(ctx, &tmp->pkt, data + sizeof(*eth), data_end, avail_len);
+	return parse_v6(ctx, tmp, data + sizeof(*eth), data_end, avail_len);
 }
 
 #endif

@@ -19,7 +19,8 @@ struct steer_pkt {
 	__u8 syn_only; /* SYN without ACK, RST, FIN: may start a TCP flow */
 	__u8 ttl;
 	__u8 tos;
-	__u16 l3_len; /* IP header(s) + payload as the IP header says */
+	__u16 l3_len;        /* IP header(s) + payload as the IP header says */
+	__be32 flow_info_be; /* IPv6: traffic class and flow label */
 };
 
 struct steer_scratch {
@@ -28,6 +29,7 @@ struct steer_scratch {
 	struct bpf_fib_lookup fib;
 	struct xe_allow_key allow_key;
 	struct xe_rule_key rule_key;
+	__u8 ext_hdr[8]; /* the beginning of an IPv6 extension header */
 };
 
 #endif

@@ -26,14 +26,15 @@
 	XE_REASON(OTHER_L2, S_PASS,                                                                \
 		  "Ethernet destination is not this host: bridged by the kernel")                  \
 	XE_REASON(DST_SPECIAL, S_PASS,                                                             \
-		  "broadcast, multicast, link-local, loopback or unspecified destination")         \
+		  "broadcast, multicast, link-local, loopback or unspecified destination, or an "  \
+		  "IPv6 source that is link-local")                                                \
 	XE_REASON(                                                                                 \
 		DST_LOCAL, S_PASS,                                                                 \
 		"the kernel does not forward it: an address of this host, a directed broadcast, "  \
 		"or no route at all")                                                              \
 	XE_REASON(TTL, S_PASS, "TTL or hop limit is 1 or less: the kernel answers time exceeded")  \
 	XE_REASON(FRAGMENT, S_PASS, "IP fragment: forwarded by the kernel in this version")        \
-	XE_REASON(IPV6, S_PASS, "IPv6: forwarded by the kernel in this version")                   \
+	XE_REASON(IPV6, S_PASS, "IPv6 on a port without IPv6 `allow` entries: the kernel's")       \
 	XE_REASON(KERNEL_RULE, S_PASS, "a `kernel` rule leaves this flow to the kernel's path")    \
 	XE_REASON(NO_RULE, S_PASS, "no rule matches this flow: the kernel's")                      \
 	XE_REASON(NO_ROUTE, S_PASS,                                                                \

@@ -34,6 +34,9 @@
 	CASE(multi_buffer)                                                                         \
 	/* cases_ipv6.c */                                                                         \
 	CASE(ipv6_plain)                                                                           \
+	CASE(ipv6_rules)                                                                           \
+	CASE(ipv6_routes)                                                                          \
+	CASE(ipv6_live)                                                                            \
 	CASE(ipv6_runts_and_lies)                                                                  \
 	CASE(ipv6_extension_headers)                                                               \
 	CASE(ipv6_destinations)                                                                    \

@@ -82,6 +82,14 @@ static void add_ip6(struct frame *f, const struct flow *fl, uint8_t proto, uint3
 	ip->hop_limit = 64;
 	text_to_addr(AF_INET6, fl->src, &ip->saddr);
 	text_to_addr(AF_INET6, fl->dst, &ip->daddr);
+	memcpy(&f->src6, &ip->saddr, sizeof(f->src6));
+	memcpy(&f->dst6, &ip->daddr, sizeof(f->dst6));
+	f->tuple = (struct xe_tuple4){
+		.sport_be = htons(fl->sport),
+		.dport_be = htons(fl->dport),
+		.proto = proto,
+		.family = 6,
+	};
 	f->l4_off = ETH_HLEN + sizeof(*ip);
 	f->len = f->l4_off + l4_len;
 }

@@ -26,7 +26,8 @@ struct frame {
 	uint8_t b[FRAME_SIZE];
 	uint32_t len;
 	uint32_t l4_off;        /* bytes from the Ethernet header */
-	struct xe_tuple4 tuple; /* of an IPv4 packet; .port is the test's to fill */
+	struct xe_tuple4 tuple; /* .port is the test's to fill; IPv6 without the addresses */
+	struct xe_addr src6, dst6;
 };
 
 /* TCP flags as they are in byte 13 of the header. */

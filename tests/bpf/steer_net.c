@@ -26,7 +26,12 @@ static const char links[] = "link set lo up\n"
 			    "addr add 10.1.1.1/24 dev in1\n"
 			    "addr add 198.51.100.2/24 dev up0\n"
 			    "addr add 192.0.2.2/24 dev up1\n"
-			    "addr add 10.9.0.1/24 dev side\n";
+			    "addr add 10.9.0.1/24 dev side\n"
+			    "addr add 2001:db8:1::1/64 dev in0 nodad\n"
+			    "addr add 2001:db8:10::1/64 dev in1 nodad\n"
+			    "addr add 2001:db8:f::2/64 dev up0 nodad\n"
+			    "addr add 2001:db8:e::2/64 dev up1 nodad\n"
+			    "addr add 2001:db8:9::1/64 dev side nodad\n";
 
 static const char routes[] = "route add default via 198.51.100.1 dev up0\n"
 			     "route add 203.0.113.0/24 via 192.0.2.1 dev up1\n"
@@ -38,9 +43,19 @@ static const char routes[] = "route add default via 198.51.100.1 dev up0\n"
 			     "rule add tos 0x10 table 10\n"
 			     "route add default via 10.9.0.2 dev side table 10\n";
 
-static int net_batch(const char *text)
+static const char routes6[] = "route add default via 2001:db8:f::1 dev up0\n"
+			      "route add 2001:db8:113::/48 via 2001:db8:e::1 dev up1\n"
+			      "route add 2001:db8:99::/48 via 2001:db8:9::2 dev side\n"
+			      "route add blackhole 2001:db8:66:1::/64\n"
+			      "route add unreachable 2001:db8:66:2::/64\n"
+			      "route add prohibit 2001:db8:66:3::/64\n"
+			      /* traffic class as routing sees it */
+			      "rule add tos 0x10 table 10\n"
+			      "route add default via 2001:db8:9::2 dev side table 10\n";
+
+static int net_batch(const char *cmd, const char *text)
 {
-	FILE *ip = popen("ip -batch -", "w");
+	FILE *ip = popen(cmd, "w");
 
 	if (!ip)
 		return -errno;
@@ -53,7 +68,7 @@ int net_ip(const char *line)
 	char text[256];
 
 	snprintf(text, sizeof(text), "%s\n", line);
-	return net_batch(text);
+	return net_batch("ip -batch -", text);
 }
 
 int net_sysctl(const char *path, const char *value)
@@ -135,12 +150,16 @@ int net_open(void)
 
 	if (unshare(CLONE_NEWNET))
 		return -errno;
-	err = net_batch(links);
+	err = net_batch("ip -batch -", links);
 	if (!err)
 		err = net_up();
 	if (!err)
-		err = net_batch(routes);
+		err = net_batch("ip -batch -", routes);
+	if (!err)
+		err = net_batch("ip -6 -batch -", routes6);
 	if (!err)
 		err = net_sysctl("ipv4/ip_forward", "1");
+	if (!err)
+		err = net_sysctl("ipv6/conf/all/forwarding", "1");
 	return err;
 }

@@ -9,6 +9,10 @@
  *   side  10.9.0.1/24      no port, 10.99.0.0/16
  *
  * blackhole 10.66.1.0/24, unreachable 10.66.2.0/24, prohibit 10.66.3.0/24.
+ *
+ * IPv6 the same way: in0 2001:db8:1::1/64, in1 2001:db8:10::1/64, up0 2001:db8:f::2/64 with the
+ * default route, up1 2001:db8:e::2/64 with 2001:db8:113::/48, side 2001:db8:9::1/64 with
+ * 2001:db8:99::/48; blackhole 2001:db8:66:1::/64, unreachable :2, prohibit :3.
  */
 #ifndef XE_TEST_STEER_NET_H
 #define XE_TEST_STEER_NET_H
