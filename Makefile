@@ -79,7 +79,7 @@ help:
 	@echo "                  QUICK=1, BUDGET=minutes; docs/benchmarks.md (root)"
 	@echo "make fuzz         libFuzzer targets, FUZZ_SECONDS=60 each"
 	@echo "make bench-pipeline  ns and instructions per packet and stage, in memory (5 minutes)"
-	@echo "make docs         docs/reasons.md from include/xegress/reason.h"
+	@echo "make docs         docs/reasons.md from include/xegress/reason.h, docs/conformance.md from the suite"
 	@echo "make install      DESTDIR= PREFIX=/usr"
 	@echo "make lint format  clang-format (check, apply), shell syntax"
 	@echo "make deps clean"
@@ -238,6 +238,8 @@ lint:
 	$(Q)tools/deps.sh lint
 	$(Q)clang-format --dry-run -Werror $(FORMATTED)
 	$(Q)tools/reasons_doc.sh | diff - docs/reasons.md || { echo "docs/reasons.md: make docs"; exit 1; }
+	$(Q)tests/conformance/run.py --docs | diff - docs/conformance.md || { \
+		echo "docs/conformance.md: make docs"; exit 1; }
 	$(Q)for f in $$(git ls-files '*.sh'); do bash -n $$f || exit 1; done
 
 format:
@@ -245,6 +247,7 @@ format:
 
 docs:
 	$(Q)tools/reasons_doc.sh > docs/reasons.md
+	$(Q)tests/conformance/run.py --docs > docs/conformance.md
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 \

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# run.sh - runs the tests: unit, bpf, netns; one line each, then `N passed, N failed`.
+# run.sh - runs the tests: unit, bpf, conformance, netns; one line each, then `N passed, N failed`.
 #
 #	tests/run.sh [--kernel] [--only PATTERN] [--list]
 #	  --only PATTERN  tests whose name (unit/test_rule, netns/t_tcp) contains it; may be repeated
@@ -141,6 +141,7 @@ if [ "$XE_KERNEL" = 0 ]; then
 	suite unit 120 "$BUILD"/tests/unit/test_*
 	suite bpf 60 "$BUILD"/tests/bpf/test_*
 	suite bench 60 tests/bench/t_*.sh
+	suite conformance 240 tests/conformance/t_*.sh
 fi
 SECONDS=0
 suite netns 90 tests/netns/t_*.sh

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # run_long.sh - what takes longer than `make check` may: ThreadSanitizer over the threaded parts, the
-# fuzzers, and other kernels under QEMU. One line each, then `N passed, N failed`.
+# fuzzers, the whole matrix of the conformance suite, and other kernels under QEMU. One line each, then `N passed, N failed`.
 #
-#	LONG_FUZZ_SECONDS  per target (default 45)
+#	LONG_FUZZ_SECONDS         per target (default 45)
+#	LONG_CONFORMANCE_SECONDS  no cell of the matrix begins after so long (default 400)
 set -u
 cd "$(dirname "$0")/.." || exit 1
 BUILD=${BUILD:-build}
@@ -43,6 +44,8 @@ run tsan-tcp 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_tcp.sh
 run tsan-handoff 120 build-thread/tests/unit/test_handoff
 run tsan-workers 300 env BUILD=build-thread XE_SLOW=4 tests/netns/t_workers.sh
 run tsan-route 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_route.sh
+run conformance-matrix 600 tests/conformance/run.py --cells all --budget "${LONG_CONFORMANCE_SECONDS:-400}" \
+	--json "$LOGS/conformance.json"
 for target in tests/fuzz/fuzz_*.c; do
 	name=$(basename "$target" .c)
 	run "$name" 300 tests/fuzz/run.sh "${LONG_FUZZ_SECONDS:-45}" "$name"

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Limits: RFC 6888, 5508 REQ-8; what happens when something runs out."""
+import time
+
+import net as n
+import service as s
+from bench import check, same
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.packet import Raw
+from table import case
+
+
+@case("rfc6888_req4_sessions_per_source", "Limits",
+      "A source has as many sessions as configured and no more; others are not touched.", profile="short", alone=True)
+def _(t):
+    time.sleep(9)  # sessions of other tests are over
+    o = t.udp("o1", n.O1A, t.port())
+    o.setsockopt(1, 33, 4 << 20)
+    dport = o.getsockname()[1]
+    for i in range(600):
+        t.put("c1", IP(src=n.C1, dst=n.O1A) / UDP(sport=10000 + i, dport=dport) / Raw(b"%d" % i))
+        if i % 50 == 49:
+            time.sleep(0.03)
+    got = set()
+    while True:
+        heard = t.heard2(o, 0.4)
+        if not heard:
+            break
+        got.add(heard[1])
+    check(350 <= len(got) <= 400, "%d flows of c1 passed, 400 are configured" % len(got))
+    t.ext(t.udp("c2"), o, n.O1A)
+
+
+@case("rfc6888_req4_exempt_destinations", "Limits",
+      "Flows to a destination that is exempt (`no-limit`) do not count against the source.", rule="no-limit",
+      profile="short", alone=True)
+def _(t):
+    time.sleep(9)
+    for dport, low, high in ((t.port(s.EXEMPT), 590, 600), (t.port(), 350, 400)):
+        o = t.udp("o1", n.O1A, dport)
+        o.setsockopt(1, 33, 4 << 20)
+        for i in range(600):
+            t.put("c2", IP(src=n.C2, dst=n.O1A) / UDP(sport=10000 + i, dport=dport) / Raw(b"%d" % i))
+            if i % 50 == 49:
+                time.sleep(0.03)
+        got = set()
+        while True:
+            heard = t.heard2(o, 0.4)
+            if not heard:
+                break
+            got.add(heard[1])
+        check(low <= len(got) <= high, "%d flows passed, wanted %d to %d" % (len(got), low, high))
+
+
+@case("rfc6888_req2_pool_of_addresses", "Limits",
+      "A pool is any range of addresses, and all of it is used.")
+def _(t):
+    o = t.udp("o1", n.O1A, t.port(s.PAIRED))
+    # Sources beyond the two containers: c2 may send as any of 10.1.0.64/28.
+    seen = set()
+    tap = t.tap("o1")
+    dport = o.getsockname()[1]
+    for host in range(64, 80):
+        if host != 67:
+            t.put("c2", IP(src="10.1.0.%d" % host, dst=n.O1A) / UDP(sport=5000 + host, dport=dport) / Raw(b"p"))
+    for p in tap.all(lambda p: p.dport == dport, 0.5):
+        seen.add(p.src)
+    check(len(seen) >= 2 and seen <= {"198.51.100.%d" % i for i in range(20, 24)},
+          "15 sources leave by %s" % sorted(seen))
+
+
+@case("rfc5508_req8_no_resources_answered", "Limits",
+      "A flow for which there are no resources is dropped, and its sender gets ICMP 3/13, rate-limited; existing ones live on.")
+def _(t):
+    port = t.port(s.NONE_LEFT)
+    o = t.udp("o2", n.O2A, port)
+    count = s.NONE_LEFT_RANGE[1] - s.NONE_LEFT_RANGE[0] + 1
+    socks = [t.udp("c2") for _ in range(count)]
+    ext = []
+    for c in socks:
+        c.sendto(b"?", (n.O2A, port))
+        heard = t.heard2(o, 0.3)
+        if heard:
+            ext.append((c, heard[1]))
+    back = t.tap("c1")
+    for i in range(300):
+        t.put("c1", IP(src=n.C1, dst=n.O2A) / UDP(sport=t.port("raw_client"), dport=port) / Raw(b"none left"))
+    got = back.all(lambda p: p.proto == 1 and p.type == 3 and
+                   p.data[16:20] == bytes([203, 0, 113, 140]), 0.5)
+    check(got, "no ICMP 3/13 for a flow without resources")
+    same("code", {p.code for p in got}, {13})
+    check(all(p.ok() for p in got), "checksums")
+    check(len(got) < 250, "%d answers to 300: not rate-limited" % len(got))
+    for c, e in ext[::9]:
+        o.sendto(b"lives", e)
+        same("existing flow", t.heard(c, 1), b"lives")
+
+
+@case("rfc6888_req9_fields_of_flow_list", "Limits",
+      "Each live mapping can be asked for: who (inside), as what (Ext), to whom, since when.")
+def _(t):
+    if not t.needs_service():
+        return
+    c, o, ext = t.pair()
+    source = c.getsockname()
+    flows = [f for f in t.service.flows("tcp", "from", n.C1) if str(source[1]) in str(f["src"])]
+    check(flows, "the flow is not in the list")
+    text = str(flows[0])
+    for what in (n.C1, n.O1A, str(ext[1]), ext[0]):
+        check(what in text, "%s is not in %s" % (what, text))
+
+
+@case("limit_packets_per_second", "Limits",
+      "`limit N pps per-source` lets N a second through, of each source, and counts the rest.", level="option",
+      rule="limit")
+def _(t):
+    dport = t.port(s.LIMIT_PPS)
+    o = t.udp("o1", n.O1A, dport)
+    o.setsockopt(1, 33, 4 << 20)
+    for ns, addr in (("c1", n.C1), ("c2", n.C2)):
+        start, sent = time.monotonic(), 0
+        raw = bytes(IP(src=addr, dst=n.O1A) / UDP(sport=t.port("raw_client"), dport=dport) / Raw(b"l"))
+        while time.monotonic() - start < 2:
+            t.put(ns, raw)
+            sent += 1
+            time.sleep(0.001)
+        got = 0
+        while t.heard(o, 0.3) is not None:
+            got += 1
+        # A bucket may hold a second's worth at the start.
+        check(150 <= got <= 330, "%s: %d of %d passed in 2 s, limit is 100 a second" % (ns, got, sent))
+
+
+@case("limit_new_flows_per_second", "Limits", "`limit N flows` lets N new flows a second begin; live ones are not slowed.",
+      level="option", rule="limit-flows")
+def _(t):
+    dport = t.port(s.LIMIT_FLOWS)
+    o = t.udp("o1", n.O1A, dport)
+    o.setsockopt(1, 33, 4 << 20)
+    for i in range(400):
+        t.put("c1", IP(src=n.C1, dst=n.O1A) / UDP(sport=t.port("raw_client"), dport=dport) / Raw(b"f"))
+        time.sleep(0.002)
+    got = set()
+    while True:
+        heard = t.heard2(o, 0.3)
+        if not heard:
+            break
+        got.add(heard[1])
+    check(15 <= len(got) <= 100, "%d flows began in about a second, limit is 20 a second" % len(got))
+
+
+@case("limit_bits_per_second", "Limits", "`limit N bit` lets that many bits a second through.", level="option",
+      rule="limit-bit")
+def _(t):
+    dport = t.port(s.LIMIT_BIT)
+    o = t.udp("o1", n.O1A, dport)
+    o.setsockopt(1, 33, 4 << 20)
+    raw = bytes(IP(src=n.C1, dst=n.O1A) / UDP(sport=t.port("raw_client"), dport=dport) / Raw(b"b" * 972))
+    start = time.monotonic()
+    while time.monotonic() - start < 2:
+        t.put("c1", raw)
+        time.sleep(0.002)
+    got = 0
+    while t.heard(o, 0.3) is not None:
+        got += 1
+    check(60 <= got <= 200, "%d packets of 8 kbit in 2 s, limit is 400 kbit a second" % got)
+
+
+@case("rfc6888_req1_flood_of_tuples_leaves_others", "Limits",
+      "A container that opens flows to tens of thousands of tuples costs others neither live flows nor new ones.",
+      alone=True)
+def _(t):
+    c, o, _ = t.pair("c2", "o2", n.O2A)
+    dport = t.port("raw_server")
+    template = bytes(IP(src=n.C1, dst=n.O1A) / TCP(sport=1, dport=dport, flags="S"))
+    from cases.tcp import _with_port, exchange
+    failed = 0
+    for i in range(20000):
+        t.put("c1", bytes(_with_port(template, 1024 + i)))
+        if i % 1000 == 0:
+            c.sendall(b"live")
+            same("live flow", o.recv(4), b"live")
+            try:
+                exchange(*t.pair("c2", "o2", n.O2A)[:2], b"new")
+            except (OSError, AssertionError):
+                failed += 1
+    t.forget("c1")
+    check(failed == 0, "%d of 20 new connections of the other container failed" % failed)

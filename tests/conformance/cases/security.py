@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""Security: what a container and an outsider must not achieve."""
+import os
+import re
+import stat
+import struct
+import subprocess
+import time
+
+import net as n
+from bench import check, same
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.packet import Raw
+from service import BUILD
+from table import case
+
+
+@case("security_spoofed_source", "Security",
+      "A container can't send with another container's source, also not into a live flow of that one.")
+def _(t):
+    c, o = t.udp("c2", n.C2), t.udp("o1", n.O1A, t.port())
+    t.ext(c, o, n.O1A)
+    t.put("c1", IP(src=n.C2, dst=n.O1A) / UDP(sport=c.getsockname()[1], dport=o.getsockname()[1]) / Raw(b"forged"))
+    same("a datagram forged by c1 for c2's flow arrives as", t.heard(o, 0.4), None)
+
+
+@case("security_live_flow_not_claimed", "Security",
+      "A container can't take over a live flow of another: replies go to the owner's port, whatever c1 sends.")
+def _(t):
+    c, o = t.udp("c2", n.C2), t.udp("o1", n.O1A, t.port())
+    ext = t.ext(c, o, n.O1A)
+    spy = t.tap("c1")
+    for _ in range(5):
+        t.put("c1", IP(src=n.C2, dst=n.O1A) / UDP(sport=c.getsockname()[1], dport=o.getsockname()[1]) / Raw(b"mine"))
+        o.sendto(b"for c2", ext)
+    same("c2 gets", [t.heard(c, 1) for _ in range(5)], [b"for c2"] * 5)
+    same("c1 sees", [str(p) for p in spy.all(lambda p: p.dst == n.C2, 0.2)], [])
+
+
+@case("security_no_session_from_outside", "Security", "Unsolicited traffic from outside makes no session and reaches nobody.")
+def _(t):
+    taps = [t.tap("c1"), t.tap("c2")]
+    sport = t.port("raw_server")
+    before = t.service.json("flow", "count") if not t.kernel else None
+    for port in range(20000, 30000, 397):
+        t.put("o2", IP(src=n.O2A, dst=n.EXT) / UDP(sport=sport, dport=port) / Raw(b"u"))
+        t.put("o2", IP(src=n.O2A, dst=n.EXT) / TCP(sport=sport, dport=port, flags="S"))
+        t.put("o2", IP(src=n.O2A, dst=n.EXT) / TCP(sport=sport, dport=port, flags="A"))
+    same("containers see", [str(p) for tap in taps for p in tap.all(lambda p: p.sport == sport, 0.3)], [])
+    if before is not None:
+        flows = [f for f in t.service.flows("to", n.O2A) if str(sport) in str(f)]
+        same("flows", flows, [])
+
+
+@case("security_inside_not_reachable", "Security",
+      "Nothing from outside reaches an inside address directly: TCP, UDP, ICMP, with and without a flow.")
+def _(t):
+    taps = [t.tap("c1"), t.tap("c2")]
+    sport = t.port("raw_server")
+    mark = b"direct %d" % sport
+    for dst in (n.C1, n.C2):
+        for flags in ("S", "A", "SA", "R", "F"):
+            t.put("o2", IP(src=n.O2A, dst=dst) / TCP(sport=sport, dport=22, flags=flags) / Raw(mark))
+        t.put("o2", IP(src=n.O2A, dst=dst) / UDP(sport=sport, dport=5353) / Raw(mark))
+        t.put("o2", IP(src=n.O2A, dst=dst) / ICMP(id=sport) / Raw(mark))
+    seen = [str(p) for tap in taps for p in tap.all(lambda p: mark in p.ip, 0.4)]
+    same("containers see", seen, [])
+
+
+@case("security_expired_delivers_to_nobody", "Security",
+      "An expired mapping delivers to nobody, also where its Ext L4 port was another's before.", profile="short")
+def _(t):
+    c, o = t.udp("c1"), t.udp("o1", n.O1A, t.port())
+    ext = t.ext(c, o, n.O1A)
+    taps = [t.tap("c1"), t.tap("c2")]
+    time.sleep(9)
+    for _ in range(5):
+        o.sendto(b"expired", ext)
+    same("containers see", [str(p) for tap in taps for p in tap.all(lambda p: p.data == b"expired", 0.4)], [])
+
+
+@case("security_link_local_stays", "Security",
+      "Link-local destinations (169.254.0.0/16) of containers never leave by an uplink by us.")
+def _(t):
+    tap = t.tap("r", "up0")
+    dport = t.port("raw_server")
+    for dst in ("169.254.169.254", "169.254.0.1"):
+        t.put("c1", IP(src=n.C1, dst=dst) / UDP(sport=4001, dport=dport) / Raw(b"ll"))
+        t.put("c1", IP(src=n.C1, dst=dst) / TCP(sport=4001, dport=dport, flags="S"))
+    if t.kernel:
+        return
+    same("on the uplink as ours", [str(p) for p in tap.all(lambda p: p.dport == dport and 20000 <= p.sport <= 29999, 0.4)],
+         [])
+    same("flows", [f for f in t.service.flows("to", "169.254.0.0/16")], [])
+
+
+@case("security_ssh_to_host_independent", "Security",
+      "A connection from outside to the host itself works beside translated flows, also on the Ext address.")
+def _(t):
+    listener = t.listen("h", "", 22)
+    for _ in range(3):
+        o = t.connect("o1", n.EXT, 22)
+        h, _ = t.accept(listener)
+        o.sendall(b"ssh")
+        same("arrives", h.recv(3), b"ssh")
+        h.sendall(b"yes")
+        same("back", o.recv(3), b"yes")
+
+
+@case("security_host_connects_out", "Security", "The host's own connections out work, by its own L4 ports.")
+def _(t):
+    for _ in range(3):
+        a, b, seen = t.pair("h")
+        same("the server sees", seen, a.getsockname())
+        b.sendall(b"hello")
+        same("back", a.recv(5), b"hello")
+
+
+@case("security_control_socket", "Security",
+      "Control socket: mode 0660, peer credentials, readers and writers apart; a change leaves a line with uid and pid.",
+      alone=True)
+def _(t):
+    if t.kernel:
+        return
+    path = os.path.join(t.service.run_dir, "ctl.sock")
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+    same("mode", oct(mode), "0o660")
+    os.chmod(t.net.tmp, 0o755)
+    os.chmod(t.service.run_dir, 0o755)
+    ctl = (os.path.join(BUILD, "xegressctl"), "--run-dir", t.service.run_dir)
+    done = subprocess.run(("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups") + ctl + ("status",),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    check(done.returncode != 0, "a stranger may ask: " + done.stdout[:100])
+    # A member of the socket's group (root's, by default) may look and not change.
+    reader = ("setpriv", "--reuid=65534", "--regid=0", "--clear-groups") + ctl
+    look = subprocess.run(reader + ("status",), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    same("a reader looks", (look.returncode, look.stdout[:80] if look.returncode else ""), (0, ""))
+    change = subprocess.run(reader + ("rule", "add", "drop", "from", "10.1.0.2/32", "to", "192.0.2.199/32"),
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    check(change.returncode != 0, "a reader changed a rule")
+    p = subprocess.Popen(ctl + tuple("rule add at 1 drop from 10.1.0.2/32 to 192.0.2.198/32".split()),
+                         stdout=subprocess.DEVNULL)
+    same("root changes a rule", p.wait(20), 0)
+    log = t.net.log("xegressd.log")
+    t.service.ctl(*"rule del drop from 10.1.0.2/32 to 192.0.2.198/32".split())
+    line = [ln for ln in log.splitlines() if "192.0.2.198" in ln]
+    check(line and re.search(r"uid[ =:]*0\b", line[-1]) and re.search(r"pid[ =:]*%d\b" % p.pid, line[-1]),
+          "audit line: %s" % (line or "none"))
+
+
+@case("security_leaves_nothing_private", "Security",
+      "Whatever a container sends, of flows that there are and that there are not, nothing leaves with a private source.")
+def _(t):
+    tap = t.tap("r", "up0")
+    c, o, _ = t.pair()
+    dport = o.getsockname()[1]
+    for flags in range(0, 64, 3):
+        t.put("c1", IP(src=n.C1, dst=n.O1A) / TCP(sport=t.port("raw_client"), dport=dport, flags=flags))
+    for kind in (0, 3, 5, 8, 11, 12, 13, 17, 42):
+        t.put("c1", IP(src=n.C1, dst=n.O1A) / ICMP(type=kind) / IP(src=n.O1A, dst=n.C1) / UDP(sport=1, dport=2))
+    for proto in (6, 17):
+        t.put("c1", IP(src=n.C1, dst=n.O1A, proto=proto) / Raw(b"\0" * 5))
+    # Of `accept` rules' flows, and of them only, the source is private.
+    got = [p for p in tap.all(lambda p: p.src in (n.C1, n.C2), 0.5) if not (
+        p.dport and 7920 <= p.dport < 7930)]
+    same("leaves with a private source", [str(p) for p in got][:4], [])
+
+
+@case("security_collisions_stay_cheap", "Security",
+      "Tuples chosen by an attacker do not make a lookup dear: 30,000 of them leave another one's answers as quick.",
+      alone=True)
+def _(t):
+    c, o = t.udp("c2"), t.udp("o2", n.O2A, t.port())
+    t.ext(c, o, n.O2A)
+
+    def median(rounds=60):
+        took = []
+        for _ in range(rounds):
+            start = time.monotonic()
+            c.sendto(b"t", (n.O2A, o.getsockname()[1]))
+            check(t.heard(o, 2) == b"t", "lost")
+            took.append(time.monotonic() - start)
+        return sorted(took)[rounds // 2]
+
+    before = median()
+    raw = bytearray(bytes(IP(src=n.C1, dst=n.O1A) / UDP(sport=1, dport=9, chksum=0) / Raw(b"")))
+    for i in range(30000):  # one low bit pattern: multiples of 2,048 in all that may be chosen
+        raw[20:24] = struct.pack("!HH", (i & 31) << 11 | 1, (i >> 5) << 6 & 0xffff | 1)
+        t.put("c1", bytes(raw))
+    time.sleep(0.3)
+    after = median()
+    t.forget("c1")
+    check(after < before * 20 + 0.02, "a round trip took %.2f ms before, %.2f ms after" % (before * 1e3, after * 1e3))
