@@ -29,6 +29,10 @@ static enum xe_worker_reason translate(struct xe_lane *lane, const struct xe_pac
 				       struct xe_tuple4 *back, uint32_t *ext, uint32_t *mapping)
 {
 	const struct xe_nat_range *range = lane->rules->attach;
+	struct xe_nat_want want = {
+		.independent = p->proto == IPPROTO_UDP,
+		.rss = lane->ports[nh->port].rss,
+	};
 
 	*ext = *mapping = XE_NIL;
 	if (lane->rules->rules[rule].verb == XE_VERB_ACCEPT) {
@@ -39,9 +43,11 @@ static enum xe_worker_reason translate(struct xe_lane *lane, const struct xe_pac
 	}
 	range += rule;
 	*ext = range->ext_cnt ? xe_nat_range_ext(&lane->pool, range, &p->key) : nh->masq_ext;
+	want.ext = *ext;
+	want.port_min = range->port_min;
+	want.port_max = range->port_max;
 	if (*ext == XE_NIL || lane->pool.ext[*ext].family != p->key.family ||
-	    xe_natpool_take(&lane->pool, &p->key, *ext, range->port_min, range->port_max,
-			    lane->ports[nh->port].rss, back, mapping))
+	    xe_natpool_take(&lane->pool, &p->key, &want, back, mapping))
 		return XE_R_L4_PORTS_EXHAUSTED;
 	return XE_R_NONE;
 }

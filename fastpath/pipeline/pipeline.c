@@ -6,6 +6,9 @@
  * of superpackets. */
 #define WHEEL_BUDGET 256
 
+/* L4 ports whose rest ends between two rounds, of the same cost. */
+#define REST_BUDGET 256
+
 /* A socket without a packet for so many rounds is looked at less often: it bridges the gap between
  * two bursts of one sender. */
 #define IDLE_ROUNDS 256
@@ -200,6 +203,7 @@ bool xe_pipeline_housekeeping(struct xe_lane *lane)
 {
 	complete_sent(lane);
 	publish(lane);
+	xe_natpool_tick(&lane->pool, lane->now_s, REST_BUDGET);
 	if (control_is_behind(&lane->nexthops))
 		return false;
 	return xe_wheel_advance(&lane->wheel, &lane->sessions, lane->now_s, WHEEL_BUDGET,

@@ -5,20 +5,14 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
-/* Blocks drawn at random before the bitmap of open ones is walked from a random place: with 99 %
- * of the range in use half of the blocks still have a free L4 port, and 8 draws miss all of them
- * once in 256 flows. */
-#define DRAWS 8
-/* Draws of an L4 port to share when none is without a user. */
-#define DRAWS_SHARED 64
-/* L4 ports looked at for one whose reply comes home: with 16 workers one in eight flows finds none,
- * with 2 one in 4 billion; a look is some 50 ns. */
-#define DRAWS_HOME 32
-/* Own blocks with a free L4 port, below which another is claimed though others may want it: 16 of
- * them, half full, are 512 L4 ports to draw from. */
-#define OPEN_MIN 16
-/* A block drawn may be claimed by another worker in that moment. */
-#define CLAIM_TRIES 16
+#include "state/natpool_choose.h"
+#include "state/natpool_crowd.h"
+
+/* Mappings that rest have slots, too: as many as there can be live ones. When even those are full
+ * the oldest ends its rest early. */
+#define MAPPINGS_PER_SESSION 2
+/* Of a source's resting L4 ports those that ended last are looked at, for one in the range. */
+#define OWN_LOOKS 64
 
 int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint64_t *owned,
 		    struct xe_blocks *blocks, const struct xe_taken *taken, uint16_t worker,
@@ -35,18 +29,19 @@ int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint6
 	pool->worker_cnt = worker_cnt;
 	pool->rng_k0 = rng_k0;
 	pool->rng_k1 = rng_k1;
-	pool->mapping_free = XE_NIL;
-	m = mmap(NULL, (size_t)sessions->capacity * sizeof(*pool->mappings), PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	pool->mapping_free = pool->rest_first = pool->rest_last = XE_NIL;
+	pool->mapping_capacity = sessions->capacity * MAPPINGS_PER_SESSION;
+	m = mmap(NULL, (size_t)pool->mapping_capacity * sizeof(*pool->mappings),
+		 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (m == MAP_FAILED)
 		return -ENOMEM;
 	pool->mappings = m;
-	pool->mapping_capacity = sessions->capacity;
-	if (xe_index_open(&pool->mapping_index, sessions->capacity)) {
-		xe_natpool_close(pool);
-		return -ENOMEM;
-	}
-	return 0;
+	pool->crowds = xe_crowds_open();
+	if (pool->crowds && !xe_index_open(&pool->mapping_index, pool->mapping_capacity) &&
+	    !xe_index_open(&pool->rest_index, pool->mapping_capacity))
+		return 0;
+	xe_natpool_close(pool);
+	return -ENOMEM;
 }
 
 void xe_natpool_close(struct xe_natpool *pool)
@@ -55,10 +50,16 @@ void xe_natpool_close(struct xe_natpool *pool)
 		munmap(pool->mappings, (size_t)pool->mapping_capacity * sizeof(*pool->mappings));
 	pool->mappings = NULL;
 	xe_index_close(&pool->mapping_index);
+	xe_index_close(&pool->rest_index);
+	xe_crowds_close(pool->crowds);
+	pool->crowds = NULL;
 	for (uint32_t i = 0; i < XE_MAX_EXT_ADDRS; i++) {
-		free(pool->ext[i].use[0]);
-		free(pool->ext[i].use[1]);
-		pool->ext[i].use[0] = pool->ext[i].use[1] = NULL;
+		for (int udp = 0; udp < 2; udp++) {
+			free(pool->ext[i].ports[udp].use);
+			free(pool->ext[i].ports[udp].rest);
+			pool->ext[i].ports[udp].use = NULL;
+			pool->ext[i].ports[udp].rest = NULL;
+		}
 	}
 }
 
@@ -128,338 +129,21 @@ int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, const struct xe_ad
 	if (set_ext_addr(pool, e, addr))
 		return -ENOMEM;
 	index_exts(pool);
-	for (int i = 0; i < 2; i++) {
-		if (!e->use[i])
-			e->use[i] = calloc(65536, sizeof(*e->use[i]));
-		if (!e->use[i])
+	for (int udp = 0; udp < 2; udp++) {
+		struct xe_l4_ports *ports = &e->ports[udp];
+
+		if (!ports->use)
+			ports->use = calloc(65536, sizeof(*ports->use));
+		if (!ports->rest)
+			ports->rest = calloc(2ul * XE_OWNED_WORDS, sizeof(*ports->rest));
+		if (!ports->use || !ports->rest)
 			return -ENOMEM;
+		ports->mapped = ports->rest + XE_OWNED_WORDS;
 	}
 	return 0;
 }
 
-/* SipHash of a counter under a key of its own: not to be guessed from the L4 ports seen. */
-static uint64_t draw(struct xe_natpool *pool)
-{
-	struct xe_tuple4 t = {};
-	uint64_t n = ++pool->rng_counter;
-
-	memcpy(&t, &n, sizeof(n));
-	t.port = pool->worker; /* workers have the key in common, and nothing else */
-	return xe_flow_hash(&t, pool->rng_k0, pool->rng_k1);
-}
-
-static bool is_taken(const struct xe_natpool *pool, int udp, uint16_t l4_port)
-{
-	uint64_t word = __atomic_load_n(&pool->taken->bits[udp][l4_port >> 6], __ATOMIC_RELAXED);
-
-	return word >> (l4_port & 63) & 1;
-}
-
-static bool back_is_free(const struct xe_natpool *pool, const struct xe_tuple4 *back)
-{
-	enum xe_dir dir;
-
-	return !xe_session_find(pool->sessions, back, xe_session_hash(pool->sessions, back), &dir);
-}
-
-/* ---- blocks ---- */
-
-static uint8_t *block_owner(const struct xe_natpool *pool, uint32_t ext, int udp, uint32_t block)
-{
-	return &pool->blocks->owner[xe_owned_idx(ext, udp, (uint16_t)(block << 6))];
-}
-
-static bool has_bit(const uint64_t *bits, uint32_t i)
-{
-	return bits[i >> 6] >> (i & 63) & 1;
-}
-
-static void set_bit(uint64_t *bits, uint32_t i, bool on)
-{
-	if (on)
-		bits[i >> 6] |= 1ull << (i & 63);
-	else
-		bits[i >> 6] &= ~(1ull << (i & 63));
-}
-
-static bool is_mine(const struct xe_natpool *pool, uint32_t ext, int udp, uint32_t block)
-{
-	return has_bit(pool->ext[ext].mine[udp], block);
-}
-
-static bool is_nobodys(const struct xe_natpool *pool, uint32_t ext, int udp, uint32_t block)
-{
-	return !__atomic_load_n(block_owner(pool, ext, udp, block), __ATOMIC_RELAXED);
-}
-
-/* Acquire: what its last owner wrote to the owned word is seen before we write there. */
-static bool claim(struct xe_natpool *pool, uint32_t ext, int udp, uint32_t block)
-{
-	uint8_t *owner = block_owner(pool, ext, udp, block), nobody = 0;
-
-	if (is_mine(pool, ext, udp, block))
-		return true;
-	if (!__atomic_compare_exchange_n(owner, &nobody, (uint8_t)(pool->worker + 1), false,
-					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return false;
-	set_bit(pool->ext[ext].mine[udp], block, true);
-	set_bit(pool->ext[ext].open[udp], block, true);
-	return true;
-}
-
-static void give_back(struct xe_natpool *pool, uint32_t ext, int udp, uint32_t block)
-{
-	set_bit(pool->ext[ext].mine[udp], block, false);
-	set_bit(pool->ext[ext].open[udp], block, false);
-	__atomic_store_n(block_owner(pool, ext, udp, block), 0, __ATOMIC_RELEASE);
-}
-
-static void use_l4_port(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port)
-{
-	uint64_t *word = &pool->owned[xe_owned_idx(ext, udp, l4_port)], now;
-
-	if (pool->ext[ext].use[udp][l4_port]++)
-		return;
-	now = *word | 1ull << (l4_port & 63);
-	__atomic_store_n(word, now, __ATOMIC_RELEASE);
-	if (now == ~0ull)
-		set_bit(pool->ext[ext].open[udp], l4_port >> 6, false);
-}
-
-static void unuse_l4_port(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port)
-{
-	uint64_t *word = &pool->owned[xe_owned_idx(ext, udp, l4_port)], now;
-
-	if (--pool->ext[ext].use[udp][l4_port])
-		return;
-	now = *word & ~(1ull << (l4_port & 63));
-	__atomic_store_n(word, now, __ATOMIC_RELEASE);
-	set_bit(pool->ext[ext].open[udp], l4_port >> 6, true);
-	if (!now)
-		give_back(pool, ext, udp, l4_port >> 6);
-}
-
-/* ---- choosing ---- */
-
-/* What a flow may have, and what of it was found. */
-struct choice {
-	struct xe_natpool *pool;
-	uint32_t ext;
-	int udp;
-	uint16_t min, max;
-	uint32_t first, blocks; /* that the range touches */
-	bool may_claim;
-};
-
-/* L4 ports of a block that are in the range and that neither a flow nor the host has. */
-static uint64_t free_bits(const struct choice *c, uint32_t block)
-{
-	const struct xe_natpool *pool = c->pool;
-	uint64_t bits = ~__atomic_load_n(&pool->taken->bits[c->udp][block], __ATOMIC_RELAXED);
-
-	if (is_mine(pool, c->ext, c->udp, block))
-		bits &= ~pool->owned[xe_owned_idx(c->ext, c->udp, (uint16_t)(block << 6))];
-	if (block == c->first)
-		bits &= ~0ull << (c->min & 63);
-	if (block == c->max >> 6)
-		bits &= ~0ull >> (63 - (c->max & 63));
-	return bits;
-}
-
-static uint32_t pick_bit(uint64_t bits, uint32_t random)
-{
-	for (uint32_t skip = random % (uint32_t)__builtin_popcountll(bits); skip; skip--)
-		bits &= bits - 1;
-	return (uint32_t)__builtin_ctzll(bits);
-}
-
-/* Walk the worker's open blocks once round from `start`; 64 of them in a word. */
-static uint32_t find_open(const struct choice *c, uint32_t start, uint32_t random)
-{
-	const uint64_t *open = c->pool->ext[c->ext].open[c->udp];
-	uint32_t at = start, left = c->blocks;
-
-	while (left) {
-		uint32_t end = c->first + c->blocks, step;
-		uint64_t word = open[at >> 6] >> (at & 63), bits;
-
-		step = word ? (uint32_t)__builtin_ctzll(word) : 64 - (at & 63);
-		if (step > end - at)
-			step = end - at;
-		if (step >= left)
-			return 0;
-		left -= step;
-		at += step;
-		if (at == end) {
-			at = c->first;
-			continue;
-		}
-		bits = has_bit(open, at) ? free_bits(c, at) : 0;
-		if (bits)
-			return at << 6 | pick_bit(bits, random);
-		left--;
-		if (++at == end)
-			at = c->first;
-	}
-	return 0;
-}
-
-/* The own blocks are full: the first from `start` on that nobody has. */
-static uint32_t find_unclaimed(const struct choice *c, uint32_t start, uint32_t random)
-{
-	for (uint32_t i = 0; i < c->blocks; i++) {
-		uint32_t block = c->first + (start - c->first + i) % c->blocks;
-		uint64_t bits;
-
-		if (!is_nobodys(c->pool, c->ext, c->udp, block))
-			continue;
-		bits = free_bits(c, block);
-		if (bits)
-			return block << 6 | pick_bit(bits, random);
-	}
-	return 0;
-}
-
-/* An L4 port without any user, its block the worker's own or nobody's; 0: there is none. */
-static uint32_t pick(const struct choice *c)
-{
-	struct xe_natpool *pool = c->pool;
-	uint32_t block, random, l4_port;
-
-	for (int i = 0; i < DRAWS; i++) {
-		uint64_t n = draw(pool), bits;
-
-		block = c->first + (uint32_t)n % c->blocks;
-		if (!is_mine(pool, c->ext, c->udp, block) &&
-		    !(c->may_claim && is_nobodys(pool, c->ext, c->udp, block)))
-			continue;
-		bits = free_bits(c, block);
-		if (bits)
-			return block << 6 | pick_bit(bits, (uint32_t)(n >> 32));
-	}
-	random = (uint32_t)draw(pool);
-	block = c->first + (uint32_t)draw(pool) % c->blocks;
-	l4_port = find_open(c, block, random);
-	return l4_port ? l4_port : find_unclaimed(c, block, random);
-}
-
-static uint32_t reply_worker(const struct xe_natpool *pool, const struct xe_rss *rss,
-			     const struct xe_tuple4 *back)
-{
-	const struct xe_addr6_table *t = &pool->sessions->addr6;
-
-	if (back->family == XE_FAMILY_4)
-		return xe_rss_worker(rss, back);
-	return rss->worker[xe_rss_hash6(rss, xe_addr6_at(t, back->src_be),
-					xe_addr6_at(t, back->dst_be), back, true) %
-			   rss->indir_cnt];
-}
-
-/* The first of a few picks whose reply comes home, else the first of all. */
-static uint32_t pick_home(const struct choice *c, const struct xe_rss *rss, struct xe_tuple4 *back)
-{
-	uint32_t first = pick(c), l4_port = first;
-
-	if (!rss || !(back->family == XE_FAMILY_6 ? rss->by_l4_port6 : rss->by_l4_port)[c->udp])
-		return first;
-	for (int i = 0; l4_port && i < DRAWS_HOME; i++) {
-		back->dport_be = htons((uint16_t)l4_port);
-		if (reply_worker(c->pool, rss, back) == c->pool->worker)
-			return l4_port;
-		l4_port = pick(c);
-	}
-	return first;
-}
-
-/* With an L4 port that flows to other destinations use (TCP): one of the worker's own blocks. */
-static bool draw_shared(const struct choice *c, struct xe_tuple4 *back)
-{
-	struct xe_natpool *pool = c->pool;
-	uint32_t span = (uint32_t)c->max - c->min + 1;
-
-	for (int i = 0; i < DRAWS_SHARED; i++) {
-		uint16_t l4_port = (uint16_t)(c->min + (uint32_t)draw(pool) % span);
-
-		/* The count of its sessions must not wrap. */
-		if (!is_mine(pool, c->ext, 0, l4_port >> 6) || is_taken(pool, 0, l4_port) ||
-		    pool->ext[c->ext].use[0][l4_port] == UINT16_MAX)
-			continue;
-		back->dport_be = htons(l4_port);
-		if (back_is_free(pool, back))
-			return true;
-	}
-	return false;
-}
-
-/* The flow's own L4 port: with nobody else on it (UDP), or not the same tuple (TCP). */
-static bool keep_own(const struct choice *c, uint16_t own, struct xe_tuple4 *back)
-{
-	struct xe_natpool *pool = c->pool;
-	uint16_t users;
-
-	if (own < c->min || own > c->max || is_taken(pool, c->udp, own))
-		return false;
-	users = pool->ext[c->ext].use[c->udp][own];
-	back->dport_be = htons(own);
-	if (users && (c->udp || users == UINT16_MAX || !back_is_free(pool, back)))
-		return false;
-	return claim(pool, c->ext, c->udp, own >> 6);
-}
-
-static uint32_t count_blocks(const struct choice *c, const uint64_t *bits)
-{
-	uint32_t cnt = 0;
-
-	for (uint32_t b = c->first; b < c->first + c->blocks; b = (b | 63) + 1) {
-		uint64_t word = bits[b >> 6] >> (b & 63);
-		uint32_t left = c->first + c->blocks - b;
-
-		if (left < 64)
-			word &= (1ull << left) - 1;
-		cnt += (uint32_t)__builtin_popcountll(word);
-	}
-	return cnt;
-}
-
-/* May it draw in blocks that nobody has? Below an equal part of the range, or when its own have too
- * little room for what is drawn in them to be hard to guess. */
-static bool may_claim(const struct choice *c)
-{
-	const struct xe_ext *e = &c->pool->ext[c->ext];
-
-	return c->pool->worker_cnt == 1 ||
-	       count_blocks(c, e->mine[c->udp]) * c->pool->worker_cnt < c->blocks ||
-	       count_blocks(c, e->open[c->udp]) < OPEN_MIN;
-}
-
-/* On success back->dport_be is set, and its block is the worker's. */
-static bool choose(struct xe_natpool *pool, int udp, const struct xe_tuple4 *out, uint32_t ext,
-		   uint16_t min, uint16_t max, const struct xe_rss *rss, struct xe_tuple4 *back)
-{
-	struct choice c = {
-		.pool = pool,
-		.ext = ext,
-		.udp = udp,
-		.min = min,
-		.max = max,
-		.first = min >> 6,
-		.blocks = (max >> 6) - (min >> 6) + 1u,
-	};
-
-	if (keep_own(&c, ntohs(out->sport_be), back))
-		return true;
-	c.may_claim = may_claim(&c);
-	for (int i = 0; i < CLAIM_TRIES; i++) {
-		uint32_t l4_port = pick_home(&c, rss, back);
-
-		if (!l4_port)
-			break;
-		back->dport_be = htons((uint16_t)l4_port);
-		if (claim(pool, ext, udp, l4_port >> 6))
-			return true;
-	}
-	return !udp && draw_shared(&c, back);
-}
+/* ---- mappings ---- */
 
 static bool mapping_equal(const void *table, uint32_t entry, const void *key)
 {
@@ -483,91 +167,271 @@ static uint32_t mapping_hash(const struct xe_natpool *pool, const struct xe_mapp
 	return (uint32_t)xe_flow_hash(&t, pool->sessions->k0, pool->sessions->k1);
 }
 
+/* Of the same source, on the same Ext address. */
+static bool own_equal(const void *table, uint32_t entry, const void *key)
+{
+	const struct xe_mapping *m = &((const struct xe_natpool *)table)->mappings[entry];
+	const struct xe_mapping *k = key;
+
+	return m->src_be == k->src_be && m->in_port == k->in_port && m->ext == k->ext &&
+	       m->is_udp == k->is_udp && m->family == k->family;
+}
+
+static uint32_t own_hash(const struct xe_natpool *pool, const struct xe_mapping *m)
+{
+	struct xe_mapping source = *m;
+
+	source.sport_be = 0;
+	return mapping_hash(pool, &source);
+}
+
+static void rest_begin(struct xe_natpool *pool, uint32_t idx)
+{
+	struct xe_mapping *m = &pool->mappings[idx];
+	uint32_t head = xe_index_find(&pool->rest_index, m->own_hash, pool, m, own_equal);
+
+	m->rest_s = pool->now_s;
+	m->rest_next = XE_NIL;
+	m->rest_prev = pool->rest_last;
+	if (pool->rest_last != XE_NIL)
+		pool->mappings[pool->rest_last].rest_next = idx;
+	else
+		pool->rest_first = idx;
+	pool->rest_last = idx;
+	m->own_prev = XE_NIL;
+	m->own_next = head;
+	if (head != XE_NIL) {
+		pool->mappings[head].own_prev = idx;
+		xe_index_del(&pool->rest_index, m->own_hash, head);
+	}
+	xe_index_put(&pool->rest_index, m->own_hash, idx);
+	pool->rest_cnt++;
+}
+
+static void rest_unlink(struct xe_natpool *pool, uint32_t idx)
+{
+	struct xe_mapping *m = &pool->mappings[idx], *all = pool->mappings;
+
+	if (m->rest_prev != XE_NIL)
+		all[m->rest_prev].rest_next = m->rest_next;
+	else
+		pool->rest_first = m->rest_next;
+	if (m->rest_next != XE_NIL)
+		all[m->rest_next].rest_prev = m->rest_prev;
+	else
+		pool->rest_last = m->rest_prev;
+	if (m->own_next != XE_NIL)
+		all[m->own_next].own_prev = m->own_prev;
+	if (m->own_prev != XE_NIL) {
+		all[m->own_prev].own_next = m->own_next;
+	} else {
+		xe_index_del(&pool->rest_index, m->own_hash, idx);
+		if (m->own_next != XE_NIL)
+			xe_index_put(&pool->rest_index, m->own_hash, m->own_next);
+	}
+	pool->rest_cnt--;
+}
+
+static void mapping_free(struct xe_natpool *pool, uint32_t idx)
+{
+	struct xe_mapping *m = &pool->mappings[idx];
+
+	xe_index_del(&pool->mapping_index, m->hash, idx);
+	if (m->family == XE_FAMILY_6)
+		xe_addr6_unref(&pool->sessions->addr6, m->src_be);
+	m->refs = 0;
+	m->rest_next = pool->mapping_free;
+	pool->mapping_free = idx;
+}
+
+/* The L4 port is anybody's again. */
+static void rest_end(struct xe_natpool *pool, uint32_t idx)
+{
+	struct xe_mapping *m = &pool->mappings[idx];
+
+	rest_unlink(pool, idx);
+	xe_l4_rested(pool, m->is_udp, m->ext, m->ext_port);
+	mapping_free(pool, idx);
+}
+
+void xe_natpool_tick(struct xe_natpool *pool, uint32_t now_s, uint32_t budget)
+{
+	if (pool->now_s != now_s)
+		xe_crowds_tick(pool->crowds, now_s);
+	pool->now_s = now_s;
+	while (pool->rest_cnt && budget-- &&
+	       now_s - pool->mappings[pool->rest_first].rest_s >= XE_NAT_REST_S)
+		rest_end(pool, pool->rest_first);
+}
+
+/* There is one: see make_room(). */
 static uint32_t mapping_slot(struct xe_natpool *pool)
 {
 	uint32_t idx = pool->mapping_free;
 
 	if (idx == XE_NIL)
-		return pool->mapping_high < pool->mapping_capacity ? pool->mapping_high++ : XE_NIL;
-	pool->mapping_free = pool->mappings[idx].next_free;
+		return pool->mapping_high++;
+	pool->mapping_free = pool->mappings[idx].rest_next;
 	return idx;
 }
 
-static int take_udp(struct xe_natpool *pool, const struct xe_tuple4 *out, uint32_t ext,
-		    uint16_t min, uint16_t max, const struct xe_rss *rss, struct xe_tuple4 *back,
-		    uint32_t *mapping)
+static bool make_room(struct xe_natpool *pool)
+{
+	if (pool->mapping_cnt + pool->rest_cnt < pool->mapping_capacity)
+		return true;
+	if (!pool->rest_cnt)
+		return false;
+	rest_end(pool, pool->rest_first);
+	return true;
+}
+
+static bool in_range(const struct xe_nat_want *want, uint16_t l4_port)
+{
+	return l4_port >= want->port_min && l4_port <= want->port_max;
+}
+
+/* The mapping of the same inside endpoint: live, or it rested and goes on. */
+static uint32_t find_mapping(struct xe_natpool *pool, const struct xe_mapping *key,
+			     const struct xe_nat_want *want)
+{
+	uint32_t idx = xe_index_find(&pool->mapping_index, key->hash, pool, key, mapping_equal);
+	struct xe_mapping *m;
+
+	if (idx == XE_NIL)
+		return idx;
+	m = &pool->mappings[idx];
+	if (m->refs)
+		return idx;
+	if (!in_range(want, m->ext_port) || xe_l4_is_taken(pool, m->is_udp, m->ext_port)) {
+		rest_end(pool, idx);
+		return XE_NIL;
+	}
+	rest_unlink(pool, idx);
+	pool->mapping_cnt++;
+	xe_l4_use(pool, m->is_udp, m->ext, m->ext_port, idx);
+	return idx;
+}
+
+/* An L4 port that rests since another mapping of this source has ended; 0: none. It is free then,
+ * its block still the worker's as long as it has others in use: to be claimed. */
+static uint16_t take_over(struct xe_natpool *pool, const struct xe_mapping *key,
+			  const struct xe_nat_want *want, bool only_own)
+{
+	uint16_t own = ntohs(key->sport_be);
+	uint32_t idx;
+
+	if (only_own) {
+		if (!in_range(want, own) || !xe_l4_is_resting(pool, key->is_udp, key->ext, own))
+			return 0;
+		idx = pool->ext[key->ext].ports[key->is_udp].use[own] & ~XE_USE_MAPPED;
+		return own_equal(pool, idx, key) ? own : 0;
+	}
+	idx = xe_index_find(&pool->rest_index, key->own_hash, pool, key, own_equal);
+	for (int i = 0; idx != XE_NIL && i < OWN_LOOKS; i++, idx = pool->mappings[idx].own_next)
+		if (in_range(want, pool->mappings[idx].ext_port) &&
+		    !xe_l4_is_taken(pool, key->is_udp, pool->mappings[idx].ext_port))
+			return pool->mappings[idx].ext_port;
+	return 0;
+}
+
+static bool choose_mapped(struct xe_natpool *pool, const struct xe_mapping *key,
+			  const struct xe_nat_want *want, struct xe_tuple4 *back)
+{
+	uint16_t l4_port = take_over(pool, key, want, true);
+
+	if (!l4_port || xe_l4_is_taken(pool, key->is_udp, l4_port)) {
+		if (xe_l4_choose(pool, key->is_udp, ntohs(key->sport_be), want, back))
+			return true;
+		l4_port = take_over(pool, key, want, false);
+		if (!l4_port)
+			return false;
+	}
+	/* The old mapping goes, and the L4 port is used before its block could be given back. */
+	uint32_t old = pool->ext[key->ext].ports[key->is_udp].use[l4_port] & ~XE_USE_MAPPED;
+
+	rest_unlink(pool, old);
+	mapping_free(pool, old);
+	back->dport_be = htons(l4_port);
+	return true;
+}
+
+static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
+		       const struct xe_nat_want *want, struct xe_tuple4 *back, uint32_t *mapping)
 {
 	struct xe_mapping key = {
 		.src_be = out->src_be,
 		.sport_be = out->sport_be,
 		.in_port = out->port,
-		.ext = ext,
-		.is_udp = 1,
+		.ext = want->ext,
+		.is_udp = out->proto == IPPROTO_UDP,
 		.family = out->family,
+		.refs = 1,
 	};
 	uint32_t idx;
 
 	key.hash = mapping_hash(pool, &key);
-	idx = xe_index_find(&pool->mapping_index, key.hash, pool, &key, mapping_equal);
+	key.own_hash = own_hash(pool, &key);
+	idx = find_mapping(pool, &key, want);
 	if (idx != XE_NIL) {
 		back->dport_be = htons(pool->mappings[idx].ext_port);
-		if (!back_is_free(pool, back))
+		if (!xe_l4_back_is_free(pool, back))
 			return -EADDRINUSE;
 		pool->mappings[idx].refs++;
 		*mapping = idx;
 		return 0;
 	}
 	/* Before the choice, which may claim a block: that must then be used. */
-	if (pool->mapping_cnt == pool->mapping_capacity ||
-	    !choose(pool, 1, out, ext, min, max, rss, back))
+	if (!make_room(pool) || !choose_mapped(pool, &key, want, back))
 		return -ENOSPC;
 	idx = mapping_slot(pool);
 	key.ext_port = ntohs(back->dport_be);
-	key.refs = 1;
 	pool->mappings[idx] = key;
 	pool->mapping_cnt++;
 	if (key.family == XE_FAMILY_6)
 		xe_addr6_ref(&pool->sessions->addr6, key.src_be);
 	xe_index_put(&pool->mapping_index, key.hash, idx);
-	use_l4_port(pool, 1, ext, key.ext_port);
+	xe_l4_use(pool, key.is_udp, key.ext, key.ext_port, idx);
 	*mapping = idx;
 	return 0;
 }
 
-int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out, uint32_t ext,
-		    uint16_t port_min, uint16_t port_max, const struct xe_rss *rss,
-		    struct xe_tuple4 *back, uint32_t *mapping)
+int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out,
+		    const struct xe_nat_want *want, struct xe_tuple4 *back, uint32_t *mapping)
 {
+	int udp = out->proto == IPPROTO_UDP;
+
 	*back = xe_tuple4_reverse(out, XE_PORT_ANYUPLINK);
-	back->dst_be = pool->ext[ext].addr_be;
+	back->dst_be = pool->ext[want->ext].addr_be;
 	*mapping = XE_NIL;
-	if (out->proto == IPPROTO_UDP)
-		return take_udp(pool, out, ext, port_min, port_max, rss, back, mapping);
-	if (!choose(pool, 0, out, ext, port_min, port_max, rss, back))
+	if (want->independent)
+		return take_mapped(pool, out, want, back, mapping);
+	if (!xe_l4_choose(pool, udp, ntohs(out->sport_be), want, back))
 		return -ENOSPC;
-	use_l4_port(pool, 0, ext, ntohs(back->dport_be));
+	xe_l4_use(pool, udp, want->ext, ntohs(back->dport_be), XE_NIL);
+	xe_crowds_mark(pool->crowds, back, true);
 	return 0;
 }
 
 void xe_natpool_give(struct xe_natpool *pool, const struct xe_tuple4 *back, uint32_t ext,
 		     uint32_t mapping)
 {
+	int udp = back->proto == IPPROTO_UDP;
 	struct xe_mapping *m;
 
 	if (mapping == XE_NIL) {
-		unuse_l4_port(pool, 0, ext, ntohs(back->dport_be));
+		xe_crowds_mark(pool->crowds, back, false);
+		xe_l4_unuse(pool, udp, ext, ntohs(back->dport_be), false);
 		return;
 	}
 	m = &pool->mappings[mapping];
 	if (--m->refs)
 		return;
-	unuse_l4_port(pool, 1, ext, m->ext_port);
-	xe_index_del(&pool->mapping_index, m->hash, mapping);
-	if (m->family == XE_FAMILY_6)
-		xe_addr6_unref(&pool->sessions->addr6, m->src_be);
-	m->next_free = pool->mapping_free;
-	pool->mapping_free = mapping;
 	pool->mapping_cnt--;
+	xe_l4_unuse(pool, udp, ext, m->ext_port, udp);
+	if (udp)
+		rest_begin(pool, mapping);
+	else /* its end was seen (RFC 6888 REQ-8 exception A) */
+		mapping_free(pool, mapping);
 }
 
 uint32_t xe_nat_range_ext(const struct xe_natpool *pool, const struct xe_nat_range *range,

@@ -7,7 +7,17 @@
  * L4 port has one Ext L4 port for all destinations, kept by a mapping that its sessions count.
  *
  * A new L4 port is the flow's own where that lies in the range and is free, else one drawn at
- * random by a keyed hash (RFC 6056). Workers share a range by blocks of 64: a block is claimed by
+ * random by a keyed hash (RFC 6056); natpool_choose.h says how. Either protocol can have either
+ * kind of mapping (`mapping endpoint-independent|endpoint-dependent` of a rule).
+ *
+ * An L4 port of a mapping that has ended rests for 120 s (RFC 6888 REQ-8) before another source
+ * gets it; its own source has it back at once. So what still comes for the old one reaches nobody
+ * else.
+ *
+ *   mapping:  free --take--> live (refs > 0) --last give--> resting --120 s--> free
+ *                              ^---- the same inside endpoint, or its source short of others -----'
+ *
+ * Workers share a range by blocks of 64: a block is claimed by
  * compare-and-swap in the table of owners when a worker draws an L4 port in it, and given back when
  * its last one is free again. While a worker has less than its part of a range it draws from all
  * blocks that nobody else has, so that its L4 ports lie scattered; beyond that it claims another
@@ -49,28 +59,56 @@ struct xe_nat_range {
 	const uint32_t *ext;         /* Ext address indexes */
 };
 
-/* An endpoint-independent mapping (UDP). */
+/* What a new flow asks of the pool. */
+struct xe_nat_want {
+	uint32_t ext;
+	uint16_t port_min, port_max; /* host order, inclusive */
+	bool independent;         /* of the destination: by a mapping; else the L4 port is shared */
+	const struct xe_rss *rss; /* of the uplink it leaves by, for replies that come home to
+				     this worker, as far as a bounded number of draws finds such
+				     an L4 port; may be NULL */
+};
+
+/* RFC 6888 REQ-8. */
+#define XE_NAT_REST_S 120
+
+/* An endpoint-independent mapping. */
 struct xe_mapping {
 	__be32 src_be; /* as in a tuple of this family; the mapping holds an IPv6 one */
 	__be16 sport_be;
 	uint16_t in_port;
 	uint32_t ext;
-	uint32_t refs; /* sessions */
+	uint32_t refs; /* sessions; 0: it rests */
 	uint32_t hash;
-	uint32_t next_free;
 	uint16_t ext_port; /* host order */
 	uint8_t is_udp;
 	uint8_t family;
+	/* While it rests: since when, its place in the order of time (rest_next also links free
+	 * ones), and among those of the same source and Ext address. */
+	uint32_t rest_s;
+	uint32_t rest_next, rest_prev;
+	uint32_t own_next, own_prev;
+	uint32_t own_hash;
 };
+
+/* The L4 ports of an Ext address and protocol, as this worker has them. */
+struct xe_l4_ports {
+	uint32_t *use; /* per L4 port: 0, the sessions that share it, or XE_USE_MAPPED | mapping */
+	/* Bits of a block in a word, as in `owned`: L4 ports that rest; those that a mapping has.
+	 */
+	uint64_t *rest, *mapped;
+	/* A bit a block: this worker's, and those of them with an L4 port that has no user and does
+	 * not rest. */
+	uint64_t mine[XE_OWNED_WORDS / 64];
+	uint64_t open[XE_OWNED_WORDS / 64];
+};
+#define XE_USE_MAPPED 0x80000000u
 
 struct xe_ext {
 	struct xe_addr addr; /* zero: none */
 	__be32 addr_be;      /* as in a tuple of this family, which holds an IPv6 one */
 	uint8_t family;
-	uint16_t *use[2]; /* per L4 port: sessions (TCP) or mappings (UDP) on it, NULL until used */
-	/* A bit a block: this worker's, and those of them with an L4 port that has no user. */
-	uint64_t mine[2][XE_OWNED_WORDS / 64];
-	uint64_t open[2][XE_OWNED_WORDS / 64];
+	struct xe_l4_ports ports[2]; /* TCP, UDP */
 };
 
 /* From an address to its index: open addressing, half empty at most. Entries are index + 1. */
@@ -88,6 +126,10 @@ struct xe_natpool {
 	struct xe_mapping *mappings;
 	uint32_t mapping_cnt, mapping_high, mapping_capacity, mapping_free;
 	struct xe_index mapping_index;
+	uint32_t rest_first, rest_last, rest_cnt; /* oldest first */
+	struct xe_index rest_index;               /* of a source: the one that ended last */
+	struct xe_crowds *crowds;                 /* state/natpool_crowd.h */
+	uint32_t now_s;                           /* xe_natpool_tick() */
 	uint64_t rng_k0, rng_k1, rng_counter;
 };
 
@@ -103,19 +145,20 @@ void xe_natpool_close(struct xe_natpool *pool);
 int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, const struct xe_addr *addr);
 
 /*
- * Choose the Ext L4 port for a new flow `out` translated to address `ext`. On success *back is the
- * tuple of its replies (on any uplink), *mapping the mapping to count (XE_NIL for TCP), and the L4
- * port is marked used and owned. rss (may be NULL): of the uplink it leaves by, for replies that
- * come home to this worker, as far as a bounded number of draws finds such an L4 port. 0, -ENOSPC:
- * none free, -EADDRINUSE: the mapping's tuple is taken by another session (cannot be for UDP unless
- * the caller skipped its lookup).
+ * Choose the Ext L4 port for a new flow `out`. On success *back is the tuple of its replies (on any
+ * uplink), *mapping the mapping it counts in (XE_NIL: it shares the L4 port), and the L4 port is
+ * marked used and owned. 0, -ENOSPC: none free, -EADDRINUSE: the mapping's tuple is taken by
+ * another session (cannot be unless the caller skipped its lookup).
  */
-int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out, uint32_t ext,
-		    uint16_t port_min, uint16_t port_max, const struct xe_rss *rss,
-		    struct xe_tuple4 *back, uint32_t *mapping);
+int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out,
+		    const struct xe_nat_want *want, struct xe_tuple4 *back, uint32_t *mapping);
 /* The session on this reply tuple ends. */
 void xe_natpool_give(struct xe_natpool *pool, const struct xe_tuple4 *back, uint32_t ext,
 		     uint32_t mapping);
+
+/* The worker's clock, between rounds: L4 ports that have rested are free again, at most `budget` of
+ * them at once. */
+void xe_natpool_tick(struct xe_natpool *pool, uint32_t now_s, uint32_t budget);
 
 #define XE_NO_WORKER 0xffffu
 /* Which worker has the block of this Ext address and L4 port (host order)? XE_NO_WORKER: none. Any

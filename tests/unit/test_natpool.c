@@ -29,7 +29,9 @@ struct world {
 	struct xe_taken taken;
 	uint64_t *owned;
 	struct xe_blocks *blocks;
-	bool is_guest; /* of another world's owned words and blocks */
+	bool is_guest;      /* of another world's owned words and blocks */
+	bool rests;         /* give() does not let the rest of its L4 port pass */
+	bool other_mapping; /* UDP endpoint-dependent, TCP endpoint-independent */
 };
 
 /* A flow that has its L4 port, and a session as the pool's user would make it. */
@@ -106,7 +108,13 @@ static struct xe_tuple4 flow(uint8_t proto, uint32_t src, uint16_t sport, uint32
 static int take(struct world *w, struct xe_tuple4 out, uint32_t ext, uint16_t min, uint16_t max,
 		struct taker *t)
 {
-	int err = xe_natpool_take(&w->pool, &out, ext, min, max, NULL, &t->back, &t->mapping);
+	struct xe_nat_want want = {
+		.ext = ext,
+		.port_min = min,
+		.port_max = max,
+		.independent = (out.proto == UDP) != w->other_mapping,
+	};
+	int err = xe_natpool_take(&w->pool, &out, &want, &t->back, &t->mapping);
 
 	if (err)
 		return err;
@@ -121,10 +129,17 @@ static int take(struct world *w, struct xe_tuple4 out, uint32_t ext, uint16_t mi
 	return 0;
 }
 
+static void pass_time(struct world *w, uint32_t s)
+{
+	xe_natpool_tick(&w->pool, w->pool.now_s + s, UINT32_MAX);
+}
+
 static void give(struct world *w, struct taker *t)
 {
 	xe_natpool_give(&w->pool, &t->back, t->ext, t->mapping);
 	xe_session_free(&w->sessions, t->s);
+	if (!w->rests)
+		pass_time(w, XE_NAT_REST_S);
 }
 
 static uint16_t l4_port(const struct taker *t)
@@ -414,6 +429,13 @@ static void test_replies_come_home(void **state)
 	struct world *w = open_workers(1, 2);
 	struct xe_rss *rss = calloc(1, sizeof(*rss));
 	uint8_t key[XE_RSS_KEY_MIN];
+	struct xe_nat_want want = {
+		.ext = EXT,
+		.port_min = 20000,
+		.port_max = 29999,
+		.independent = true,
+		.rss = rss,
+	};
 	struct xe_tuple4 out, back;
 	uint32_t mapping, home = 0;
 
@@ -429,8 +451,7 @@ static void test_replies_come_home(void **state)
 		home = 0;
 		for (uint32_t i = 0; i < 200; i++) {
 			out = flow(UDP, 1000u * (uint32_t)aware + i, 1, i);
-			assert_int_equal(xe_natpool_take(&w->pool, &out, EXT, 20000, 29999, rss,
-							 &back, &mapping),
+			assert_int_equal(xe_natpool_take(&w->pool, &out, &want, &back, &mapping),
 					 0);
 			home += xe_rss_worker(rss, &back) == 1;
 		}
@@ -468,25 +489,240 @@ static void test_tcp_is_shared(void **state)
 	assert_int_equal(owned_cnt(w), 0);
 }
 
-/* More sessions on one L4 port than its counter holds: refused there, never wrapped. */
-static void test_use_count_does_not_wrap(void **state)
+/* As many sessions on one L4 port as there are destinations. */
+static void test_one_l4_port_for_all(void **state)
 {
 	struct world *w = *state;
 	struct taker *t = calloc(70000, sizeof(*t)), more;
 	uint32_t n = 0;
 
-	while (n < 70000 && !take(w, flow(TCP, 1, 3000, n), EXT, 3000, 3000, &t[n]))
-		n++;
-	assert_int_equal(n, UINT16_MAX);
-	give(w, &t[--n]);
-	assert_int_equal(take(w, flow(TCP, 1, 3000, 80000), EXT, 3000, 3000, &more), 0);
+	for (; n < 70000; n++)
+		assert_int_equal(take(w, flow(TCP, 1, 3000, n), EXT, 3000, 3000, &t[n]), 0);
+	assert_int_equal(take(w, flow(TCP, 2, 3000, 1), EXT, 3000, 3000, &more), -ENOSPC);
 	while (n) {
-		give(w, &t[--n]);
 		assert_true(is_owned(w, EXT, 0, 3000));
+		give(w, &t[--n]);
 	}
-	give(w, &more);
 	assert_int_equal(owned_cnt(w), 0);
 	free(t);
+}
+
+/* Shared L4 ports near the end: each flow to one peer that can have one gets it, the next is
+ * refused, and what ends is found, though it is one of 2000. Other peers are not touched by it. */
+static void test_shared_exactly(uint8_t proto)
+{
+	enum { MIN = 30010, SPAN = 2000 };
+	struct world *w = open_workers(0, 1);
+	struct taker *t = calloc(2 * SPAN, sizeof(*t)), more;
+	bool *seen = calloc(65536, sizeof(*seen));
+
+	w->other_mapping = proto == UDP;
+	/* another peer has all of them before: from here on all is shared */
+	for (uint32_t i = 0; i < SPAN; i++)
+		assert_int_equal(
+			take(w, flow(proto, i, 1, 7), EXT, MIN, MIN + SPAN - 1, &t[SPAN + i]), 0);
+	for (uint32_t i = 0; i < SPAN; i++) {
+		assert_int_equal(take(w, flow(proto, i, 1, 8), EXT, MIN, MIN + SPAN - 1, &t[i]), 0);
+		assert_false(seen[l4_port(&t[i])]);
+		seen[l4_port(&t[i])] = true;
+	}
+	for (uint32_t i = 0; i < 500; i++) {
+		uint32_t k = (uint32_t)(lf_random() >> 40) % SPAN;
+		uint16_t was = l4_port(&t[k]);
+
+		assert_int_equal(take(w, flow(proto, 9999, 1, 8), EXT, MIN, MIN + SPAN - 1, &more),
+				 -ENOSPC);
+		give(w, &t[k]);
+		assert_int_equal(
+			take(w, flow(proto, 10000 + i, 1, 8), EXT, MIN, MIN + SPAN - 1, &t[k]), 0);
+		assert_int_equal(l4_port(&t[k]), was);
+		if (i % 100 == 50) /* what was looked up is forgotten, and is found anew */
+			pass_time(w, 100);
+	}
+	assert_int_equal(take(w, flow(proto, 1, 1, 9), EXT, MIN, MIN + SPAN - 1, &more), 0);
+	give(w, &more);
+	for (uint32_t i = 0; i < 2 * SPAN; i++)
+		give(w, &t[i]);
+	assert_int_equal(owned_cnt(w), 0);
+	free(seen);
+	free(t);
+	close_world((void **)&w);
+}
+
+static void test_shared_to_the_last(void **state)
+{
+	(void)state;
+	test_shared_exactly(TCP);
+	test_shared_exactly(UDP);
+}
+
+/* More crowded peers than there are bitmaps. */
+static void test_many_crowds(void **state)
+{
+	enum { PEERS = 100, SPAN = 40 };
+	struct world *w = *state;
+	static struct taker t[PEERS][SPAN];
+	struct taker more;
+
+	for (uint32_t peer = 0; peer < PEERS; peer++) {
+		for (uint32_t i = 0; i < SPAN; i++)
+			assert_int_equal(take(w, flow(TCP, i, 1, peer), EXT, 4000, 4000 + SPAN - 1,
+					      &t[peer][i]),
+					 0);
+		assert_int_equal(
+			take(w, flow(TCP, 999, 1, peer), EXT, 4000, 4000 + SPAN - 1, &more),
+			-ENOSPC);
+	}
+	for (uint32_t i = 0; i < 1000; i++) {
+		uint32_t peer = (uint32_t)(lf_random() >> 40) % PEERS;
+		uint32_t k = (uint32_t)(lf_random() >> 40) % SPAN;
+		uint16_t was = l4_port(&t[peer][k]);
+
+		give(w, &t[peer][k]);
+		assert_int_equal(take(w, flow(TCP, 1000 + i, 1, peer), EXT, 4000, 4000 + SPAN - 1,
+				      &t[peer][k]),
+				 0);
+		assert_int_equal(l4_port(&t[peer][k]), was);
+	}
+}
+
+/* `mapping endpoint-independent` for TCP: one Ext L4 port for all destinations, nobody else on it,
+ * and nothing that others share is made one of it. */
+static void test_tcp_mapping(void **state)
+{
+	struct world *w = *state;
+	struct taker shared[5], mapped[5], again[5], more;
+
+	for (uint32_t i = 0; i < 5; i++)
+		assert_int_equal(take(w, flow(TCP, i, 1, i), EXT, 3000, 3009, &shared[i]), 0);
+	w->other_mapping = true;
+	for (uint32_t i = 0; i < 5; i++) {
+		assert_int_equal(take(w, flow(TCP, i, 2, 1), EXT, 3000, 3009, &mapped[i]), 0);
+		assert_int_equal(take(w, flow(TCP, i, 2, 2), EXT, 3000, 3009, &again[i]), 0);
+		assert_int_equal(l4_port(&mapped[i]), l4_port(&again[i]));
+		for (uint32_t k = 0; k < 5; k++)
+			assert_int_not_equal(l4_port(&mapped[i]), l4_port(&shared[k]));
+	}
+	assert_int_equal(take(w, flow(TCP, 9, 2, 1), EXT, 3000, 3009, &more), -ENOSPC);
+	w->other_mapping = false;
+	for (uint32_t i = 0; i < 5; i++) { /* five left to share, to a new peer */
+		assert_int_equal(take(w, flow(TCP, i, 3, 50), EXT, 3000, 3009, &more), 0);
+		for (uint32_t k = 0; k < 5; k++)
+			assert_int_not_equal(l4_port(&mapped[k]), l4_port(&more));
+	}
+	assert_int_equal(take(w, flow(TCP, 9, 3, 50), EXT, 3000, 3009, &more), -ENOSPC);
+	/* its own choice, too, may not be one of a mapping */
+	assert_int_equal(take(w, flow(TCP, 9, l4_port(&mapped[0]), 50), EXT, 3000, 3009, &more),
+			 -ENOSPC);
+	/* TCP ends are seen: free at once */
+	give(w, &mapped[0]);
+	assert_true(is_owned(w, EXT, 0, l4_port(&again[0])));
+	w->rests = true;
+	give(w, &again[0]);
+	assert_int_equal(take(w, flow(TCP, 9, 3, 50), EXT, 3000, 3009, &more), 0);
+	assert_int_equal(l4_port(&more), l4_port(&mapped[0]));
+}
+
+/* RFC 6888 REQ-8: 120 s until another source has it; its own has it at once. */
+static void test_udp_rests(void **state)
+{
+	enum { MIN = 7000, SPAN = 10 };
+	struct world *w = *state;
+	struct taker t[SPAN + 1], more;
+	uint16_t was;
+
+	w->rests = true;
+	for (uint32_t i = 0; i < SPAN; i++)
+		assert_int_equal(take(w, flow(UDP, i, 1, 1), EXT, MIN, MIN + SPAN - 1, &t[i]), 0);
+	was = l4_port(&t[3]);
+	give(w, &t[3]);
+	assert_false(is_owned(w, EXT, 1, was)); /* nothing is delivered by it */
+	assert_int_equal(w->pool.mapping_cnt, SPAN - 1);
+	assert_int_equal(w->pool.rest_cnt, 1);
+	pass_time(w, 119);
+	assert_int_equal(take(w, flow(UDP, 99, 1, 1), EXT, MIN, MIN + SPAN - 1, &more), -ENOSPC);
+	assert_int_equal(take(w, flow(UDP, 99, was, 1), EXT, MIN, MIN + SPAN - 1, &more), -ENOSPC);
+	/* the same inside endpoint: the same mapping; then another L4 port of the same source */
+	assert_int_equal(take(w, flow(UDP, 3, 1, 2), EXT, MIN, MIN + SPAN - 1, &t[3]), 0);
+	assert_int_equal(l4_port(&t[3]), was);
+	assert_true(is_owned(w, EXT, 1, was));
+	give(w, &t[3]);
+	assert_int_equal(take(w, flow(UDP, 3, 2, 2), EXT, MIN, MIN + SPAN - 1, &t[3]), 0);
+	assert_int_equal(l4_port(&t[3]), was);
+	assert_int_equal(w->pool.rest_cnt, 0);
+	give(w, &t[3]);
+	/* whose own it is in number, too */
+	assert_int_equal(take(w, flow(UDP, 3, was, 2), EXT, MIN, MIN + SPAN - 1, &t[3]), 0);
+	assert_int_equal(l4_port(&t[3]), was);
+	give(w, &t[3]);
+	pass_time(w, 119);
+	assert_int_equal(take(w, flow(UDP, 99, 1, 1), EXT, MIN, MIN + SPAN - 1, &more), -ENOSPC);
+	pass_time(w, 1);
+	assert_int_equal(take(w, flow(UDP, 99, 1, 1), EXT, MIN, MIN + SPAN - 1, &more), 0);
+	assert_int_equal(l4_port(&more), was);
+	/* all at rest: the block is the worker's until the last one is over */
+	give(w, &more);
+	t[3] = t[SPAN - 1];
+	for (uint32_t i = 0; i < SPAN - 1; i++)
+		give(w, &t[i]);
+	assert_int_equal(owned_cnt(w), 0);
+	assert_int_equal(w->pool.rest_cnt, SPAN);
+	assert_int_equal(xe_natpool_owner(&w->pool, v4("192.0.2.1"), true, MIN), 0);
+	pass_time(w, 120);
+	assert_int_equal(w->pool.rest_cnt, 0);
+	assert_int_equal(xe_natpool_owner(&w->pool, v4("192.0.2.1"), true, MIN), XE_NO_WORKER);
+}
+
+/* With all slots of mappings used by those that rest the oldest gives way, and nothing else. */
+static void test_rest_is_bounded(void **state)
+{
+	struct world *w = *state;
+	struct taker t;
+
+	w->rests = true;
+	w->pool.mapping_capacity = 500;
+	for (uint32_t i = 0; i < 5000; i++) {
+		assert_int_equal(take(w, flow(UDP, i, 1, 1), EXT, 10000, 19999, &t), 0);
+		give(w, &t);
+		assert_true(w->pool.rest_cnt <= 500);
+	}
+	pass_time(w, 120);
+	assert_int_equal(w->pool.rest_cnt, 0);
+}
+
+/* A resting L4 port that the host has begun to listen on, or that a changed rule has no more, is
+ * not given to its old owner either. */
+static void test_rest_and_change(void **state)
+{
+	struct world *w = *state;
+	struct taker t;
+
+	w->rests = true;
+	assert_int_equal(take(w, flow(UDP, 1, 7005, 1), EXT, 7000, 7009, &t), 0);
+	give(w, &t);
+	set_taken(w, 1, 7005);
+	assert_int_equal(take(w, flow(UDP, 1, 7005, 1), EXT, 7000, 7009, &t), 0);
+	assert_int_not_equal(l4_port(&t), 7005);
+	give(w, &t);
+	assert_int_equal(take(w, flow(UDP, 1, 7005, 1), EXT, 8000, 8009, &t), 0);
+	assert_in_range(l4_port(&t), 8000, 8009);
+}
+
+/* RFC 4787 REQ-3: well-known L4 ports for well-known ones, where the range has them; the other side
+ * only when there is no other. */
+static void test_sides_of_1024(void **state)
+{
+	struct world *w = *state;
+	struct taker t[20];
+
+	for (uint32_t i = 0; i < 10; i++)
+		assert_int_equal(take(w, flow(UDP, i, 53, 1), EXT, 1014, 1033, &t[i]), 0);
+	for (uint32_t i = 10; i < 20; i++)
+		assert_int_equal(take(w, flow(UDP, i, 5353, 1), EXT, 1014, 1033, &t[i]), 0);
+	for (uint32_t i = 0; i < 20; i++)
+		assert_int_equal(l4_port(&t[i]) < 1024, i < 10);
+	give(w, &t[0]);
+	assert_int_equal(take(w, flow(UDP, 30, 5353, 1), EXT, 1014, 1033, &t[0]), 0);
 }
 
 /* RFC 6056: neither the next one, nor near the last, nor the same in another pool; spread evenly.
@@ -613,7 +849,14 @@ int main(void)
 		cmocka_unit_test(test_not_sequential),
 		cmocka_unit_test(test_replies_come_home),
 		POOL_TEST(test_tcp_is_shared),
-		POOL_TEST(test_use_count_does_not_wrap),
+		POOL_TEST(test_one_l4_port_for_all),
+		cmocka_unit_test(test_shared_to_the_last),
+		POOL_TEST(test_many_crowds),
+		POOL_TEST(test_tcp_mapping),
+		POOL_TEST(test_udp_rests),
+		POOL_TEST(test_rest_is_bounded),
+		POOL_TEST(test_rest_and_change),
+		POOL_TEST(test_sides_of_1024),
 		POOL_TEST(test_not_to_be_guessed),
 		POOL_TEST(test_nearly_full),
 		POOL_TEST(test_paired_pooling),
