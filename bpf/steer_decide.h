@@ -65,7 +65,7 @@ static __always_inline int source_allowed(struct steer_scratch *tmp, __u32 port)
 	struct xe_allow_key *key = &tmp->allow_key;
 
 	key->prefixlen = 32 + 128;
-	key->port = port;
+	key->port = tmp->pkt.is_v6 ? port | XE_KEY_IPV6 : port;
 	key->src = tmp->pkt.src;
 	return bpf_map_lookup_elem(&allow, key) != NULL;
 }
@@ -193,7 +193,7 @@ static __always_inline int match_rules(struct steer_scratch *tmp, __u16 in_port,
 		.tmp = tmp,
 		.base = (gen & 1) * XE_MAX_TUPLES,
 		.gen = gen,
-		.in_port = in_port,
+		.in_port = tmp->pkt.is_v6 ? in_port | XE_IN_IPV6 : in_port,
 		.out_port = out_port,
 		.best_rule = zero,
 		.verb = zero,

@@ -61,7 +61,7 @@ static __always_inline int deny(struct xdp_md *ctx, __u32 port, const struct xe_
 		return reason;
 	key = &tmp->allow_key;
 	key->prefixlen = 32 + 128;
-	key->port = port;
+	key->port = tmp->pkt.is_v6 ? port | XE_KEY_IPV6 : port;
 	key->src = tmp->pkt.src;
 	if (!bpf_map_lookup_elem(&deny_list, key))
 		return reason;

@@ -67,6 +67,7 @@ static void lane_close(struct xe_lane *lane)
 	xe_umem_close(&lane->umem);
 	for (uint32_t i = 0; lane->ports && i < XE_MAX_PORTS; i++) {
 		free(lane->ports[i].allow);
+		free(lane->ports[i].allow6);
 		free(lane->ports[i].rss);
 	}
 	free(lane->ports);

@@ -346,12 +346,15 @@ static int cmp_source(const void *pa, const void *pb)
 	return memcmp(&a->nat_min, &b->nat_min, sizeof(a->nat_min));
 }
 
-/* External addresses of all snat rules together: each counts once. */
+/* External addresses of all snat rules together, both families: each counts once. Sorted by their
+ * first one, so what of a rule lies above the highest seen so far is new. */
 static int check_sources(struct check *c)
 {
 	const struct xe_config *config = c->config;
 	const struct xe_rule **sorted = malloc((config->rule_cnt + 1ul) * sizeof(*sorted));
-	uint32_t cnt = 0, addrs = 0, next = 0;
+	const struct xe_addr *high = NULL;
+	uint32_t cnt = 0;
+	uint64_t addrs = 0;
 	int ret = 0;
 
 	if (!sorted)
@@ -363,13 +366,15 @@ static int check_sources(struct check *c)
 	for (uint32_t i = 0; !ret && i < cnt; i++) {
 		const struct place at = {"rules", (uint32_t)(sorted[i] - config->rules), "",
 					 sorted[i]->line};
-		uint32_t min = ntohl(sorted[i]->nat_min.w_be[3]);
-		uint32_t max = ntohl(sorted[i]->nat_max.w_be[3]);
+		const struct xe_addr *min = &sorted[i]->nat_min, *max = &sorted[i]->nat_max;
 
-		if (max < next)
+		if (high && memcmp(max, high, sizeof(*max)) <= 0)
 			continue;
-		addrs += max - (min > next ? min : next) + 1;
-		next = max + 1; /* no source is 255.255.255.255 */
+		if (high && memcmp(min, high, sizeof(*min)) <= 0)
+			addrs += xe_addr_range_cnt(high, max) - 1;
+		else
+			addrs += xe_addr_range_cnt(min, max);
+		high = max;
 		if (addrs > XE_MAX_EXT_ADDRS)
 			ret = refuse(c, &at,
 				     "too many addresses after `source`, expected at most "

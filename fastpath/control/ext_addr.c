@@ -19,10 +19,13 @@
  * second is enough for that. */
 #define COLLECT_NS (1 * XE_NS_PER_SEC)
 
-static uint32_t find(const struct xe_service *svc, __be32 addr_be)
+/* No address, both families: a free place. */
+static const struct xe_addr no_addr;
+
+static uint32_t find(const struct xe_service *svc, const struct xe_addr *addr)
 {
 	for (uint32_t i = 0; i < XE_MAX_EXT_ADDRS; i++)
-		if (svc->ext_addrs[i] == addr_be)
+		if (!memcmp(&svc->ext_addrs[i], addr, sizeof(*addr)))
 			return i;
 	return XE_NIL;
 }
@@ -61,7 +64,6 @@ static uint32_t collect(struct xe_service *svc)
 {
 	bool used[XE_MAX_EXT_ADDRS] = {};
 	uint32_t any = XE_NIL;
-	struct xe_addr addr;
 
 	mark_rules(svc->ruleset, used);
 	mark_rules(svc->ruleset_next, used);
@@ -73,9 +75,8 @@ static uint32_t collect(struct xe_service *svc)
 	for (uint32_t i = 0; i < XE_MAX_EXT_ADDRS; i++) {
 		if (used[i] || is_owned(svc, i))
 			continue;
-		addr = xe_addr_v4(svc->ext_addrs[i]);
-		xe_steer_del_ext(&svc->steer, &addr);
-		svc->ext_addrs[i] = 0;
+		xe_steer_del_ext(&svc->steer, &svc->ext_addrs[i]);
+		svc->ext_addrs[i] = no_addr;
 		any = i;
 	}
 	return any;
@@ -83,7 +84,7 @@ static uint32_t collect(struct xe_service *svc)
 
 static uint32_t free_ext(struct xe_service *svc)
 {
-	uint32_t ext = find(svc, 0);
+	uint32_t ext = find(svc, &no_addr);
 	uint64_t now_ns = xe_now_ns();
 
 	if (ext != XE_NIL)
@@ -101,24 +102,22 @@ static uint32_t free_ext(struct xe_service *svc)
 
 struct add_ext {
 	uint32_t ext;
-	__be32 addr_be;
+	const struct xe_addr *addr;
 	int err;
 };
 
 static void add_ext(struct xe_worker *w, void *arg)
 {
 	struct add_ext *a = arg;
-	struct xe_addr addr = xe_addr_v4(a->addr_be);
 
-	a->err = xe_natpool_add_ext(&w->lane->pool, a->ext, &addr);
+	a->err = xe_natpool_add_ext(&w->lane->pool, a->ext, a->addr);
 }
 
-uint32_t xe_ext_get(struct xe_service *svc, __be32 addr_be)
+uint32_t xe_ext_get(struct xe_service *svc, const struct xe_addr *addr)
 {
-	struct add_ext a = {.addr_be = addr_be};
-	struct xe_addr addr = xe_addr_v4(addr_be);
+	struct add_ext a = {.addr = addr};
 
-	a.ext = find(svc, addr_be);
+	a.ext = find(svc, addr);
 	if (a.ext != XE_NIL)
 		return a.ext;
 	a.ext = free_ext(svc);
@@ -126,11 +125,11 @@ uint32_t xe_ext_get(struct xe_service *svc, __be32 addr_be)
 		return XE_NIL;
 	for (uint32_t w = 0; w < svc->worker_cnt && !a.err; w++)
 		xe_worker_call(&svc->workers[w], add_ext, &a);
-	if (a.err || xe_steer_set_ext(&svc->steer, &addr, a.ext)) {
+	if (a.err || xe_steer_set_ext(&svc->steer, addr, a.ext)) {
 		xe_log_err("external address cannot be used: out of memory");
 		return XE_NIL;
 	}
-	svc->ext_addrs[a.ext] = addr_be;
+	svc->ext_addrs[a.ext] = *addr;
 	return a.ext;
 }
 
@@ -140,10 +139,10 @@ void xe_ext_addr_event(struct xe_service *svc, const struct xe_ifaddr *addr, enu
 {
 	uint32_t ext, ended;
 
-	if (event != XE_NL_REMOVED || addr->family != AF_INET || !svc->resolver ||
+	if (event != XE_NL_REMOVED || !svc->resolver ||
 	    xe_netlink_has_addr(svc->netlink, &addr->local))
 		return;
-	ext = find(svc, addr->local.w_be[3]);
+	ext = find(svc, &addr->local);
 	if (ext == XE_NIL)
 		return;
 	/* Answers first: what the worker makes from now on is without it. */

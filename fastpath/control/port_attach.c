@@ -29,6 +29,8 @@ struct lane_call {
 	uint32_t gso_max;
 	struct xe_prefix4 *allow; /* passed on; the call gives back the old one to be freed */
 	uint32_t allow_cnt;
+	struct xe_prefix6 *allow6; /* the same */
+	uint32_t allow6_cnt;
 	struct xe_rss *rss; /* the same */
 	int err;
 };
@@ -44,6 +46,7 @@ static void lane_set(struct xe_worker *w, void *arg)
 	struct lane_call *c = arg;
 	struct xe_lane_port *lp = &w->lane->ports[c->port->id];
 	struct xe_prefix4 *old = lp->allow;
+	struct xe_prefix6 *old6 = lp->allow6;
 	struct xe_rss *old_rss = lp->rss;
 
 	lp->worker = (uint8_t)c->port->owner->idx;
@@ -55,12 +58,15 @@ static void lane_set(struct xe_worker *w, void *arg)
 	memcpy(lp->l2_addr, c->l2_addr, 6);
 	lp->allow = c->allow;
 	lp->allow_cnt = c->allow_cnt;
+	lp->allow6 = c->allow6;
+	lp->allow6_cnt = c->allow6_cnt;
 	lp->coalesce = c->port->coalesces;
 	lp->own4_be = c->port->own4_be;
 	lp->own6 = c->port->own6;
 	lp->live = c->live;
 	lp->rss = c->rss;
 	c->allow = old;
+	c->allow6 = old6;
 	c->rss = old_rss;
 }
 
@@ -109,6 +115,7 @@ static void lane_clear(struct xe_worker *w, void *arg)
 	}
 	xe_hold_flush(w->lane, c->port->id);
 	c->allow = lp->allow;
+	c->allow6 = lp->allow6;
 	c->rss = lp->rss;
 	memset(lp, 0, sizeof(*lp));
 }
@@ -178,6 +185,25 @@ static bool wants_coalesce(const struct xe_port *port, const struct xe_link *lin
 	return !port->at.generic || strcmp(link->kind, "veth");
 }
 
+/* A port's allowed sources as its workers look at them, the families apart. Without memory a list
+ * is empty: then nothing of that family is let in. */
+static void copy_allow(const struct xe_port *port, struct lane_call *c)
+{
+	c->allow = calloc(port->allow_cnt + 1, sizeof(*c->allow));
+	c->allow6 = calloc(port->allow_cnt + 1, sizeof(*c->allow6));
+	for (uint32_t i = 0; i < port->allow_cnt; i++) {
+		const struct xe_prefix *p = &port->allow[i];
+		__be32 mask = htobe32(p->len <= 96 ? 0 : ~0u << (128 - p->len));
+
+		if (p->family == AF_INET6 && c->allow6)
+			c->allow6[c->allow6_cnt++] =
+				(struct xe_prefix6){.net = p->addr, .mask = xe_prefix_mask(p->len)};
+		else if (p->family == AF_INET && c->allow)
+			c->allow[c->allow_cnt++] = (struct xe_prefix4){
+				.net_be = p->addr.w_be[3] & mask, .mask_be = mask};
+	}
+}
+
 void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
 {
 	port->coalesces = wants_coalesce(port, link);
@@ -193,17 +219,10 @@ void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const st
 		if (port->role == XE_ROLE_UPLINK)
 			c.rss = xe_rss_read(link->name, port->queue_cnt, svc->worker_cnt);
 		memcpy(c.l2_addr, l3_link(svc, link)->mac, 6);
-		c.allow = calloc(port->allow_cnt + 1, sizeof(*c.allow));
-		for (uint32_t i = 0; c.allow && i < port->allow_cnt; i++) {
-			const struct xe_prefix *p = &port->allow[i];
-			__be32 mask = htobe32(p->len <= 96 ? 0 : ~0u << (128 - p->len));
-
-			if (p->family == AF_INET)
-				c.allow[c.allow_cnt++] = (struct xe_prefix4){
-					.net_be = p->addr.w_be[3] & mask, .mask_be = mask};
-		}
+		copy_allow(port, &c);
 		xe_worker_call(&svc->workers[w], lane_set, &c);
 		free(c.allow);
+		free(c.allow6);
 		free(c.rss);
 	}
 }

@@ -12,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/netlink_wire.h"
 #include "control/service.h"
 
 /* Neighbours in use at once: gateways, and hosts on connected networks. */
@@ -239,15 +241,28 @@ static void answer_neighbour(struct xe_service *svc, struct neighbour *n,
 	n->state = a->state;
 }
 
+/* The address that masquerade takes for what leaves by the route. False: there is none. */
+static bool masq_addr(const struct xe_service *svc, const struct xe_addr *dst,
+		      const struct xe_route *route, struct xe_addr *addr)
+{
+	__be32 addr_be;
+
+	if (xe_addr_family(dst) == AF_INET6)
+		return !xe_netlink_masq_addr6(svc->netlink, route->oif, dst, addr);
+	if (xe_netlink_masq_addr(svc->netlink, route->oif, &route->gateway, &addr_be))
+		return false;
+	*addr = xe_addr_v4(addr_be);
+	return true;
+}
+
 /* Route, egress port and Ext address for an entry. Returns the neighbour it goes through, XE_NIL:
  * none, the answer is complete. */
 static uint32_t ask_route(struct xe_service *svc, const struct xe_nexthop *nh,
 			  struct xe_nexthop_answer *a)
 {
-	struct xe_addr dst = nh->dst, src = nh->src;
+	struct xe_addr dst = nh->dst, src = nh->src, masq;
 	struct xe_port *in = svc->ports[nh->in_port], *out;
 	struct xe_route route;
-	__be32 masq_be;
 	uint32_t n;
 
 	a->state = XE_NH_NO_ROUTE;
@@ -262,8 +277,8 @@ static uint32_t ask_route(struct xe_service *svc, const struct xe_nexthop *nh,
 		return XE_NIL;
 	a->port = out->id;
 	a->mtu = route.mtu;
-	if (!xe_netlink_masq_addr(svc->netlink, route.oif, &route.gateway, &masq_be))
-		a->masq_ext = xe_ext_get(svc, masq_be);
+	if (masq_addr(svc, &dst, &route, &masq))
+		a->masq_ext = xe_ext_get(svc, &masq);
 	n = neighbour_get(svc,
 			  &(struct neighbour_key){.ifindex = route.oif, .addr = route.gateway});
 	a->state = XE_NH_NO_NEIGHBOUR;

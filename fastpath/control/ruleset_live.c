@@ -17,6 +17,41 @@
  * some milliseconds. */
 #define NET_LOOK_CALLS 50
 
+/* The address that many above. */
+static struct xe_addr addr_plus(const struct xe_addr *addr, uint32_t n)
+{
+	struct xe_addr sum = *addr;
+	uint64_t carry = n;
+
+	for (int i = 15; i >= 0 && carry; i--) {
+		carry += sum.b[i];
+		sum.b[i] = (uint8_t)carry;
+		carry >>= 8;
+	}
+	return sum;
+}
+
+/* The Ext addresses of a pool, in order. */
+static int make_pool(struct xe_service *svc, const struct xe_rule *r, struct xe_nat_range *range)
+{
+	uint32_t cnt = xe_addr_range_cnt(&r->nat_min, &r->nat_max), *ext;
+
+	if (cnt > XE_MAX_EXT_ADDRS)
+		return -E2BIG;
+	range->ext = ext = calloc(cnt, sizeof(*ext));
+	if (!ext)
+		return -ENOMEM;
+	range->ext_cnt = cnt;
+	for (uint32_t a = 0; a < cnt; a++) {
+		struct xe_addr addr = addr_plus(&r->nat_min, a);
+
+		ext[a] = xe_ext_get(svc, &addr);
+		if (ext[a] == XE_NIL)
+			return -E2BIG;
+	}
+	return 0;
+}
+
 /* Per rule what the NAT stage needs; the Ext indexes of all rules stand in one array behind. */
 static int make_ranges(struct xe_service *svc, struct xe_ruleset *rs)
 {
@@ -27,23 +62,12 @@ static int make_ranges(struct xe_service *svc, struct xe_ruleset *rs)
 	rs->attach = ranges;
 	for (uint32_t i = 0; i < rs->rule_cnt; i++) {
 		const struct xe_rule *r = &rs->rules[i];
-		uint32_t first = ntohl(r->nat_min.w_be[3]), last = ntohl(r->nat_max.w_be[3]), *ext;
+		int err = r->verb == XE_VERB_SNAT ? make_pool(svc, r, &ranges[i]) : 0;
 
 		ranges[i].port_min = r->port_min ? r->port_min : XE_NAT_PORT_MIN;
 		ranges[i].port_max = r->port_max ? r->port_max : XE_NAT_PORT_MAX;
-		if (r->verb != XE_VERB_SNAT)
-			continue;
-		if (last - first >= XE_MAX_EXT_ADDRS)
-			return -E2BIG;
-		ranges[i].ext_cnt = last - first + 1;
-		ranges[i].ext = ext = calloc(ranges[i].ext_cnt, sizeof(*ext));
-		if (!ext)
-			return -ENOMEM;
-		for (uint32_t a = 0; a < ranges[i].ext_cnt; a++) {
-			ext[a] = xe_ext_get(svc, htonl(first + a));
-			if (ext[a] == XE_NIL)
-				return -E2BIG;
-		}
+		if (err)
+			return err;
 	}
 	return 0;
 }

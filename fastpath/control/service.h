@@ -95,8 +95,8 @@ struct xe_service {
 	struct xe_fallback_range nat_ranges[XE_NAT_RANGES]; /* of all rules since the start */
 	uint32_t nat_range_cnt;
 
-	/* Ext addresses by index; 0: free. ext_addr.c */
-	__be32 ext_addrs[XE_MAX_EXT_ADDRS];
+	/* Ext addresses by index, IPv4 as ::ffff:a.b.c.d; all zero: free. ext_addr.c */
+	struct xe_addr ext_addrs[XE_MAX_EXT_ADDRS];
 	uint64_t ext_full_ns; /* last time that none was free, nor could be made so */
 	const struct xe_ruleset *ruleset_next; /* being compiled: its Ext addresses are in use */
 	struct xe_taken taken;                 /* L4 ports of the host; read by the workers */
@@ -173,7 +173,7 @@ void xe_resolver_neigh_event(struct xe_service *svc, const struct xe_neigh *neig
 /* ext_addr.c */
 /* Index of an Ext address, made known to steer and workers when new; XE_NIL: too many. It is the
  * address's as long as a rule in force, an answer or a session uses it. */
-uint32_t xe_ext_get(struct xe_service *svc, __be32 addr_be);
+uint32_t xe_ext_get(struct xe_service *svc, const struct xe_addr *addr);
 /* Netlink op. An address has left the host: flows masqueraded to it end, as the kernel's do. Those
  * of a `source` pool stay: its addresses need not be the host's. */
 void xe_ext_addr_event(struct xe_service *svc, const struct xe_ifaddr *addr,

@@ -2,6 +2,7 @@
 /* steer_maps.c - the maps of the steering program, from the service's side (attach.h). */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +120,10 @@ void xe_steer_del_ifindex(struct xe_steer *st, int ifindex)
 
 static struct xe_allow_key allow_key(uint32_t port, const struct xe_addr *src, uint8_t len)
 {
-	return (struct xe_allow_key){.prefixlen = 32u + len, .port = port, .src = *src};
+	bool v4 = len >= 96 && !src->q[0] && src->w_be[2] == htonl(0xffff);
+
+	return (struct xe_allow_key){
+		.prefixlen = 32u + len, .port = v4 ? port : port | XE_KEY_IPV6, .src = *src};
 }
 
 int xe_steer_set_allow(struct xe_steer *st, uint32_t port, const struct xe_addr *src, uint8_t len)

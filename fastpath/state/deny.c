@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -222,7 +223,7 @@ static int add_key(struct builder *b, uint16_t port, const struct xe_prefix *pre
 	}
 	b->keys[b->cnt++] = (struct xe_allow_key){
 		.prefixlen = 32u + prefix->len,
-		.port = port,
+		.port = prefix->family == AF_INET6 ? port | XE_KEY_IPV6 : port,
 		.src = prefix->addr,
 	};
 	/* Duplicates go out at the end; twice the limit is more than an honest list has of them. */

@@ -3,11 +3,12 @@
  * prefix.c - addresses and prefixes as text: parsed strictly, printed so that they parse again.
  *
  * Declared in rule.h. Both families share the 128-bit form, IPv4 as ::ffff:a.b.c.d. One text has
- * one meaning: an IPv6 prefix that would contain the IPv4-mapped range is refused, because in the
- * masked lookup of rules and in the LPM table of `allow` it would silently mean IPv4 too.
+ * one meaning: an IPv6 prefix never means IPv4, also where it holds the IPv4-mapped range, as ::/0
+ * does.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -60,10 +61,33 @@ static void cut(struct xe_addr *addr, unsigned int len)
 	}
 }
 
+struct xe_addr xe_prefix_mask(unsigned int len)
+{
+	struct xe_addr mask;
+
+	memset(&mask, 0xff, sizeof(mask));
+	cut(&mask, len);
+	return mask;
+}
+
+uint32_t xe_addr_range_cnt(const struct xe_addr *min, const struct xe_addr *max)
+{
+	int64_t cnt = 0;
+
+	for (unsigned int i = 0; i < sizeof(min->b); i++) {
+		cnt = cnt * 256 + max->b[i] - min->b[i];
+		if (cnt >= UINT32_MAX) /* what follows takes at most one away */
+			return UINT32_MAX;
+	}
+	return (uint32_t)cnt + 1;
+}
+
 bool xe_prefix_covers(const struct xe_prefix *prefix, const struct xe_addr *addr)
 {
 	struct xe_addr a = *addr;
 
+	if (prefix->family == AF_INET6 && is_mapped(addr))
+		return false; /* IPv4, which ::/0 would hold */
 	cut(&a, prefix->len);
 	return a.q[0] == prefix->addr.q[0] && a.q[1] == prefix->addr.q[1];
 }
@@ -95,7 +119,6 @@ static int refuse_host_bits(const struct xe_prefix *prefix, const char *text, ch
 
 int xe_prefix_parse(const char *text, struct xe_prefix *prefix, char *err, size_t err_size)
 {
-	const struct xe_addr mapped = xe_addr_v4(0);
 	char buf[INET6_ADDRSTRLEN];
 	const char *slash = strchr(text, '/');
 	size_t n = slash ? (size_t)(slash - text) : strlen(text);
@@ -121,14 +144,6 @@ int xe_prefix_parse(const char *text, struct xe_prefix *prefix, char *err, size_
 	cut(&prefix->addr, prefix->len);
 	if (memcmp(&prefix->addr, &given, sizeof(given)))
 		return refuse_host_bits(prefix, text, err, err_size);
-	if (prefix->family == AF_INET6 && prefix->len <= V4_MAPPED_BITS &&
-	    xe_prefix_covers(prefix, &mapped)) {
-		snprintf(err, err_size,
-			 "`%.60s` also holds the IPv4-mapped range, expected a longer IPv6 prefix "
-			 "such as 2000::/3",
-			 text);
-		return -EINVAL;
-	}
 	return 0;
 }
 

@@ -199,7 +199,7 @@ __u8 xe_rule_family(const struct xe_rule *rule)
 		return rule->to.family;
 	if (rule->nat_family)
 		return rule->nat_family;
-	return rule->verb == XE_VERB_KERNEL ? 0 : AF_INET;
+	return 0;
 }
 
 const char *xe_verb_name(enum xe_verb verb)

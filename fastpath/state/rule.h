@@ -118,8 +118,7 @@ static inline bool xe_verb_makes_flows(enum xe_verb verb)
 	return xe_verb_translates(verb) || verb == XE_VERB_DNAT || verb == XE_VERB_ACCEPT;
 }
 
-/* Which packets a rule is about: AF_INET, AF_INET6, or 0 for both. A rule without an address is
- * about both only with the verb kernel: nothing else is carried out for IPv6 yet. */
+/* Which packets a rule is about: AF_INET, AF_INET6, or 0 for both, where it has no address. */
 __u8 xe_rule_family(const struct xe_rule *rule);
 
 /* "kernel", "masquerade", ... */
@@ -129,12 +128,16 @@ const char *xe_verb_name(enum xe_verb verb);
 bool xe_port_name_valid(const char *name);
 
 /* prefix.c: textual addresses and prefixes, both families. -EINVAL when they are not one;
- * an IPv6 prefix that holds the IPv4-mapped range (such as ::/0) is refused. Print returns the
- * length or -ENOSPC; INET6_ADDRSTRLEN + 4 is enough for both. */
+ * an IPv6 prefix such as ::/0 covers no IPv4 address. Print returns the length or -ENOSPC;
+ * INET6_ADDRSTRLEN + 4 is enough for both. */
 int xe_addr_parse(const char *text, struct xe_addr *addr, __u8 *family);
 int xe_prefix_parse(const char *text, struct xe_prefix *prefix, char *err, size_t err_size);
 int xe_prefix_print(const struct xe_prefix *prefix, char *buf, size_t size);
 int xe_addr_print(const struct xe_addr *addr, char *buf, size_t size);
 bool xe_prefix_covers(const struct xe_prefix *prefix, const struct xe_addr *addr);
+/* How many addresses are in min..max, both included; UINT32_MAX: that many or more. */
+__u32 xe_addr_range_cnt(const struct xe_addr *min, const struct xe_addr *max);
+/* The first `len` bits (0..128) set. */
+struct xe_addr xe_prefix_mask(unsigned int len);
 
 #endif

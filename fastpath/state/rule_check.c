@@ -84,11 +84,6 @@ static bool has_file(const struct xe_rule *r)
 	return r->verb == XE_VERB_DROP && r->file[0];
 }
 
-static bool has_ipv6(const struct xe_rule *r)
-{
-	return xe_rule_family(r) == AF_INET6 && r->verb != XE_VERB_KERNEL;
-}
-
 static const struct feature {
 	bool (*used)(const struct xe_rule *r);
 	bool carried_out;
@@ -104,7 +99,6 @@ static const struct feature {
 	{has_no_limit, false, "the option `no-limit`"},
 	{has_limit, false, "the option `limit`"},
 	{has_file, true, "a file of prefixes after `from`"},
-	{has_ipv6, false, "IPv6 with a verb other than kernel"},
 };
 
 static int check_carried_out(struct xe_rule_parser *p)

@@ -163,6 +163,19 @@ static bool v4_is_no_source(const struct xe_addr *addr)
 	return a >> 24 == 0 || a >> 24 == 127 || a >> 16 == 0xa9fe || a >> 28 >= 0xe;
 }
 
+/* RFC 4291 sections 2.5.2, 2.5.3, 2.5.6 and 2.7: unspecified, loopback, link-local, multicast. */
+static bool v6_is_no_source(const struct xe_addr *addr)
+{
+	bool low = !addr->q[0] && !addr->w_be[2] && ntohl(addr->w_be[3]) <= 1;
+
+	return low || addr->b[0] == 0xff || (addr->b[0] == 0xfe && (addr->b[1] & 0xc0) == 0x80);
+}
+
+static bool is_no_source(const struct xe_addr *addr, __u8 family)
+{
+	return family == AF_INET ? v4_is_no_source(addr) : v6_is_no_source(addr);
+}
+
 int xe_rule_addr_range(struct xe_rule_parser *p, const char *clause, const char *example,
 		       char *text, struct xe_addr *min, struct xe_addr *max, __u8 *family)
 {
@@ -212,12 +225,13 @@ int xe_rule_parse_source(struct xe_rule_parser *p, char *text)
 	else
 		ret = xe_rule_addr_range(p, "source", "192.0.2.10-192.0.2.12", text, &r->nat_min,
 					 &r->nat_max, &r->nat_family);
-	if (ret || r->nat_family != AF_INET)
+	if (ret)
 		return ret;
-	if (ntohl(r->nat_max.w_be[3]) - ntohl(r->nat_min.w_be[3]) >= XE_MAX_EXT_ADDRS)
+	if ((r->verb != XE_VERB_NAT || r->nat_family == AF_INET) &&
+	    xe_addr_range_cnt(&r->nat_min, &r->nat_max) > XE_MAX_EXT_ADDRS)
 		return xe_rule_fail(p, -EINVAL, "expected at most %d addresses after `source`",
 				    XE_MAX_EXT_ADDRS);
-	if (v4_is_no_source(&r->nat_min) || v4_is_no_source(&r->nat_max))
+	if (is_no_source(&r->nat_min, r->nat_family) || is_no_source(&r->nat_max, r->nat_family))
 		return xe_rule_fail(p, -EINVAL,
 				    "expected addresses of this host's networks after `source`, "
 				    "got `%." XE_SHOWN "s`",

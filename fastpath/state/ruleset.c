@@ -193,42 +193,35 @@ static __u32 split_range(__u16 min, __u16 max, struct block *blocks)
 	return cnt;
 }
 
-static struct xe_addr mask_of(unsigned int len)
-{
-	struct xe_addr mask = {};
-
-	for (unsigned int i = 0; i < len; i++)
-		mask.b[i / 8] |= (__u8)(0x80 >> i % 8);
-	return mask;
-}
-
-/* The fields of the rule that don't multiply. */
+/* The fields of the rule that don't multiply. A family is either in the prefix, or said by a bit
+ * where that may be too short (IPv6) or is not there (the rest). */
 static void fill_fixed(const struct xe_rule *rule, struct xe_tuple *masks, struct xe_rule_key *key)
 {
-	masks->src_mask = mask_of(rule->from.len);
-	masks->dst_mask = mask_of(rule->to.len);
+	masks->src_mask = xe_prefix_mask(rule->from.len);
+	masks->dst_mask = xe_prefix_mask(rule->to.len);
 	key->src = rule->from.addr;
 	key->dst = rule->to.addr;
-	if (!rule->from.family && !rule->to.family && xe_rule_family(rule) == AF_INET) {
-		masks->src_mask = mask_of(96); /* any IPv4 source, but no IPv6 */
+	if (!rule->from.family && !rule->to.family && rule->nat_family == AF_INET) {
+		masks->src_mask = xe_prefix_mask(96); /* any IPv4 source, but no IPv6 */
 		key->src = xe_addr_v4(0);
 	}
+	masks->in_mask = xe_rule_family(rule) == AF_INET6 ? XE_IN_IPV6 : 0;
 	masks->proto_mask = rule->proto ? 0xff : 0;
 	key->proto = rule->proto;
 }
 
-/* Fills b->in and the mask. A rule without `in` has one entry that masks the port away. */
+/* Fills b->in and adds to the mask. A rule without `in` has one entry that masks the port away. */
 static __u32 in_ports(struct builder *b, const struct xe_rule *rule, __u16 *mask)
 {
 	__u32 cnt;
 
-	b->in[0] = 0;
-	*mask = rule->in[0] ? 0xffff : 0;
+	b->in[0] = *mask;
+	*mask |= rule->in[0] ? (__u16)~XE_IN_IPV6 : 0;
 	if (!rule->in[0])
 		return 1;
 	cnt = b->port_ids(b->ctx, rule->in, b->in, XE_MAX_PORTS);
 	for (__u32 i = 0; i < cnt; i++)
-		b->in[i] &= (__u16)~XE_OUT_INSIDE;
+		b->in[i] = (__u16)((b->in[i] & ~XE_OUT_INSIDE) | (*mask & XE_IN_IPV6));
 	return cnt;
 }
 
@@ -255,13 +248,14 @@ static int add_rule(struct builder *b, __u32 rule_idx)
 	struct xe_tuple masks = {};
 	struct block blocks[MAX_BLOCKS];
 	__u32 block_cnt = split_range(rule->to_port_min, rule->to_port_max, blocks);
-	__u32 in_cnt = in_ports(b, rule, &masks.in_mask);
 	__u32 out_cnt = out_ports(b, rule, &masks.out_mask);
+	__u32 in_cnt;
 	int ret;
 
 	if (rule->verb == XE_VERB_DROP && rule->file[0])
 		return 0; /* its prefixes are a deny list's (state/deny.h) */
 	fill_fixed(rule, &masks, &key);
+	in_cnt = in_ports(b, rule, &masks.in_mask);
 	/* The product can be 1024 * 1024 * 30: add_entry() ends it at XE_MAX_RULE_ENTRIES. */
 	for (__u64 n = 0; n < (__u64)block_cnt * in_cnt * out_cnt; n++) {
 		const struct block *block = &blocks[n % block_cnt];
@@ -367,6 +361,8 @@ int xe_ruleset_lookup(const struct xe_ruleset *rs, const struct xe_addr *src,
 	struct xe_rule_key key = {.gen = rs->gen};
 	__u32 best = SLOT_FREE;
 
+	if (src->q[0] || src->w_be[2] != htonl(0xffff))
+		in_port |= XE_IN_IPV6;
 	for (__u32 n = 0; n < rs->tuple_cnt && rs->tuples[n].best_rule < best; n++) {
 		const struct xe_tuple *t = &rs->tuples[n];
 		__u32 idx;

@@ -84,7 +84,8 @@ static inline __u64 xe_port_hint(__u32 ifindex, __u32 port)
 }
 
 /* LPM key of `allow` and `deny_list`; prefixlen counts port (32 bits) + address bits (+96 for
- * IPv4). */
+ * IPv4). The port carries XE_KEY_IPV6 with IPv6 sources: see XE_IN_IPV6. */
+#define XE_KEY_IPV6 0x10000
 struct xe_allow_key {
 	__u32 prefixlen;
 	__u32 port;
@@ -101,7 +102,7 @@ struct xe_tuple {
 	struct xe_addr src_mask;
 	struct xe_addr dst_mask;
 	__be16 dport_mask_be;
-	__u16 in_mask;  /* 0xffff exact, 0 any */
+	__u16 in_mask;  /* 0x7fff exact, 0 any; XE_IN_IPV6 where the family matters */
 	__u16 out_mask; /* 0xffff exact, XE_OUT_INSIDE any port of the role, 0 any */
 	__u8 proto_mask;
 	__u8 reserved;
@@ -112,6 +113,9 @@ struct xe_tuple {
 /* Port ids of the inside role carry this bit in the `out` field, so that "any uplink" is the
  * masked value 0. */
 #define XE_OUT_INSIDE 0x8000
+/* And IPv6 packets this one in the `in` field: a prefix such as ::/0 also holds the form in which
+ * IPv4 addresses are looked up. */
+#define XE_IN_IPV6 0x8000
 
 struct xe_rule_key {
 	__u32 gen;

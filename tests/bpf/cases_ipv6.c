@@ -20,7 +20,7 @@ static void open6(struct rig *rig)
 		  "masquerade from 2001:db8:1::/48 to fc00::/6 out up*",
 		  "masquerade from 2001:db8:1::/48 to 2001:db8:99::/48",
 		  "masquerade from 2001:db8:1::/48 to 2001:db8:113::/48 out up1",
-		  "masquerade out up*");
+		  "masquerade from 0.0.0.0/0 out up*");
 }
 
 static void close6(struct rig *rig)
@@ -68,7 +68,8 @@ void ipv6_plain(void **state)
 	close6(rig);
 }
 
-/* The IPv4 rules stand in the same set: none of them, with or without an address, is about IPv6. */
+/* The IPv4 rules stand in the same set: none of them is about IPv6, and a rule without an address
+ * is about both. */
 void ipv6_rules(void **state)
 {
 	static const struct {
@@ -98,6 +99,14 @@ void ipv6_rules(void **state)
 		frame_tcp6(&f, &fl, TCP_SYN);
 		expect(rig, PORT_IN0, &f, c[i].tcp, c[i].dst);
 	}
+	fl.dst = "2001:db8:4::1";
+	frame_udp6(&f, &fl, 20);
+	rig_rules(rig, "drop from 0.0.0.0/0", "masquerade out up*");
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "a rule for both families");
+	rig_rules(rig, "drop udp from ::/0 to ::/0", "masquerade out up*");
+	expect(rig, PORT_IN0, &f, XE_R_DROP_RULE, "::/0");
+	frame_udp4(&f, &flow_out, 20);
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "::/0 is not IPv4");
 	close6(rig);
 }
 

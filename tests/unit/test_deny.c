@@ -70,8 +70,8 @@ static void test_read_errors(void **state)
 		const char *text;
 		int line;
 	} bad[] = {
-		{"10.0.0.0/8\nsecret\n", 2}, {"10.0.0.1/8\n", 1}, {"\n\n10.0.0.0/33\n", 3},
-		{"10.0.0.0/8 secret\n", 1},  {"::/0\n", 1},
+		{"10.0.0.0/8\nsecret\n", 2}, {"10.0.0.1/8\n", 1},     {"\n\n10.0.0.0/33\n", 3},
+		{"10.0.0.0/8 secret\n", 1},  {"::ffff:1.2.3.4\n", 1},
 	};
 	struct xe_deny_list list;
 	char err[512], want[64], longer[2000];
@@ -155,10 +155,11 @@ static void test_compile(void **state)
 	for (uint32_t i = 1; i < cnt; i++)
 		assert_true(xe_deny_key_cmp(&keys[i - 1], &keys[i]) < 0);
 	assert_int_equal(keys[0].port, 1);
-	assert_int_equal(keys[0].prefixlen, 32 + 32);
-	assert_int_equal(keys[1].prefixlen, 32 + 96 + 24);
-	assert_int_equal(keys[2].prefixlen, 32 + 128);
-	assert_int_equal(keys[3].port, 2);
+	assert_int_equal(keys[0].prefixlen, 32 + 96 + 24);
+	assert_int_equal(keys[1].prefixlen, 32 + 128);
+	assert_int_equal(keys[2].port, 2);
+	assert_int_equal(keys[3].port, 1 | XE_KEY_IPV6);
+	assert_int_equal(keys[3].prefixlen, 32 + 32);
 	free(keys);
 	/* Read again: equal until the file says something else. */
 	assert_int_equal(xe_deny_read_all(rules, 7, &again, err, sizeof(err)), 0);

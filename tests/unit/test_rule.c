@@ -62,14 +62,19 @@ static const struct {
 	{"drop to 10.0.0.1:1-65535 in veth*", "drop to 10.0.0.1:1-65535 in veth*", 0},
 	{"drop to 10.0.0.0/8:80-80", "drop to 10.0.0.0/8:80", 0},
 	{"drop in to out from", "drop in to out from", 0}, /* names that look like words */
-	/* IPv6: only the kernel's for now */
+	/* IPv6 */
 	{"kernel from 2001:db8::/32", "kernel from 2001:db8::/32", 0},
 	{"kernel tcp to [2001:db8::/32]:443-444", "kernel tcp to [2001:db8::/32]:443-444", 0},
 	{"kernel to [2001:db8::1/128]", "kernel to 2001:db8::1", 0},
 	{"kernel to 2000::/3", "kernel to 2000::/3", 0},
-	{"kernel to ::/81", "kernel to ::/81", 0}, /* beside the IPv4-mapped range */
-	{"accept from 2001:db8::/32", "accept from 2001:db8::/32", MAYBE},
-	{"snat source 2001:db8::1-2001:db8::2", "snat source 2001:db8::1-2001:db8::2", MAYBE},
+	{"kernel to ::/81", "kernel to ::/81", 0},
+	{"drop from ::/0 to [::/0]:25", "drop from ::/0 to [::/0]:25", 0},
+	{"accept from 2001:db8::/32", "accept from 2001:db8::/32", 0},
+	{"masquerade tcp from fd00:1::/64 to [2001:db8::/32]:80-90 out eth0 ports 20000-29999",
+	 "masquerade tcp from fd00:1::/64 to [2001:db8::/32]:80-90 out eth0 ports 20000-29999", 0},
+	{"snat source 2001:db8::1-2001:db8::2", "snat source 2001:db8::1-2001:db8::2", 0},
+	{"snat source 2001:db8::ff01-2001:db8::1:0", "snat source 2001:db8::ff01-2001:db8::1:0", 0},
+	{"snat source 2001:db8::1-2001:db8::100", "snat source 2001:db8::1-2001:db8::100", 0},
 	/* dnat: several targets, ranges, weights */
 	{"dnat tcp to 192.0.2.1:80 dest 10.1.0.2:80*3,10.1.0.3-10.1.0.6:8080,10.1.0.9",
 	 "dnat tcp to 192.0.2.1:80 dest 10.1.0.2:80*3,10.1.0.3-10.1.0.6:8080,10.1.0.9", MAYBE},
@@ -153,20 +158,22 @@ static const struct {
 	 -EINVAL},
 	{"drop from 10.0.0.0/08", "`from`: `10.0.0.0/08` has a bad prefix length, expected 0-32",
 	 -EINVAL},
-	{"kernel from ::/0",
-	 "`from`: `::/0` also holds the IPv4-mapped range, expected a longer IPv6 prefix such as "
-	 "2000::/3",
-	 -EINVAL},
-	{"kernel from ::/80",
-	 "`from`: `::/80` also holds the IPv4-mapped range, expected a longer IPv6 prefix such as "
-	 "2000::/3",
-	 -EINVAL},
-	{"kernel from ::fffe:0:0/95",
-	 "`from`: `::fffe:0:0/95` also holds the IPv4-mapped range, expected a longer IPv6 prefix "
-	 "such as 2000::/3",
-	 -EINVAL},
 	{"kernel from ::ffff:10.0.0.1",
 	 "`from`: `::ffff:10.0.0.1` is no prefix, expected one such as 10.1.0.0/16", -EINVAL},
+	{"snat source 2001:db8::1-2001:db8::101", "expected at most 256 addresses after `source`",
+	 -EINVAL},
+	{"snat source 2001:db8::1-2001:db9::", "expected at most 256 addresses after `source`",
+	 -EINVAL},
+	{"snat source ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+	 "expected at most 256 addresses after `source`", -EINVAL},
+	{"snat source fe80::1",
+	 "expected addresses of this host's networks after `source`, got `fe80::1`", -EINVAL},
+	{"snat source ff02::1",
+	 "expected addresses of this host's networks after `source`, got `ff02::1`", -EINVAL},
+	{"snat source ::1", "expected addresses of this host's networks after `source`, got `::1`",
+	 -EINVAL},
+	{"masquerade from 2001:db8::/32 to 192.0.2.0/24",
+	 "IPv4 and IPv6 are mixed, expected one family in a rule", -EINVAL},
 	{"drop to 10.0.0.0/8:0", "expected L4 ports in 1-65535 after `to`, got `0`", -EINVAL},
 	{"drop to 10.0.0.0/8:65536", "expected L4 ports in 1-65535 after `to`, got `65536`",
 	 -EINVAL},
@@ -375,7 +382,6 @@ static const struct {
 	{"accept mss-clamp auto", "the option `mss-clamp`"},
 	{"accept no-limit", "the option `no-limit`"},
 	{"accept limit 1pps", "the option `limit`"},
-	{"drop from 2001:db8::/32", "IPv6 with a verb other than kernel"},
 };
 
 static void test_later(void **state)
@@ -549,9 +555,15 @@ static void test_family(void **state)
 		const char *text;
 		int family;
 	} t[] = {
-		{"kernel", 0},           {"drop", AF_INET},
-		{"masquerade", AF_INET}, {"kernel to 10.0.0.0/8", AF_INET},
-		{"kernel tcp", 0},       {"kernel from 2001:db8::/32", AF_INET6},
+		{"kernel", 0},
+		{"drop", 0},
+		{"masquerade", 0},
+		{"kernel to 10.0.0.0/8", AF_INET},
+		{"snat source 192.0.2.1", AF_INET},
+		{"snat source 2001:db8::1", AF_INET6},
+		{"masquerade to ::/0", AF_INET6},
+		{"kernel tcp", 0},
+		{"kernel from 2001:db8::/32", AF_INET6},
 	};
 
 	(void)state;
@@ -574,6 +586,9 @@ static void test_covers(void **state)
 		{"10.1.2.128/25", "10.1.2.128", true},
 		{"0.0.0.0/0", "255.255.255.255", true},
 		{"0.0.0.0/0", "2001:db8::1", false},
+		{"::/0", "2001:db8::1", true},
+		{"::/0", "10.1.0.1", false},
+		{"::/80", "10.1.0.1", false},
 		{"10.1.0.1", "10.1.0.1", true},
 		{"10.1.0.1", "10.1.0.0", false},
 		{"2001:db8::/33", "2001:db8:7fff::", true},

@@ -89,7 +89,7 @@ static bool oracle_matches(const struct xe_rule *r, const struct packet *p)
 		return false;
 	if (r->to.family && !bits_equal(&r->to.addr, &p->dst, r->to.len))
 		return false;
-	if (!r->from.family && !r->to.family && r->verb != XE_VERB_KERNEL && !is_v4(&p->src))
+	if (xe_rule_family(r) && (xe_rule_family(r) == AF_INET) != is_v4(&p->src))
 		return false;
 	if (r->proto && r->proto != p->proto)
 		return false;
@@ -144,7 +144,8 @@ static struct xe_addr random_addr(bool v4)
 
 static struct xe_prefix random_prefix(bool v4)
 {
-	static const __u8 v4_len[] = {0, 8, 15, 16, 24, 25, 32}, v6_len[] = {3, 15, 16, 127, 128};
+	static const __u8 v4_len[] = {0, 8, 15, 16, 24, 25, 32},
+			  v6_len[] = {0, 3, 15, 16, 127, 128};
 	struct xe_prefix p = {.addr = random_addr(v4), .family = v4 ? AF_INET : AF_INET6};
 
 	p.len = v4 ? 96 + v4_len[rnd(CNT(v4_len))] : v6_len[rnd(CNT(v6_len))];
@@ -164,7 +165,7 @@ static struct xe_rule random_rule(bool narrow)
 {
 	struct xe_rule r = {.verb = (enum xe_verb)rnd(XE_VERB_MASQUERADE + 1),
 			    .to_port_max = 65535};
-	bool v4 = r.verb != XE_VERB_KERNEL || rnd(4);
+	bool v4 = rnd(4);
 
 	r.proto = (__u8[]){0, IPPROTO_TCP, IPPROTO_UDP}[rnd(3)];
 	if (narrow || rnd(3))
@@ -183,7 +184,7 @@ static struct xe_rule random_rule(bool narrow)
 	random_name(r.in, narrow ? 30 : 4);
 	random_name(r.out, narrow ? 30 : 4);
 	if (r.verb == XE_VERB_SNAT) {
-		r.nat_family = AF_INET;
+		r.nat_family = v4 ? AF_INET : AF_INET6;
 		r.nat_min = r.nat_max = xe_addr_v4(htonl(0xc0000201));
 	}
 	return r;
