@@ -17,6 +17,7 @@ const volatile __u32 gso_source;
 #include "steer_decide.h"
 #include "steer_deny.h"
 #include "steer_gso.h"
+#include "steer_icmp.h"
 
 /* Where a packet came in. */
 struct ingress {
@@ -46,6 +47,8 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 		return XE_R_NO_RULE;
 	__builtin_memset(&tmp->pkt, 0, sizeof(tmp->pkt));
 	reason = parse_packet(ctx, tmp, data, data_end, bpf_xdp_get_buff_len(ctx), pc->l2_addr);
+	if (reason == XE_R_NOT_TCP_UDP)
+		reason = parse_error(ctx, tmp);
 	if (reason == XE_R_MALFORMED && pc->role == XE_ROLE_UPLINK)
 		return XE_R_NOT_OWNED; /* not ours to judge */
 	if (reason != XE_R_TAKEN)
@@ -53,8 +56,12 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 	conf = bpf_map_lookup_elem(&steer_conf, &zero);
 	if (!conf)
 		return XE_R_NO_RULE;
-	if (pc->role == XE_ROLE_UPLINK)
-		return decide_uplink(&tmp->pkt, queue_worker(ctx, pc), conf, hash);
+	if (pc->role == XE_ROLE_UPLINK) {
+		reason = decide_uplink(&tmp->pkt, queue_worker(ctx, pc), conf, hash);
+		if (tmp->pkt.is_error)
+			tmp->pkt.src = tmp->quote.from; /* for the deny list */
+		return reason;
+	}
 	return decide_inside(ctx, tmp, in->port, pc, conf, hash);
 }
 

@@ -244,18 +244,30 @@ static __always_inline int is_martian(const struct steer_pkt *p)
 	return p->src.w_be[3] == p->dst.w_be[3] || v4_is_special(p->src.w_be[3]);
 }
 
+/* From a container, about what it got of a live flow: ours. All others are the kernel's. */
+static __always_inline int decide_error_inside(struct steer_scratch *tmp, __u32 port, int live)
+{
+	if (!live)
+		return XE_R_NOT_TCP_UDP;
+	tmp->pkt.src = tmp->quote.from;
+	return source_allowed(tmp, port) ? XE_R_TAKEN : XE_R_SPOOFED;
+}
+
 static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratch *tmp, __u32 port,
 					 const struct xe_port_conf *pc,
 					 const struct xe_steer_conf *conf, __u64 *hash)
 {
 	const struct steer_pkt *p = &tmp->pkt;
 	__u16 out = 0;
-	int reason;
+	int reason, live;
 
 	if (!(pc->flags & (p->is_v6 ? XE_PF_ALLOW6 : XE_PF_ALLOW4)))
-		return p->is_v6 ? XE_R_IPV6 : XE_R_NO_RULE;
+		return p->is_error ? XE_R_NOT_TCP_UDP : p->is_v6 ? XE_R_IPV6 : XE_R_NO_RULE;
 	*hash = hash_packet(p, port);
-	if (is_live(pc->worker, *hash, conf))
+	live = is_live(pc->worker, *hash, conf);
+	if (p->is_error)
+		return decide_error_inside(tmp, port, live);
+	if (live)
 		return XE_R_TAKEN;
 	if (is_martian(p))
 		return XE_R_MARTIAN;

@@ -7,6 +7,7 @@
 #define XE_STEER_SCRATCH_H
 
 #include <linux/bpf.h>
+#include <linux/ip.h>
 
 #include "xegress/steer_abi.h"
 
@@ -19,8 +20,18 @@ struct steer_pkt {
 	__u8 syn_only; /* SYN without ACK, RST, FIN: may start a TCP flow */
 	__u8 ttl;
 	__u8 tos;
+	__u8 is_error;       /* an ICMP error: addresses, L4 ports and protocol are the flow's
+			      * (steer_icmp.h) */
 	__u16 l3_len;        /* IP header(s) + payload as the IP header says */
 	__be32 flow_info_be; /* IPv6: traffic class and flow label */
+};
+
+/* Parts of an ICMP error, copied one after the other. */
+struct steer_quote {
+	struct xe_addr from; /* its source */
+	struct iphdr ip4;
+	__u8 icmp[8];
+	__be16 l4_ports_be[2];
 };
 
 struct steer_scratch {
@@ -30,6 +41,7 @@ struct steer_scratch {
 	struct xe_allow_key allow_key;
 	struct xe_rule_key rule_key;
 	__u8 ext_hdr[8]; /* the beginning of an IPv6 extension header */
+	struct steer_quote quote;
 };
 
 #endif

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "pipeline/icmp.h"
 #include "pipeline/mss.h"
 #include "pipeline/pipeline.h"
 
@@ -252,7 +253,12 @@ static void prefetch_nexthops(const struct xe_lane *lane, struct xe_burst *burst
 void xe_flow(struct xe_lane *lane, struct xe_burst *burst)
 {
 	prefetch_nexthops(lane, burst);
-	xe_burst_for_each (p, burst)
-		if (!p->ended)
+	xe_burst_for_each (p, burst) {
+		if (p->ended)
+			continue;
+		if (__builtin_expect(p->proto == IPPROTO_ICMP, 0))
+			xe_icmp(lane, p);
+		else
 			flow_one(lane, p);
+	}
 }

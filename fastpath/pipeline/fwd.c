@@ -4,7 +4,7 @@
 #include "base/insum.h"
 #include "pipeline/pipeline.h"
 
-static void fwd_one(const struct xe_lane_port *port, struct xe_packet *p)
+void xe_fwd_packet(const struct xe_lane_port *port, struct xe_packet *p)
 {
 	uint8_t *ip = p->l2 + XE_L3_OFF;
 
@@ -27,6 +27,6 @@ void xe_fwd(struct xe_lane *lane, struct xe_burst *burst)
 		if (!lane->ports[p->out_port].live)
 			xe_packet_drop(lane, p, XE_R_PORT_GONE);
 		else
-			fwd_one(&lane->ports[p->out_port], p);
+			xe_fwd_packet(&lane->ports[p->out_port], p);
 	}
 }

@@ -56,7 +56,7 @@ static uint32_t block_owner(const struct xe_lane *lane, const struct xe_packet *
 	if (p->role != XE_ROLE_UPLINK || p->handed)
 		return XE_NO_WORKER;
 	dst = xe_packet_dst(p);
-	owner = xe_natpool_owner(&lane->pool, &dst, p->proto == IPPROTO_UDP,
+	owner = xe_natpool_owner(&lane->pool, &dst, p->key.proto == IPPROTO_UDP,
 				 ntohs(p->key.dport_be));
 	return owner == lane->worker ? XE_NO_WORKER : owner;
 }

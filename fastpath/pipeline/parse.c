@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "pipeline/icmp.h"
 #include "pipeline/pipeline.h"
 
 /* Cut padding behind the IP packet off the frames (RFC 894 frames are padded to 60 bytes). */
@@ -113,12 +114,21 @@ static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
 	return true;
 }
 
+static bool parse_error(struct xe_lane *lane, struct xe_packet *p)
+{
+	uint32_t ip_len = xe_icmp_parse(lane, p);
+
+	if (ip_len)
+		trim(lane, p, XE_L3_OFF + ip_len);
+	return ip_len;
+}
+
 void xe_parse(struct xe_lane *lane, struct xe_burst *burst)
 {
 	xe_burst_for_each (p, burst) {
 		if (p->ended)
 			continue;
-		if (!parse_one(lane, p)) {
+		if (!parse_one(lane, p) && !parse_error(lane, p)) {
 			xe_packet_drop(lane, p, XE_R_W_MALFORMED);
 			continue;
 		}

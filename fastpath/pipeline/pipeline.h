@@ -32,6 +32,8 @@ void xe_csum(struct xe_lane *lane, struct xe_burst *burst);
 /* One packet whose field holds the pseudo-header sum. */
 void xe_csum_complete(struct xe_lane *lane, struct xe_packet *p);
 void xe_fwd(struct xe_lane *lane, struct xe_burst *burst);
+/* One packet, whose session, direction and egress port are known. */
+void xe_fwd_packet(const struct xe_lane_port *port, struct xe_packet *p);
 void xe_tx(struct xe_lane *lane, struct xe_burst *burst);
 /* Kick what xe_tx has queued: superpackets and the tx rings of all ports. */
 void xe_tx_flush(struct xe_lane *lane);

@@ -87,7 +87,14 @@
 		  "answers")                                                                       \
 	XE_REASON(P_TTL, W_PUNT, "TTL ran out: the kernel's path answers")                         \
 	XE_REASON(W_TTL, W_DROP, "from an uplink, and its TTL ran out")                            \
-	XE_REASON(HANDOVER_FULL, W_DROP, "the worker that owns the flow does not keep up")
+	XE_REASON(HANDOVER_FULL, W_DROP, "the worker that owns the flow does not keep up")         \
+	XE_REASON(ICMP_NO_SESSION, W_DROP,                                                         \
+		  "ICMP error that quotes a packet of no session (any more)")                      \
+	XE_REASON(ICMP_BAD_CSUM, W_DROP,                                                           \
+		  "ICMP error about a flow whose checksum, or that of the IP header it quotes, "   \
+		  "is wrong")                                                                      \
+	XE_REASON(ICMP_NO_WAY, W_DROP,                                                             \
+		  "ICMP error from a container, and where its flow goes is not known now")
 
 #define XE_REASON_ENUM(name, class, text) XE_R_##name,
 enum xe_steer_reason { XE_REASONS_STEER(XE_REASON_ENUM) XE_R_STEER_CNT };

@@ -77,6 +77,10 @@
 	CASE(denied_sources)                                                                       \
 	CASE(denied_by_any_way)                                                                    \
 	CASE(many_denied)                                                                          \
+	/* cases_icmp.c */                                                                         \
+	CASE(icmp_errors_by_uplink)                                                                \
+	CASE(icmp_errors_not_ours)                                                                 \
+	CASE(icmp_errors_from_inside)                                                              \
 	/* cases_handover.c */                                                                     \
 	CASE(sockets_and_queues)                                                                   \
 	CASE(heartbeat)                                                                            \

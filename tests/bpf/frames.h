@@ -46,6 +46,10 @@ void frame_udp4(struct frame *f, const struct flow *fl, uint32_t payload_len);
 void frame_tcp4(struct frame *f, const struct flow *fl, uint8_t flags, uint32_t payload_len);
 /* Neither TCP nor UDP: 8 bytes of the protocol after the IPv4 header. */
 void frame_proto4(struct frame *f, const struct flow *fl, uint8_t proto);
+/* An ICMP error from src to dst that quotes the first quote_len bytes (0: all) of the IP packet in
+ * `quoted`, not its padding. Its tuple is the quoted one backwards. */
+void frame_error4(struct frame *f, const char *src, const char *dst, uint8_t type,
+		  const struct frame *quoted, uint32_t quote_len);
 void frame_udp6(struct frame *f, const struct flow *fl, uint32_t payload_len);
 void frame_tcp6(struct frame *f, const struct flow *fl, uint8_t flags);
 void frame_arp(struct frame *f);

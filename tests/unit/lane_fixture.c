@@ -229,6 +229,19 @@ static uint64_t flow_hash(const struct lf *f, uint16_t port, const uint8_t *byte
 
 	if (len < 34 || l4 + 4 > bytes + len)
 		return lf_random();
+	if (ip[9] == IPPROTO_ICMP && bytes + len >= l4 + 8 + 28) {
+		const uint8_t *quoted = l4 + 8, *ports = quoted + (quoted[0] & 15) * 4;
+
+		if (ports + 4 > bytes + len)
+			return lf_random();
+		memcpy(&t.src_be, quoted + 16, 4);
+		memcpy(&t.dst_be, quoted + 12, 4);
+		memcpy(&t.sport_be, ports + 2, 2);
+		memcpy(&t.dport_be, ports, 2);
+		t.port = port < LF_UPLINK ? port : XE_PORT_ANYUPLINK;
+		t.proto = quoted[9];
+		return xe_session_hash(&f->lane->sessions, &t);
+	}
 	memcpy(&t.src_be, ip + 12, 4);
 	memcpy(&t.dst_be, ip + 16, 4);
 	memcpy(&t.sport_be, l4, 2);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * steer_icmp.h - ICMP errors that quote a packet of a flow of ours.
+ *
+ * The packet in hand becomes one of that flow which goes the way of the error: the quoted tuple
+ * read backwards. So the decision about it is the one about the flow's packets, and the worker,
+ * which does the same (pipeline/icmp.h), finds the session by the same hash.
+ *
+ * Headers are copied by the helper: errors are rare, and what they quote begins at no fixed offset.
+ */
+#ifndef XE_STEER_ICMP_H
+#define XE_STEER_ICMP_H
+
+#include "steer_maps.h"
+#include "steer_parse.h"
+
+/* linux/icmp.h cannot be had without libc's headers of another word size. */
+#define ICMP_DEST_UNREACH  3
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_PARAMETERPROB 12
+
+static __always_inline int is_error4(__u8 type)
+{
+	return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED ||
+	       type == ICMP_PARAMETERPROB;
+}
+
+/* Redirects, source quench, echo and all that quotes no TCP or UDP header are the kernel's. */
+static __always_inline int parse_error4(struct xdp_md *ctx, struct steer_scratch *tmp)
+{
+	struct steer_quote *q = &tmp->quote;
+	struct steer_pkt *p = &tmp->pkt;
+	__u32 off, hdr_len;
+
+	if (bpf_xdp_load_bytes(ctx, sizeof(struct ethhdr), &q->ip4, sizeof(q->ip4)))
+		return XE_R_NOT_TCP_UDP;
+	if (q->ip4.frag_off & bpf_htons(XE_IP_MF | XE_IP_OFFSET))
+		return XE_R_NOT_TCP_UDP;
+	hdr_len = q->ip4.ihl * 4;
+	off = sizeof(struct ethhdr) + hdr_len;
+	if (p->l3_len < hdr_len + 8 + sizeof(q->ip4) + 8 ||
+	    bpf_xdp_load_bytes(ctx, off, q->icmp, sizeof(q->icmp)) || !is_error4(q->icmp[0]))
+		return XE_R_NOT_TCP_UDP;
+	off += sizeof(q->icmp);
+	if (bpf_xdp_load_bytes(ctx, off, &q->ip4, sizeof(q->ip4)) || q->ip4.version != 4 ||
+	    q->ip4.ihl < 5 || q->ip4.frag_off & bpf_htons(XE_IP_OFFSET) ||
+	    (q->ip4.protocol != IPPROTO_TCP && q->ip4.protocol != IPPROTO_UDP))
+		return XE_R_NOT_TCP_UDP;
+	/* From a host, to whom the quoted packet came from; else it is nobody's. */
+	if (q->ip4.saddr != p->dst.w_be[3] || v4_is_special(p->src.w_be[3]))
+		return XE_R_NOT_TCP_UDP;
+	off += q->ip4.ihl * 4;
+	if (off + 8 > sizeof(struct ethhdr) + p->l3_len ||
+	    bpf_xdp_load_bytes(ctx, off, q->l4_ports_be, sizeof(q->l4_ports_be)))
+		return XE_R_NOT_TCP_UDP;
+	if (p->ttl <= 1)
+		return XE_R_TTL;
+	q->from = p->src;
+	addr_set_v4(&p->src, q->ip4.daddr);
+	p->proto = q->ip4.protocol;
+	p->sport_be = q->l4_ports_be[1];
+	p->dport_be = q->l4_ports_be[0];
+	p->is_error = 1;
+	return XE_R_TAKEN;
+}
+
+/* For what parse_packet() calls neither TCP nor UDP: XE_R_TAKEN, an error to be decided about. */
+static __always_inline int parse_error(struct xdp_md *ctx, struct steer_scratch *tmp)
+{
+	if (!tmp->pkt.is_v6 && tmp->pkt.proto == IPPROTO_ICMP)
+		return parse_error4(ctx, tmp);
+	return XE_R_NOT_TCP_UDP;
+}
+
+#endif

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * test_icmp.c - ICMP errors about flows (pipeline/icmp.h), in a lane in memory: what comes out is
+ * compared byte by byte with an error about the packet as its sender built it; what is not carried
+ * counts once, under one reason; mutated ones break nothing.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "lane_fixture.h"
+
+#define CNT(a) (sizeof(a) / sizeof((a)[0]))
+#define TCP    IPPROTO_TCP
+#define UDP    IPPROTO_UDP
+
+static const char *const rules[] = {
+	"accept from 10.1.0.0/16 to 10.2.0.0/16",
+	"accept from 10.1.0.0/16 to 203.0.113.0/24",
+	"masquerade from 10.1.0.0/16",
+	NULL,
+};
+
+static int setup(void **state)
+{
+	*state = lf_open(rules, 1024);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	lf_close(*state);
+	return 0;
+}
+
+/* An error to build: who says what to whom, about which packet. */
+struct spec {
+	const char *src, *dst;
+	uint8_t type, code, ttl; /* ttl 0: 64 */
+	uint32_t rest;           /* the second word */
+	uint32_t ip_options_len; /* of the outer header */
+	uint32_t quote_len;      /* bytes of the quoted packet, 0: all */
+	uint32_t ext_len;        /* bytes behind it: RFC 4884 */
+	bool df;
+	struct lf_spec quoted;
+};
+
+static void put16(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static void finish(struct lf_bytes *b, uint32_t hdr_len)
+{
+	uint8_t *ip = b->b + 14, *icmp = ip + hdr_len;
+
+	put16(ip + 10, 0);
+	put16(ip + 10, (uint16_t)~lf_sum(ip, hdr_len, 0));
+	put16(icmp + 2, 0);
+	put16(icmp + 2, (uint16_t)~lf_sum(icmp, b->len - 14 - hdr_len, 0));
+}
+
+static void build(struct lf_bytes *b, const struct spec *s)
+{
+	static struct lf_bytes q;
+	uint32_t hdr_len = 20 + s->ip_options_len, quote_len;
+	uint8_t *ip = b->b + 14, *icmp = ip + hdr_len;
+
+	lf_build(&q, &s->quoted);
+	quote_len = s->quote_len ? s->quote_len : q.len - 14;
+	if (s->ext_len) { /* behind 128 bytes, which the length field says (RFC 4884) */
+		memset(q.b + 14 + quote_len, 0, 128);
+		quote_len = 128;
+	}
+	b->len = 14 + hdr_len + 8 + quote_len + s->ext_len;
+	memset(b->b, 0, 14 + hdr_len + 8);
+	put16(b->b + 12, 0x0800);
+	ip[0] = (uint8_t)(0x40 | hdr_len / 4);
+	ip[1] = 0xc1;
+	put16(ip + 2, b->len - 14);
+	put16(ip + 4, 0x4321);
+	ip[6] = s->df ? 0x40 : 0;
+	ip[8] = s->ttl ? s->ttl : 64;
+	ip[9] = IPPROTO_ICMP;
+	inet_pton(AF_INET, s->src, ip + 12);
+	inet_pton(AF_INET, s->dst, ip + 16);
+	memset(ip + 20, 1, s->ip_options_len);
+	icmp[0] = s->type;
+	icmp[1] = s->code;
+	put16(icmp + 4, s->rest >> 16);
+	if (s->ext_len)
+		icmp[5] = 128 / 4;
+	put16(icmp + 6, s->rest);
+	memcpy(icmp + 8, q.b + 14, quote_len);
+	memset(icmp + 8 + quote_len, 0xe4, s->ext_len);
+	finish(b, hdr_len);
+}
+
+static void deliver(struct lf *f, uint16_t port, struct lf_bytes *b)
+{
+	static const uint8_t l2[12] = {2, 0, 0, 0, 0, 9, 2, 9, 9, 9, 9, 9};
+
+	memcpy(b->b, l2, sizeof(l2));
+	lf_deliver(f, port, b->b, b->len, 0, 0, 0);
+	lf_poll(f);
+}
+
+static const struct lf_spec inner[] = {
+	{.src = "10.1.0.2", .sport = 5000, .dst = "198.51.100.9", .dport = 7, .payload_len = 50},
+	{.src = "10.1.0.2",
+	 .sport = 5000,
+	 .dst = "198.51.100.9",
+	 .dport = 7,
+	 .payload_len = 50,
+	 .csum = LF_CSUM_ZERO},
+	{.src = "10.1.0.2",
+	 .sport = 5000,
+	 .dst = "198.51.100.9",
+	 .dport = 7,
+	 .payload_len = 51,
+	 .csum = LF_CSUM_WRONG},
+	{.src = "10.1.0.2",
+	 .sport = 5001,
+	 .dst = "198.51.100.9",
+	 .dport = 80,
+	 .proto = TCP,
+	 .tcp_flags = XE_TH_SYN,
+	 .tcp_options_len = 12},
+	{.src = "10.1.0.3",
+	 .sport = 5002,
+	 .dst = "198.51.100.9",
+	 .dport = 80,
+	 .proto = TCP,
+	 .tcp_flags = XE_TH_SYN,
+	 .payload_len = 99,
+	 .ip_options_len = 8},
+	/* untranslated */
+	{.src = "10.1.0.2", .sport = 5003, .dst = "203.0.113.5", .dport = 7, .payload_len = 9},
+};
+
+static const struct {
+	uint8_t type, code;
+	uint32_t rest;
+} kinds[] = {{3, 0, 0},  {3, 1, 0},  {3, 3, 0},        {3, 4, 1300},     {3, 13, 0},
+	     {11, 0, 0}, {11, 1, 0}, {12, 0, 9 << 24}, {11, 0, 16 << 16}};
+
+/* The flow of this packet is opened; `out` is the packet as it left, to be built again. */
+static void open_flow(struct lf *f, const struct lf_spec *spec, struct lf_spec *out)
+{
+	const struct lf_sent *sent = lf_pass(f, LF_INSIDE, spec);
+	static char src[16][INET_ADDRSTRLEN];
+	static uint32_t n;
+
+	assert_non_null(sent);
+	*out = *spec;
+	out->src = inet_ntop(AF_INET, sent->bytes + 26, src[n++ % 16], INET_ADDRSTRLEN);
+	out->sport = lf_sport(sent);
+}
+
+static struct lf_spec backward(const struct lf_spec *s)
+{
+	struct lf_spec b = *s;
+
+	b.src = s->dst;
+	b.dst = s->src;
+	b.sport = s->dport;
+	b.dport = s->sport;
+	return b;
+}
+
+/* What left is this error, TTL one less, to the Ethernet address `l2` names. */
+static void expect(const struct lf *f, const struct spec *want, uint16_t port)
+{
+	static struct lf_bytes w;
+	struct spec s = *want;
+	const struct lf_sent *sent = &f->sent[0];
+
+	assert_int_equal(f->sent_cnt, 1);
+	assert_int_equal(sent->port, port);
+	s.ttl = (uint8_t)((s.ttl ? s.ttl : 64) - 1);
+	build(&w, &s);
+	assert_int_equal(sent->len, w.len);
+	memcpy(w.b, sent->bytes, 12);
+	assert_memory_equal(sent->bytes, w.b, w.len);
+	assert_int_equal(lf_sum(sent->bytes + 14, 20 + s.ip_options_len, 0), 0xffff);
+}
+
+static const uint32_t quote_lens[] = {0, 8, 9, 12, 16, 18, 20, 30};
+
+/* From outside, by the peer and by a router on the way, of every kind and length. */
+static void test_to_the_container(void **state)
+{
+	struct lf *f = *state;
+	static struct lf_bytes b;
+
+	for (size_t i = 0; i < CNT(inner) * CNT(kinds) * CNT(quote_lens) * 2; i++) {
+		const struct lf_spec *in = &inner[i % CNT(inner)];
+		uint32_t len = quote_lens[i / CNT(inner) / CNT(kinds) % CNT(quote_lens)];
+		size_t kind = i / CNT(inner) % CNT(kinds);
+		bool router = i & 1;
+		uint32_t used_s;
+		struct lf_spec out;
+		struct spec s;
+
+		open_flow(f, in, &out);
+		used_s = f->lane->now_s;
+		f->lane->now_s += 5;
+		s = (struct spec){.src = router ? "192.0.2.77" : in->dst,
+				  .dst = out.src,
+				  .type = kinds[kind].type,
+				  .code = kinds[kind].code,
+				  .rest = kinds[kind].rest,
+				  .ip_options_len = i % 5 == 0 ? 12 : 0,
+				  .quote_len = len ? 20 + in->ip_options_len + len : 0,
+				  .ext_len = !len && i % 7 == 0 ? 12 : 0,
+				  .quoted = out};
+		s.quoted.ttl = 1;
+		build(&b, &s);
+		deliver(f, !strncmp(in->dst, "203", 3) ? LF_UPLINK2 : LF_UPLINK, &b);
+		s.dst = in->src;
+		s.quoted = *in;
+		s.quoted.ttl = 1;
+		expect(f, &s, LF_INSIDE);
+		/* to where the flow's packets come from */
+		assert_memory_equal(f->sent[0].bytes, "\2\1\0\0\0\1\2\0\0\0\0\1", 12);
+		assert_int_equal(lf_drops(f) + lf_punts(f), 0);
+		/* and the session has not noticed */
+		for (uint32_t n = 0; n < f->lane->sessions.high; n++)
+			assert_true(f->lane->sessions.slots[n].last_used_s <= used_s);
+	}
+}
+
+/* From a container, or from a router behind it, about what came in. */
+static void test_from_the_container(void **state)
+{
+	struct lf *f = *state;
+	static struct lf_bytes b;
+
+	for (size_t i = 0; i < CNT(inner) * CNT(kinds) * CNT(quote_lens) * 2; i++) {
+		const struct lf_spec *in = &inner[i % CNT(inner)];
+		uint32_t len = quote_lens[i / CNT(inner) / CNT(kinds) % CNT(quote_lens)];
+		size_t kind = i / CNT(inner) % CNT(kinds);
+		bool translated = strncmp(in->dst, "203", 3);
+		bool router = translated && i & 1;
+		struct lf_spec out;
+		struct spec s;
+
+		open_flow(f, in, &out);
+		s = (struct spec){.src = router ? "10.1.9.9" : in->src,
+				  .dst = in->dst,
+				  .type = kinds[kind].type,
+				  .code = kinds[kind].code,
+				  .rest = kinds[kind].rest,
+				  .ip_options_len = i % 5 == 0 ? 4 : 0,
+				  .quote_len = len ? 20 + in->ip_options_len + len : 0,
+				  .ext_len = !len && i % 3 == 0 ? 40 : 0,
+				  .quoted = backward(in)};
+		build(&b, &s);
+		deliver(f, LF_INSIDE, &b);
+		s.src = out.src;
+		s.quoted = backward(&out);
+		expect(f, &s, translated ? LF_UPLINK : LF_UPLINK2);
+		assert_int_equal(lf_drops(f) + lf_punts(f), 0);
+	}
+}
+
+/* What an offload has not completed is quoted by a kernel as it is, and stays so. */
+static void test_quoted_partial(void **state)
+{
+	struct lf *f = *state;
+	static struct lf_bytes b;
+
+	for (size_t i = 0; i < CNT(inner); i++) {
+		struct lf_spec in = inner[i], out;
+		struct spec s = {.type = 3, .code = 3};
+
+		open_flow(f, &in, &out);
+		in.csum = out.csum = LF_CSUM_PARTIAL;
+		s.src = in.dst;
+		s.dst = out.src;
+		s.quoted = out;
+		build(&b, &s);
+		deliver(f, LF_UPLINK, &b);
+		s.dst = in.src;
+		s.quoted = in;
+		expect(f, &s, LF_INSIDE);
+		s.src = in.src;
+		s.dst = in.dst;
+		s.quoted = backward(&in);
+		build(&b, &s);
+		deliver(f, LF_INSIDE, &b);
+		s.src = out.src;
+		s.quoted = backward(&out);
+		expect(f, &s, strncmp(in.dst, "203", 3) ? LF_UPLINK : LF_UPLINK2);
+	}
+}
+
+/* Between two inside ports, untranslated. */
+static void test_inside_to_inside(void **state)
+{
+	struct lf_spec in = {.src = "10.1.0.2", .sport = 5, .dst = "10.2.0.2", .dport = 6};
+	struct spec s = {.src = "10.2.0.2", .dst = "10.1.0.2", .type = 3, .code = 3};
+	struct lf *f = *state;
+	static struct lf_bytes b;
+
+	assert_non_null(lf_pass(f, LF_INSIDE, &in));
+	s.quoted = in;
+	build(&b, &s);
+	deliver(f, LF_INSIDE2, &b);
+	expect(f, &s, LF_INSIDE);
+	/* by anybody else it could be anything */
+	s.src = "10.2.0.3";
+	build(&b, &s);
+	deliver(f, LF_INSIDE2, &b);
+	assert_int_equal(f->sent_cnt, 0);
+	assert_int_equal(f->lane->cnt.reason[XE_R_W_SPOOFED], 1);
+}
+
+/* Ethernet padding is no part of it. */
+static void test_padding(void **state)
+{
+	struct lf *f = *state;
+	static struct lf_bytes b;
+	struct lf_spec out;
+	struct spec s = {.src = "192.0.2.77", .type = 3, .code = 1, .quote_len = 28};
+
+	open_flow(f, &inner[0], &out);
+	s.dst = out.src;
+	s.quoted = out;
+	build(&b, &s);
+	memset(b.b + b.len, 0xee, 10);
+	b.len += 10;
+	deliver(f, LF_UPLINK, &b);
+	s.dst = inner[0].src;
+	s.quoted = inner[0];
+	expect(f, &s, LF_INSIDE);
+}
+
+/* ---- what is not carried ---- */
+
+static void inside_gone(struct lf *f)
+{
+	f->lane->ports[LF_INSIDE].live = false;
+}
+
+static void small_mtu(struct lf *f)
+{
+	f->lane->ports[LF_INSIDE].mtu = 100;
+}
+
+static void no_neighbour(struct lf *f)
+{
+	lf_change(f, XE_NH_RESOLVING);
+}
+
+static void no_route(struct lf *f)
+{
+	lf_change(f, XE_NH_NO_ROUTE);
+}
+
+/* One byte of a good error changed: offset from the Ethernet header, and its value. */
+static const struct drop_case {
+	const char *name;
+	enum xe_worker_reason reason;
+	void (*prepare)(struct lf *f);
+	uint16_t off;
+	uint8_t value;
+	bool fix;     /* the checksums, after the change */
+	bool outward; /* from the container */
+	struct spec s;
+} drop_cases[] = {
+	{"ICMP checksum", XE_R_ICMP_BAD_CSUM, NULL, 37, 0x55, false, false, {}},
+	{"quoted header's checksum", XE_R_ICMP_BAD_CSUM, NULL, 43, 0x55, true, false, {}},
+	{"ICMP checksum, outward", XE_R_ICMP_BAD_CSUM, NULL, 37, 0x55, false, true, {}},
+	{"payload", XE_R_ICMP_BAD_CSUM, NULL, 90, 0x55, false, false, {}},
+	{"another L4 port", XE_R_ICMP_NO_SESSION, NULL, 65, 99, true, false, {}},
+	{"outward, another L4 port", XE_R_ICMP_NO_SESSION, NULL, 65, 99, true, true, {}},
+	{"TTL 1", XE_R_W_TTL, NULL, 0, 0, false, false, {.ttl = 1}},
+	{"TTL 1, outward", XE_R_W_TTL, NULL, 0, 0, false, true, {.ttl = 1}},
+	{"port gone", XE_R_PORT_GONE, inside_gone, 0, 0, false, false, {}},
+	{"too big", XE_R_TOO_BIG, small_mtu, 0, 0, false, false, {.df = true}},
+	{"neighbour not known", XE_R_ICMP_NO_WAY, no_neighbour, 0, 0, false, true, {}},
+	{"no route any more", XE_R_ICMP_NO_WAY, no_route, 0, 0, false, true, {}},
+	{"not to the quoted sender", XE_R_W_MALFORMED, NULL, 33, 99, true, false, {}},
+	{"echo request", XE_R_W_MALFORMED, NULL, 0, 0, false, false, {.type = 8}},
+	{"redirect", XE_R_W_MALFORMED, NULL, 0, 0, false, false, {.type = 5}},
+	{"source quench", XE_R_W_MALFORMED, NULL, 0, 0, false, true, {.type = 4}},
+	{"7 bytes of L4", XE_R_W_MALFORMED, NULL, 0, 0, false, false, {.quote_len = 27}},
+	{"half a header", XE_R_W_MALFORMED, NULL, 0, 0, false, false, {.quote_len = 16}},
+	{"quoted IPv6", XE_R_W_MALFORMED, NULL, 42, 0x65, true, false, {}},
+	{"quoted header of 16", XE_R_W_MALFORMED, NULL, 42, 0x44, true, false, {}},
+	{"quoted header too long",
+	 XE_R_W_MALFORMED,
+	 NULL,
+	 42,
+	 0x4f,
+	 true,
+	 false,
+	 {.quote_len = 60}},
+	{"quoted later fragment", XE_R_W_MALFORMED, NULL, 49, 1, true, false, {}},
+	{"quoted ICMP", XE_R_W_MALFORMED, NULL, 51, 1, true, false, {}},
+	{"a fragment", XE_R_W_MALFORMED, NULL, 20, 0x20, true, false, {}},
+	{"total length beyond", XE_R_W_MALFORMED, NULL, 16, 9, true, false, {}},
+};
+
+static void check_drop(const struct drop_case *c)
+{
+	struct lf *f = lf_open(rules, 64);
+	struct xe_lane_counters before;
+	static struct lf_bytes b;
+	struct spec s = c->s;
+	struct lf_spec out;
+
+	print_message("%s\n", c->name);
+	open_flow(f, &inner[0], &out);
+	s.type = s.type ? s.type : 3;
+	s.src = c->outward ? inner[0].src : "192.0.2.77";
+	s.dst = c->outward ? inner[0].dst : out.src;
+	s.quoted = c->outward ? backward(&inner[0]) : out;
+	build(&b, &s);
+	if (c->off)
+		b.b[c->off] = c->value;
+	if (c->fix)
+		finish(&b, 20);
+	if (c->prepare)
+		c->prepare(f);
+	before = f->lane->cnt;
+	deliver(f, c->outward ? LF_INSIDE : LF_UPLINK, &b);
+	assert_int_equal(f->sent_cnt, 0);
+	for (int r = 1; r < XE_R_WORKER_CNT; r++)
+		assert_int_equal(f->lane->cnt.reason[r], before.reason[r] + (r == (int)c->reason));
+	assert_int_equal(f->lane->cnt.made, before.made); /* never an error about an error */
+	lf_close(f);
+}
+
+static void test_drops(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < CNT(drop_cases); i++)
+		check_drop(&drop_cases[i]);
+}
+
+/* Larger than the way, and it may be fragmented. */
+static void test_fragmented(void **state)
+{
+	struct lf *f = *state;
+	struct lf_spec in = inner[0], out;
+	struct spec s = {.src = "192.0.2.77", .type = 3, .code = 1};
+	static struct lf_bytes b, want;
+
+	in.payload_len = 300;
+	open_flow(f, &in, &out);
+	f->lane->ports[LF_INSIDE].mtu = 220;
+	s.dst = out.src;
+	s.quoted = out;
+	build(&b, &s);
+	deliver(f, LF_UPLINK, &b);
+	s.dst = in.src;
+	s.quoted = in;
+	build(&want, &s);
+	assert_int_equal(f->sent_cnt, 2);
+	assert_int_equal(f->sent[0].len, 14 + 220);
+	assert_memory_equal(f->sent[0].bytes + 34, want.b + 34, 200);
+	assert_memory_equal(f->sent[1].bytes + 34, want.b + 234, want.len - 234);
+	assert_int_equal(f->sent[1].len - 34, want.len - 234);
+}
+
+/* ---- mutated ---- */
+
+/* Whatever comes: frames and packets are all accounted for, and what leaves is whole. */
+static void test_mutated(void **state)
+{
+	struct lf *f = *state;
+	static struct lf_bytes b;
+	struct lf_spec out[CNT(inner)];
+	uint32_t left = 0;
+
+	for (size_t i = 0; i < CNT(inner); i++)
+		open_flow(f, &inner[i], &out[i]);
+	for (int n = 0; n < 100000; n++) {
+		size_t i = lf_random() % CNT(inner), kind = lf_random() % CNT(kinds);
+		bool outward = lf_random() & 1;
+		struct spec s = {.src = outward ? inner[i].src : "192.0.2.77",
+				 .dst = outward ? inner[i].dst : out[i].src,
+				 .type = kinds[kind].type,
+				 .code = kinds[kind].code,
+				 .quoted = outward ? backward(&inner[i]) : out[i]};
+
+		if (lf_random() & 1)
+			s.quote_len = (uint32_t)(lf_random() % 64 + 1);
+		s.ip_options_len = lf_random() & 3 ? 0 : (uint32_t)(lf_random() % 11) * 4;
+		if (s.quote_len > 28 + 8)
+			s.quote_len = 36;
+		build(&b, &s);
+		for (uint64_t k = lf_random() % 4; k; k--)
+			b.b[14 + lf_random() % (b.len - 14)] = (uint8_t)lf_random();
+		if (lf_random() & 1)
+			finish(&b, 20 + s.ip_options_len);
+		if (!(lf_random() & 7))
+			b.len = (uint32_t)(lf_random() % b.len + 1);
+		deliver(f, outward ? LF_INSIDE : LF_UPLINK, &b);
+		for (uint32_t k = 0; k < f->sent_cnt; k++) {
+			const uint8_t *ip = f->sent[k].bytes + 14;
+			uint32_t hdr_len = (ip[0] & 15) * 4u;
+
+			if (ip[9] != IPPROTO_ICMP) /* mutated into one of the flow's packets */
+				continue;
+			left++;
+			assert_int_equal(lf_sum(ip + hdr_len, f->sent[k].len - 14 - hdr_len, 0),
+					 0xffff);
+		}
+	}
+	assert_in_range(left, 1000, 90000);
+	assert_true(f->lane->cnt.reason[XE_R_W_MALFORMED] > 1000);
+	assert_true(f->lane->cnt.reason[XE_R_ICMP_BAD_CSUM] > 1000);
+	assert_true(f->lane->cnt.reason[XE_R_ICMP_NO_SESSION] > 100);
+}
+
+#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LANE_TEST(test_to_the_container), LANE_TEST(test_from_the_container),
+		LANE_TEST(test_quoted_partial),   LANE_TEST(test_inside_to_inside),
+		LANE_TEST(test_padding),          cmocka_unit_test(test_drops),
+		LANE_TEST(test_fragmented),       LANE_TEST(test_mutated),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
