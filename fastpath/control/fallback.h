@@ -12,6 +12,9 @@
  *   input (-10)                NAT range minus the host's listeners -> drop, never a reset
  *   postrouting (300)          inside source that was not translated -> drop
  *
+ * For IPv6 the same, of what a rule translates or drops; what no rule matches is forwarded as it
+ * is, in both directions.
+ *
  * Control thread only; every call may take some milliseconds (netlink). The handle belongs to the
  * network namespace of the thread that opened it.
  */
@@ -19,6 +22,7 @@
 #define XE_FALLBACK_H
 
 #include <net/if.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,6 +61,9 @@ struct xe_fallback_conf {
 	/* The default NAT ranges; those of the rules are added to them. */
 	const struct xe_fallback_range *nat_tcp, *nat_udp;
 	uint32_t nat_tcp_cnt, nat_udp_cnt;
+	/* IPv6 flows have been translated (xe_fallback_translates6() was true): their Ext addresses
+	 * are guarded also when no rule says so any more. */
+	bool translated6;
 	/* Where the host itself listens: XE_FALLBACK_WORDS words, NULL = nowhere. */
 	const uint64_t *listen_tcp, *listen_udp;
 };
@@ -72,6 +79,9 @@ struct xe_fallback_counters {
 };
 
 struct xe_fallback;
+
+/* Do rules of this configuration translate IPv6 sources that may come in? */
+bool xe_fallback_translates6(const struct xe_fallback_conf *conf);
 
 /* `table` is a C identifier that nft takes for no keyword. -EINVAL, -ENOMEM. Changes nothing. */
 int xe_fallback_open(const char *table, struct xe_fallback **out);

@@ -9,8 +9,8 @@
  *   snat_rules   first packet of a flow only (nat chains see no other): the configured rules in
  *                order. Before other people's chains (priority 90 < srcnat = 100), because a
  *                masquerade of theirs would keep or choose L4 ports of the workers' range.
- *   snat_rest    the same for `kernel` rules and sources that no rule matches. After the others
- *                (110): whoever configured a translation of their own for these gets it.
+ *   snat_rest    IPv4: the same for `kernel` rules and sources that no rule matches. After the
+ *                others (110): whoever configured a translation of their own for these gets it.
  *   leak         priority 300: still an inside source? Then conntrack had no state for it (an ICMP
  *                error, RST, FIN, SYN-ACK out of nowhere), and nothing would translate it: drop.
  *
@@ -26,8 +26,8 @@
  * (ip_local_port_range, 32768-60999), so they are mostly kept; and the host's own outgoing flows,
  * which live there too, are safe, because conntrack never gives out a tuple that is in use.
  *
- * IPv6 takes part only where a rule translates it. Otherwise a container's IPv6 is forwarded with
- * its own, global, address: that is no leak, and whom it may talk to is not ours to decide.
+ * IPv6 has chains of its own (fallback_rules6.c), and only where rules speak about it: what none
+ * matches is forwarded as it is.
  *
  * The host's own addresses are never inside, even where a wide prefix (10.0.0.0/8) covers them:
  * its traffic is neither translated nor dropped.
@@ -54,16 +54,13 @@ static const struct xe_fallback_family ip6 = {
 
 /* ---- a rule's match ---- */
 
-/* Protocols a line is for. ANY: whatever the rule says. REST: what has no L4 ports. */
-enum { ANY = 0, REST = 255 };
-
-static bool has_ports(const struct xe_rule *r)
+bool xe_fallback_has_ports(const struct xe_rule *r)
 {
 	return r->to_port_min != 0 || r->to_port_max != 65535;
 }
 
 /* A rule whose port is not attached now matches nothing. */
-static bool can_match(const struct xe_fallback_text *t, const struct xe_rule *r)
+bool xe_fallback_can_match(const struct xe_fallback_text *t, const struct xe_rule *r)
 {
 	if (!xe_fallback_in_family(t, r))
 		return false;
@@ -96,15 +93,15 @@ static void put_address(const struct xe_fallback_text *t, const char *key,
 static void put_l4(const struct xe_fallback_text *t, const struct xe_rule *r, int proto,
 		   const char *key)
 {
-	if (proto == REST)
+	if (proto == XE_FALLBACK_REST)
 		return;
 	if (!proto)
 		proto = r->proto;
 	if (proto)
 		fprintf(t->f, "meta l4proto %s ", proto == IPPROTO_TCP ? "tcp" : "udp");
-	else if (has_ports(r))
+	else if (xe_fallback_has_ports(r))
 		fputs("meta l4proto { tcp, udp } ", t->f);
-	if (!has_ports(r))
+	if (!xe_fallback_has_ports(r))
 		return;
 	fprintf(t->f, "th %s %u", key, r->to_port_min);
 	if (r->to_port_max != r->to_port_min)
@@ -113,8 +110,8 @@ static void put_l4(const struct xe_fallback_text *t, const struct xe_rule *r, in
 }
 
 /* Start of a line: the packets of a flow in the direction the rule describes, or the answers. */
-static void put_match(const struct xe_fallback_text *t, const struct xe_rule *r, int proto,
-		      bool answer)
+void xe_fallback_put_match(const struct xe_fallback_text *t, const struct xe_rule *r, int proto,
+			   bool answer)
 {
 	fputs("\t\t", t->f);
 	put_interface(t, answer ? "oifname" : "iifname", r->in);
@@ -129,21 +126,21 @@ static void put_match(const struct xe_fallback_text *t, const struct xe_rule *r,
 /* Both directions: a flow that a worker forwarded untranslated may come to the kernel in the
  * middle, with any side first, and needs no state there. A rule for one protocol also lets the
  * ICMP errors about its flows pass, which conntrack must know: there is no port to see in them. */
-static void put_accept(const struct xe_fallback_text *t, const struct xe_rule *r)
+void xe_fallback_put_accept(const struct xe_fallback_text *t, const struct xe_rule *r)
 {
 	for (int answer = 0; answer < 2; answer++) {
-		put_match(t, r, ANY, answer);
+		xe_fallback_put_match(t, r, XE_FALLBACK_ANY, answer);
 		fputs("accept\n", t->f);
-		if (!r->proto && !has_ports(r))
+		if (!r->proto && !xe_fallback_has_ports(r))
 			continue;
-		put_match(t, r, REST, answer);
+		xe_fallback_put_match(t, r, XE_FALLBACK_REST, answer);
 		fprintf(t->f, "meta l4proto %s ct state related accept\n", t->fam->icmp);
 	}
 }
 
-static void put_drop(const struct xe_fallback_text *t, const struct xe_rule *r)
+void xe_fallback_put_drop(const struct xe_fallback_text *t, const struct xe_rule *r)
 {
-	put_match(t, r, ANY, false);
+	xe_fallback_put_match(t, r, XE_FALLBACK_ANY, false);
 	fputs("counter name rule_dropped drop\n", t->f);
 }
 
@@ -162,14 +159,14 @@ static void put_rules_out(const struct xe_fallback_text *t)
 	for (uint32_t i = 0; i < cnt; i++) {
 		const struct xe_rule *r = &conf->rules[i];
 
-		if (r->verb == XE_VERB_DNAT || !can_match(t, r))
+		if (r->verb == XE_VERB_DNAT || !xe_fallback_can_match(t, r))
 			continue;
 		if (r->verb == XE_VERB_ACCEPT) {
-			put_accept(t, r);
+			xe_fallback_put_accept(t, r);
 		} else if (r->verb == XE_VERB_DROP) {
-			put_drop(t, r);
+			xe_fallback_put_drop(t, r);
 		} else {
-			put_match(t, r, ANY, false);
+			xe_fallback_put_match(t, r, XE_FALLBACK_ANY, false);
 			fputs("return\n", t->f);
 		}
 	}
@@ -188,10 +185,10 @@ static void put_rules_in(const struct xe_fallback_text *t)
 	for (uint32_t i = 0; i < t->conf->rule_cnt; i++) {
 		const struct xe_rule *r = &t->conf->rules[i];
 
-		if (r->verb == XE_VERB_ACCEPT && can_match(t, r))
-			put_accept(t, r);
-		else if (r->verb == XE_VERB_DROP && can_match(t, r))
-			put_drop(t, r);
+		if (r->verb == XE_VERB_ACCEPT && xe_fallback_can_match(t, r))
+			xe_fallback_put_accept(t, r);
+		else if (r->verb == XE_VERB_DROP && xe_fallback_can_match(t, r))
+			xe_fallback_put_drop(t, r);
 	}
 	fputs("\t\tcounter name inbound_dropped drop\n\t}\n\n", t->f);
 }
@@ -244,7 +241,7 @@ static void put_nat(const struct xe_fallback_text *t, const struct xe_rule *r, i
 	bool snat = r && r->verb == XE_VERB_SNAT;
 	bool brackets = snat && t->fam->af == AF_INET6;
 
-	if (proto == REST && !snat) {
+	if (proto == XE_FALLBACK_REST && !snat) {
 		fputs("masquerade\n", t->f);
 		return;
 	}
@@ -259,7 +256,7 @@ static void put_nat(const struct xe_fallback_text *t, const struct xe_rule *r, i
 	} else {
 		fputs("masquerade to ", t->f);
 	}
-	if (proto != REST)
+	if (proto != XE_FALLBACK_REST)
 		fprintf(t->f, ":%u-%u", ports->min, ports->max);
 	/* One inside address keeps one external address (RFC 4787 REQ-2). */
 	fputs(snat ? " persistent\n" : "\n", t->f);
@@ -269,12 +266,13 @@ static void put_nat(const struct xe_fallback_text *t, const struct xe_rule *r, i
  * that the source's connections have. */
 static void put_translation(const struct xe_fallback_text *t, const struct xe_rule *r)
 {
-	static const int protos[] = {IPPROTO_TCP, IPPROTO_UDP, REST};
+	static const int protos[] = {IPPROTO_TCP, IPPROTO_UDP, XE_FALLBACK_REST};
 
 	for (unsigned int i = 0; i < 3; i++) {
-		if (r->proto ? r->proto != protos[i] : protos[i] == REST && has_ports(r))
+		if (r->proto ? r->proto != protos[i]
+			     : protos[i] == XE_FALLBACK_REST && xe_fallback_has_ports(r))
 			continue;
-		put_match(t, r, protos[i], false);
+		xe_fallback_put_match(t, r, protos[i], false);
 		put_nat(t, r, protos[i]);
 	}
 }
@@ -287,30 +285,35 @@ static void put_nat_rules(const struct xe_fallback_text *t)
 	for (uint32_t i = 0; i < t->conf->rule_cnt; i++) {
 		const struct xe_rule *r = &t->conf->rules[i];
 
-		if (!can_match(t, r))
+		if (!xe_fallback_can_match(t, r))
 			continue;
 		if (xe_fallback_translates(r)) {
 			put_translation(t, r);
 		} else if (r->verb == XE_VERB_KERNEL) {
-			put_match(t, r, ANY, false);
+			xe_fallback_put_match(t, r, XE_FALLBACK_ANY, false);
 			fputs("return\n", t->f);
 		} else if (r->verb == XE_VERB_ACCEPT) {
 			for (int answer = 0; answer < 2; answer++) {
-				put_match(t, r, ANY, answer);
+				xe_fallback_put_match(t, r, XE_FALLBACK_ANY, answer);
 				fprintf(t->f, "snat %s to %s saddr\n", t->fam->ip, t->fam->ip);
 			}
 		}
 	}
-	fprintf(t->f, "\t}\n\n\tchain rest%c {\n\t\tmeta l4proto tcp ", t->fam->n);
+	fputs("\t}\n\n", t->f);
+}
+
+/* The rest of what leaves with an inside source. */
+static void put_nat_rest(const struct xe_fallback_text *t)
+{
+	fprintf(t->f, "\tchain rest%c {\n\t\tmeta l4proto tcp ", t->fam->n);
 	put_nat(t, NULL, IPPROTO_TCP);
 	fputs("\t\tmeta l4proto udp ", t->f);
 	put_nat(t, NULL, IPPROTO_UDP);
 	fputs("\t\t", t->f);
-	put_nat(t, NULL, REST);
+	put_nat(t, NULL, XE_FALLBACK_REST);
 	fputs("\t}\n\n", t->f);
 }
 
-/* IPv6 without a translating rule never comes here; with one, unmatched sources are not ours. */
 static void put_nat_hook(const struct xe_fallback_text *t, const char *chain)
 {
 	fprintf(t->f,
@@ -342,10 +345,16 @@ static int put_family(struct xe_fallback_text *t)
 
 	if (ret)
 		return ret;
+	if (t->fam->af == AF_INET6) {
+		xe_fallback_put_chains6(t);
+		put_nat_rules(t);
+		return 0;
+	}
 	put_rules_out(t);
 	put_rules_in(t);
 	put_out(t);
 	put_nat_rules(t);
+	put_nat_rest(t);
 	put_leak(t);
 	return 0;
 }
@@ -365,9 +374,11 @@ static void put_snat_rules(const struct xe_fallback_text *t)
 	put_nat_hook(t, "nat");
 }
 
+/* IPv6 that no rule translates is nobody's to translate. */
 static void put_snat_rest(const struct xe_fallback_text *t)
 {
-	put_nat_hook(t, "rest");
+	if (t->fam->af == AF_INET)
+		put_nat_hook(t, "rest");
 }
 
 static void put_leak_hook(const struct xe_fallback_text *t)
@@ -379,6 +390,8 @@ static void put_leak_hook(const struct xe_fallback_text *t)
 /* The host's own flows and what the kernel translates are known to conntrack: they come first. */
 static void put_guard(const struct xe_fallback_text *t)
 {
+	if (t->fam->af == AF_INET6 && !xe_fallback_translates6(t->conf))
+		return;
 	fprintf(t->f,
 		"\t\tmeta nfproto %s tcp dport @nat_tcp tcp dport != @" XE_FALLBACK_SET_TCP
 		" counter name guard_dropped drop\n"

@@ -268,17 +268,10 @@ struct prefix_list {
 	uint32_t cnt, size;
 };
 
-/* The common part of both, when there is one; either may be "any". */
-static int add_common(struct prefix_list *list, const struct xe_prefix *prefix,
-		      const struct xe_prefix *from)
+static int add_prefix(struct prefix_list *list, const struct xe_prefix *prefix)
 {
 	struct xe_prefix *v;
 
-	if (from && from->family && !covers(from, prefix)) {
-		if (!covers(prefix, from))
-			return 0;
-		prefix = from;
-	}
 	if (list->cnt == list->size) {
 		list->size = list->size ? 2 * list->size : 64;
 		v = realloc(list->v, list->size * sizeof(*v));
@@ -288,22 +281,6 @@ static int add_common(struct prefix_list *list, const struct xe_prefix *prefix,
 	}
 	list->v[list->cnt++] = *prefix;
 	return 0;
-}
-
-/* An IPv6 prefix is ours only as far as a rule translates it: a container's global address that
- * the kernel forwards plainly is neither a leak nor to be shielded by us. */
-static int add_translated(const struct xe_fallback_text *t, struct prefix_list *list,
-			  const struct xe_prefix *prefix)
-{
-	int ret = 0;
-
-	for (uint32_t i = 0; !ret && i < t->conf->rule_cnt; i++) {
-		const struct xe_rule *r = &t->conf->rules[i];
-
-		if (xe_fallback_translates(r) && xe_rule_family(r) == AF_INET6)
-			ret = add_common(list, prefix, &r->from);
-	}
-	return ret;
 }
 
 /* Every inside prefix of the family, reduced. The caller frees list->v. */
@@ -318,10 +295,7 @@ static int inside_prefixes(const struct xe_fallback_text *t, struct prefix_list 
 		for (uint32_t k = 0; port->role == XE_ROLE_INSIDE && k < port->prefix_cnt; k++) {
 			if (port->prefixes[k].family != t->fam->af)
 				continue;
-			if (t->fam->af == AF_INET)
-				ret = add_common(list, &port->prefixes[k], NULL);
-			else
-				ret = add_translated(t, list, &port->prefixes[k]);
+			ret = add_prefix(list, &port->prefixes[k]);
 			if (ret)
 				return ret;
 		}
@@ -330,16 +304,36 @@ static int inside_prefixes(const struct xe_fallback_text *t, struct prefix_list 
 	return 0;
 }
 
+static bool has_inside6(const struct xe_fallback_conf *conf)
+{
+	for (uint32_t i = 0; i < conf->port_cnt; i++)
+		for (uint32_t k = 0; k < conf->ports[i].prefix_cnt; k++)
+			if (conf->ports[i].role == XE_ROLE_INSIDE &&
+			    conf->ports[i].prefixes[k].family == AF_INET6)
+				return true;
+	return false;
+}
+
+bool xe_fallback_translates6(const struct xe_fallback_conf *conf)
+{
+	for (uint32_t i = 0; i < conf->rule_cnt && !conf->translated6; i++)
+		if (xe_fallback_translates(&conf->rules[i]) &&
+		    xe_rule_family(&conf->rules[i]) != AF_INET)
+			return has_inside6(conf);
+	return conf->translated6;
+}
+
 bool xe_fallback_active(const struct xe_fallback_text *t)
 {
-	struct prefix_list list;
-	bool active;
+	const struct xe_fallback_conf *conf = t->conf;
 
-	if (t->fam->af == AF_INET)
+	if (t->fam->af == AF_INET || conf->translated6)
 		return true;
-	active = inside_prefixes(t, &list) || list.cnt; /* out of memory: the writer will say it */
-	free(list.v);
-	return active;
+	for (uint32_t i = 0; i < conf->rule_cnt; i++)
+		if (conf->rules[i].verb != XE_VERB_KERNEL &&
+		    xe_rule_family(&conf->rules[i]) != AF_INET)
+			return has_inside6(conf);
+	return false;
 }
 
 /* A bridge's packets come from it, not from its members: there the sources can't be told apart. */
@@ -400,7 +394,7 @@ static int put_allowed_of(struct xe_fallback_text *t, const struct xe_fallback_p
 
 	for (uint32_t k = 0; !ret && k < port->prefix_cnt; k++)
 		if (port->prefixes[k].family == t->fam->af)
-			ret = add_common(&list, &port->prefixes[k], NULL);
+			ret = add_prefix(&list, &port->prefixes[k]);
 	if (!ret)
 		list.cnt = reduce(list.v, list.cnt);
 	for (uint32_t i = 0; !ret && i < list.cnt; i++) {

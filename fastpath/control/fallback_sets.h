@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * fallback_sets.h - the sets of the safety net as text, and what its chains need to know of them.
- * Private to the two files that write the text, fallback_sets.c and fallback_rules.c.
+ * Private to the files that write the text: fallback_sets.c, fallback_rules.c, fallback_rules6.c.
  */
 #ifndef XE_FALLBACK_SETS_H
 #define XE_FALLBACK_SETS_H
@@ -33,7 +33,8 @@ bool xe_fallback_translates(const struct xe_rule *rule);
 /* Does the rule speak about packets of the family being written? */
 bool xe_fallback_in_family(const struct xe_fallback_text *t, const struct xe_rule *rule);
 /* Has the table anything to do with the family? IPv4 always: the guard stays when the last inside
- * port is gone, for what still comes for its flows. IPv6 only where a rule translates it. */
+ * port is gone, for what still comes for its flows. IPv6 only where rules do something with inside
+ * sources, or have translated some. */
 bool xe_fallback_active(const struct xe_fallback_text *t);
 /* Are there source pools, or ports whose sources can be checked, in the family? */
 bool xe_fallback_has_pool(const struct xe_fallback_text *t);
@@ -47,6 +48,25 @@ void xe_fallback_put_name(FILE *f, const char *name);
 /* `{ "a", "b" }`: the interfaces a port name of a rule stands for, as the IP layer sees them.
  * With f NULL nothing is written. Returns how many. */
 unsigned int xe_fallback_put_names(FILE *f, const struct xe_fallback_conf *conf, const char *name);
+
+/* ---- fallback_rules.c: lines of rules ---- */
+
+/* Protocols a line is for. ANY: whatever the rule says. REST: what has no L4 ports. */
+enum { XE_FALLBACK_ANY = 0, XE_FALLBACK_REST = 255 };
+
+bool xe_fallback_has_ports(const struct xe_rule *r);
+/* A rule whose port is not attached now matches nothing. */
+bool xe_fallback_can_match(const struct xe_fallback_text *t, const struct xe_rule *r);
+/* Start of a line: the packets of a flow in the direction the rule describes, or the answers. */
+void xe_fallback_put_match(const struct xe_fallback_text *t, const struct xe_rule *r, int proto,
+			   bool answer);
+void xe_fallback_put_accept(const struct xe_fallback_text *t, const struct xe_rule *r);
+void xe_fallback_put_drop(const struct xe_fallback_text *t, const struct xe_rule *r);
+
+/* fallback_rules6.c */
+void xe_fallback_put_chains6(const struct xe_fallback_text *t);
+
+/* ---- sets ---- */
 
 /* The sets of no family, and those of the family being written. 0 or -ENOMEM. */
 void xe_fallback_put_sets(struct xe_fallback_text *t);

@@ -265,6 +265,7 @@ void xe_safety_net_apply(struct xe_service *svc)
 		.nat_udp_cnt = svc->nat_range_cnt,
 		.listen_tcp = svc->taken.bits[0],
 		.listen_udp = svc->taken.bits[1],
+		.translated6 = svc->translated6,
 	};
 	char err[256] = "out of memory";
 
@@ -272,6 +273,8 @@ void xe_safety_net_apply(struct xe_service *svc)
 	svc->fallback_ours = true;
 	if (ports)
 		conf.port_cnt = collect_ports(svc, ports);
+	/* Stays: their sessions live on. */
+	conf.translated6 = svc->translated6 = xe_fallback_translates6(&conf);
 	if (!ports || xe_fallback_apply(svc->fallback, &conf, err, sizeof(err))) {
 		if (strcmp(err, svc->fallback_why))
 			xe_log_err("safety net: %s", err);

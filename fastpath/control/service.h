@@ -94,6 +94,7 @@ struct xe_service {
 	struct xe_deny_lists *deny_lists; /* files of the rules in config, as last read */
 	struct xe_fallback_range nat_ranges[XE_NAT_RANGES]; /* of all rules since the start */
 	uint32_t nat_range_cnt;
+	bool translated6; /* IPv6 flows were, since the start: for the safety net */
 
 	/* Ext addresses by index, IPv4 as ::ffff:a.b.c.d; all zero: free. ext_addr.c */
 	struct xe_addr ext_addrs[XE_MAX_EXT_ADDRS];

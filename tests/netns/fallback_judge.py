@@ -58,6 +58,12 @@ def mac_of(name, interface):
 class Wire:
     """One end of a veth, below everything the kernel there does."""
 
+    ETHERTYPE, LAYER = 0x0800, IP
+
+    @staticmethod
+    def is_noise(packet):
+        return False
+
     def __init__(self, name, interface, peer_interface):
         self.sock = in_namespace(name, lambda: socket.socket(
             socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)))
@@ -76,8 +82,10 @@ class Wire:
                 data, addr = self.sock.recvfrom(65536)
             except BlockingIOError:
                 return got
-            if addr[2] != PACKET_OUTGOING and addr[1] == 0x0800:
-                got.append(Ether(data)[IP])
+            if addr[2] != PACKET_OUTGOING and addr[1] == self.ETHERTYPE:
+                packet = Ether(data)[self.LAYER]
+                if not self.is_noise(packet):
+                    got.append(packet)
 
 
 class Driver:
@@ -122,9 +130,13 @@ def verdict(name, why):
     sys.stdout.flush()
 
 
-wires = {"c1": Wire("c1", "eth0", "vethc1"), "c2": Wire("c2", "eth0", "vethc2"),
-         "w": Wire("w", "up0", "eth0")}
+wires = {}
 driver = Driver()
+
+
+def open_wires(kind):
+    wires.update(c1=kind("c1", "eth0", "vethc1"), c2=kind("c2", "eth0", "vethc2"),
+                 w=kind("w", "up0", "eth0"))
 
 
 def collect(seconds):
@@ -438,6 +450,7 @@ def loose(value):
 
 
 def main():
+    open_wires(Wire)
     driver.apply("rule masquerade from 10.1.0.0/16")
     for value in (1, 0):
         loose(value)
@@ -461,4 +474,5 @@ def main():
     sys.exit(FAILED_EXIT if failed else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

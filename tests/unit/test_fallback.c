@@ -403,22 +403,116 @@ static void test_ipv6(void **state)
 	assert_non_null(strstr(text, "snat ip6 to [2001:db8:1::1]-[2001:db8:1::9]:32768-65535 "
 				     "persistent\n"));
 	assert_non_null(strstr(text, "meta nfproto ipv6 tcp dport @nat_tcp"));
+	assert_null(strstr(text, "rest6"));
 	free(text);
 }
 
-/* A rule for a part of the prefix makes only that part ours. */
-static void test_ipv6_part(void **state)
+/* Each rule in each chain; a chain that is not named is not looked at. The ports as above. */
+static const struct {
+	const char *rule;
+	const char *out, *in, *nat, *leak;
+} lines6[] = {
+	{"masquerade from fd00:1::/64 to 2001:db8::/32 out eth0",
+	 "\t\toifname { \"eth0\" } ip6 saddr fd00:1::/64 ip6 daddr 2001:db8::/32 goto midflow6\n",
+	 "\t\tiifname { \"eth0\" } ip6 daddr fd00:1::/64 ip6 saddr 2001:db8::/32 "
+	 "counter name inbound_dropped drop\n",
+	 NULL,
+	 "\t\toifname { \"eth0\" } ip6 saddr fd00:1::/64 ip6 daddr 2001:db8::/32 "
+	 "counter name leak_dropped drop\n"},
+	{"masquerade tcp to [2001:db8::/32]:443 ports 40000-40999",
+	 "\t\tip6 daddr 2001:db8::/32 meta l4proto tcp th dport 443 goto midflow6\n",
+	 "\t\tip6 saddr 2001:db8::/32 counter name inbound_dropped drop\n",
+	 "\t\tip6 daddr 2001:db8::/32 meta l4proto tcp th dport 443 masquerade to :41000-65535\n",
+	 "\t\tip6 daddr 2001:db8::/32 meta l4proto tcp th dport 443 "
+	 "counter name leak_dropped drop\n"
+	 "\t\tip6 daddr 2001:db8::/32 meta l4proto ipv6-icmp icmpv6 type { "
+	 "destination-unreachable, packet-too-big, time-exceeded, parameter-problem } "
+	 "ct state != related counter name leak_dropped drop\n"},
+	{"drop udp to [::/0]:53",
+	 "\t\tmeta l4proto udp th dport 53 counter name rule_dropped drop\n",
+	 "\t\tmeta l4proto udp th dport 53 counter name rule_dropped drop\n", "", ""},
+	{"accept from fd00:1::/64 to 2001:db8:5::/48",
+	 "\t\tip6 saddr fd00:1::/64 ip6 daddr 2001:db8:5::/48 accept\n"
+	 "\t\tip6 daddr fd00:1::/64 ip6 saddr 2001:db8:5::/48 accept\n",
+	 "\t\tip6 saddr fd00:1::/64 ip6 daddr 2001:db8:5::/48 accept\n"
+	 "\t\tip6 daddr fd00:1::/64 ip6 saddr 2001:db8:5::/48 accept\n",
+	 "\t\tip6 saddr fd00:1::/64 ip6 daddr 2001:db8:5::/48 snat ip6 to ip6 saddr\n"
+	 "\t\tip6 daddr fd00:1::/64 ip6 saddr 2001:db8:5::/48 snat ip6 to ip6 saddr\n",
+	 NULL},
+	{"masquerade out eth1", /* both families */
+	 "\t\toifname { \"eth1\" } goto midflow6\n",
+	 "\t\tiifname { \"eth1\" } counter name inbound_dropped drop\n", NULL,
+	 "\t\toifname { \"eth1\" } counter name leak_dropped drop\n"},
+	/* a kernel rule is heeded in order, but not for what its answers' L4 ports would let in */
+	{"kernel tcp to [2001:db8::/32]:25",
+	 "\t\tip6 daddr 2001:db8::/32 meta l4proto tcp th dport 25 return\n", "",
+	 "\t\tip6 daddr 2001:db8::/32 meta l4proto tcp th dport 25 return\n",
+	 "\t\tip6 daddr 2001:db8::/32 meta l4proto tcp th dport 25 return\n"},
+	{"kernel to 2001:db8::/32", "\t\tip6 daddr 2001:db8::/32 return\n",
+	 "\t\tip6 saddr 2001:db8::/32 return\n", "\t\tip6 daddr 2001:db8::/32 return\n",
+	 "\t\tip6 daddr 2001:db8::/32 return\n"},
+};
+
+static void test_lines6(void **state)
 {
 	struct setup s;
-	char *text, *set;
+	char *text;
 
 	(void)state;
-	some_ports(&s);
-	add_rule(&s, "masquerade from fd00:1::/80");
+	for (size_t i = 0; i < CNT(lines6); i++) {
+		const char *rule = lines6[i].rule;
+
+		some_ports(&s);
+		add_rule(&s, rule);
+		if (!strncmp(rule, "kernel", 6))
+			add_rule(&s, "masquerade from fd00:9::/64 out nosuch");
+		text = text_of(&s);
+		check_block(rule, text, "chain out6", "\t\tct state established,related return\n",
+			    lines6[i].out, "");
+		check_block(rule, text, "chain in6",
+			    "\t\tct state established,related return\n"
+			    "\t\tct status dnat return\n",
+			    lines6[i].in, "");
+		check_block(rule, text, "chain nat6", "", lines6[i].nat, "");
+		check_block(rule, text, "chain leak6",
+			    "\t\tct state established ct direction reply return\n"
+			    "\t\tfib saddr type local return\n",
+			    lines6[i].leak, "");
+		free(text);
+	}
+}
+
+/* The host answers its IPv6 L4 ports as ever, until flows are translated; then for good. */
+static void test_guard6(void **state)
+{
+	static const char *const rules[] = {"drop from fd00:1::/64", "masquerade from fd00:1::/64",
+					    "masquerade from 10.1.0.0/16"};
+	static const bool guards[] = {false, true, false};
+	struct setup s;
+	char *text;
+
+	(void)state;
+	for (size_t i = 0; i < CNT(rules); i++) {
+		some_ports(&s);
+		add_rule(&s, rules[i]);
+		assert_int_equal(xe_fallback_translates6(&s.conf), guards[i]);
+		text = text_of(&s);
+		assert_int_equal(!!strstr(text, "meta nfproto ipv6 tcp dport"), guards[i]);
+		free(text);
+	}
+	s.conf.translated6 = true;
+	assert_true(xe_fallback_translates6(&s.conf));
 	text = text_of(&s);
-	set = block(text, "set inside6");
-	assert_non_null(strstr(set, "{ fd00:1::/80 }"));
-	free(set);
+	assert_non_null(strstr(text, "meta nfproto ipv6 udp dport @nat_udp"));
+	free(text);
+	/* No IPv6 source may come in: a rule for both families is about IPv4. */
+	begin(&s);
+	add_port(&s, "va", XE_ROLE_INSIDE);
+	add_prefix(&s, "10.1.0.0/16");
+	add_port(&s, "eth0", XE_ROLE_UPLINK);
+	add_rule(&s, "masquerade out eth0");
+	text = text_of(&s);
+	assert_null(strstr(text, "ip6"));
 	free(text);
 }
 
@@ -587,6 +681,35 @@ static void random_prefix(char *text, size_t size)
 		 addr & 255, len);
 }
 
+/* The same for IPv6. */
+static void random_prefix6(char *text, size_t size)
+{
+	static const char *const prefixes[] = {"::/0",           "fd00::/8",      "fd00:1::/64",
+					       "fd00:1::/80",    "fd00:2::/48",   "fd00:2:0:1::/64",
+					       "fd00:1::5/128",  "2001:db8::/32", "2001:db8:1::/48",
+					       "2001:db8::7/128"};
+
+	snprintf(text, size, "%s", prefixes[below(CNT(prefixes))]);
+}
+
+static void random_rule6(struct setup *s)
+{
+	static const char *const verbs[] = {"kernel", "drop", "accept", "masquerade", "snat"};
+	static const char *const protos[] = {"", " tcp", " udp"};
+	unsigned int verb = below(CNT(verbs));
+	char text[256], from[64], to[64];
+
+	random_prefix6(from, sizeof(from));
+	random_prefix6(to, sizeof(to));
+	snprintf(text, sizeof(text), "%s%s from %s", verbs[verb], protos[below(3)], from);
+	if (below(2))
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), " to [%s]:80-90", to);
+	if (verb == 4)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 " source 2001:db8:9::%u-2001:db8:9::1%u", 1 + below(9), below(10));
+	add_rule(s, text);
+}
+
 static void random_rule(struct setup *s)
 {
 	static const char *const verbs[] = {"kernel", "drop", "accept", "masquerade", "snat"};
@@ -622,12 +745,19 @@ static void random_setup(struct setup *s)
 		if (!below(5))
 			random_name(s->ports[i].l3);
 		for (unsigned int k = below(6); k; k--) {
-			random_prefix(text, sizeof(text));
+			if (below(3))
+				random_prefix(text, sizeof(text));
+			else
+				random_prefix6(text, sizeof(text));
 			add_prefix(s, text);
 		}
 	}
-	for (unsigned int i = below(7); i; i--)
-		random_rule(s);
+	for (unsigned int i = below(7); i; i--) {
+		if (below(3))
+			random_rule(s);
+		else
+			random_rule6(s);
+	}
 	for (unsigned int i = below(20); i; i--) {
 		listen_on(s->listen_tcp, below(65536));
 		listen_on(s->listen_udp, below(65536));
@@ -794,12 +924,13 @@ static void test_kernel_takes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_golden),          cmocka_unit_test(test_lines),
-		cmocka_unit_test(test_order),           cmocka_unit_test(test_ipv6),
-		cmocka_unit_test(test_ipv6_part),       cmocka_unit_test(test_gaps),
-		cmocka_unit_test(test_rule_ranges),     cmocka_unit_test(test_table_names),
-		cmocka_unit_test(test_interface_names), cmocka_unit_test(test_random_text),
-		cmocka_unit_test(test_random_kernel),   cmocka_unit_test(test_kernel_takes),
+		cmocka_unit_test(test_golden),       cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_order),        cmocka_unit_test(test_ipv6),
+		cmocka_unit_test(test_lines6),       cmocka_unit_test(test_guard6),
+		cmocka_unit_test(test_gaps),         cmocka_unit_test(test_rule_ranges),
+		cmocka_unit_test(test_table_names),  cmocka_unit_test(test_interface_names),
+		cmocka_unit_test(test_random_text),  cmocka_unit_test(test_random_kernel),
+		cmocka_unit_test(test_kernel_takes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
