@@ -49,6 +49,8 @@ UNIT_FIX   := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*fixture*.c)
 BPFTEST    := $(if $(wildcard tests/bpf/*.c),$(BUILD)/tests/bpf/test_steer)
 TOOL_SRC   := $(wildcard tests/tools/*.c)
 TOOL_BIN   := $(TOOL_SRC:tests/tools/%.c=$(BUILD)/tests/tools/%)
+JUDGE_SRC  := $(wildcard tests/conformance/*.c)
+JUDGE_BIN  := $(JUDGE_SRC:tests/conformance/%.c=$(BUILD)/tests/conformance/%)
 DRIVER_SRC := $(wildcard tests/netns/*_driver.c)
 DRIVER_BIN := $(DRIVER_SRC:tests/netns/%.c=$(BUILD)/tests/%)
 BENCH_SRC  := $(wildcard tests/bench/bench_*.c)
@@ -147,6 +149,11 @@ $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@
 
+$(BUILD)/tests/conformance/%: $(BUILD)/obj/tests/conformance/%.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@
+
 $(BUILD)/tests/%_driver: $(BUILD)/obj/tests/netns/%_driver.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -189,7 +196,7 @@ $(PEER_BIN): $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/peers/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -lbpf -o $@
 
-tests: all $(UNIT_BIN) $(BPFTEST) $(TOOL_BIN) $(DRIVER_BIN) $(LOAD_BIN) $(PEER_BIN) $(BUILD)/tests/bench/bench_pipeline
+tests: all $(UNIT_BIN) $(BPFTEST) $(TOOL_BIN) $(JUDGE_BIN) $(DRIVER_BIN) $(LOAD_BIN) $(PEER_BIN) $(BUILD)/tests/bench/bench_pipeline
 
 bench-build: all $(BENCH_BIN) $(LOAD_BIN) $(PEER_BIN)
 

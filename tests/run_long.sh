@@ -6,6 +6,7 @@
 #
 #	LONG_FUZZ_SECONDS         per target (default 45)
 #	LONG_CONFORMANCE_SECONDS  no cell of the matrix begins after so long (default 400)
+#	LONG_SOAK_PACKETS         checksums looked at (default 10,000,000)
 set -u
 cd "$(dirname "$0")/.." || exit 1
 BUILD=${BUILD:-build}
@@ -46,6 +47,8 @@ run tsan-workers 300 env BUILD=build-thread XE_SLOW=4 tests/netns/t_workers.sh
 run tsan-route 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_route.sh
 run conformance-matrix 600 tests/conformance/run.py --cells all --budget "${LONG_CONFORMANCE_SECONDS:-400}" \
 	--json "$LOGS/conformance.json"
+run conformance-differential 400 tests/conformance/differential.py --cells generic-on-1,native-off-2 --step 7 --count 300
+run conformance-soak 600 tests/conformance/soak.py --packets "${LONG_SOAK_PACKETS:-10000000}" --seconds 150
 for target in tests/fuzz/fuzz_*.c; do
 	name=$(basename "$target" .c)
 	run "$name" 300 tests/fuzz/run.sh "${LONG_FUZZ_SECONDS:-45}" "$name"

@@ -134,7 +134,7 @@ def _(t):
 def _collect(tap, first, seconds=0.6):
     """L4 bytes of the one fragmented packet that comes, put together."""
     parts = {}
-    seen = tap.all(lambda p: p.proto == 6, seconds)
+    seen = tap.all(lambda p: p.proto == 6 and (p.fragment() or first(p)), seconds)
     ids = {p.id for p in seen if first(p) and len(p.l4) > 600}
     for p in seen:
         if p.id in ids:
