@@ -4,12 +4,13 @@
 # run_long.sh - what takes longer than `make check` may: ThreadSanitizer over the threaded parts, the
 # fuzzers, the whole matrix of the conformance suite, and other kernels under QEMU. One line each, then `N passed, N failed`.
 #
-#	LONG_FUZZ_SECONDS         per target (default 45)
+#	LONG_FUZZ_SECONDS         per target (default 600; .ci/run, which has a time budget, takes 30)
 #	LONG_CONFORMANCE_SECONDS  no cell of the matrix begins after so long (default 400)
 #	LONG_SOAK_PACKETS         checksums looked at (default 10,000,000)
 set -u
 cd "$(dirname "$0")/.." || exit 1
 BUILD=${BUILD:-build}
+LONG_FUZZ_SECONDS=${LONG_FUZZ_SECONDS:-600}
 LOGS=$BUILD/test-logs
 PASSED=0
 FAILED=0
@@ -51,8 +52,9 @@ run conformance-differential 400 tests/conformance/differential.py --cells gener
 run conformance-soak 600 tests/conformance/soak.py --packets "${LONG_SOAK_PACKETS:-10000000}" --seconds 150
 for target in tests/fuzz/fuzz_*.c; do
 	name=$(basename "$target" .c)
-	run "$name" 300 tests/fuzz/run.sh "${LONG_FUZZ_SECONDS:-45}" "$name"
+	run "$name" $((LONG_FUZZ_SECONDS + 240)) tests/fuzz/run.sh "$LONG_FUZZ_SECONDS" "$name"
 done
+run meddled-frames 400 env XE_FRAMES=10000000 tests/netns/t_meddled.sh
 run qemu-two-programs 200 tests/qemu/run.sh tests/qemu/two_programs.sh
 run qemu-dispatcher 300 tests/qemu/run.sh tests/qemu/dispatcher.sh
 run qemu-dispatcher-frags 300 tests/qemu/run.sh tests/qemu/dispatcher.sh frags

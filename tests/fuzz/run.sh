@@ -17,10 +17,12 @@ make -s "$BUILD/gen/steer.skel.h" "$BUILD/gen/dispatcher.skel.h"
 for name in "$@"; do
 	seeds=tests/fuzz/corpus/${name#fuzz_}
 	mkdir -p "$out/corpus/$name"
-	# shellcheck disable=SC2046
+	# What else a target is made of stands in its own head: ` * sources: ...`.
+	more=$(sed -n 's/^ \* sources: //p' "tests/fuzz/$name.c")
+	# shellcheck disable=SC2046,SC2086
 	clang -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined -Ifastpath -Iinclude -I"$BUILD/gen" \
-		"tests/fuzz/$name.c" $(ls fastpath/*.c fastpath/*/*.c | grep -v '^fastpath/main.c$') \
+		"tests/fuzz/$name.c" $more $(ls fastpath/*.c fastpath/*/*.c | grep -v '^fastpath/main.c$') \
 		-o "$out/$name" -pthread -lxdp -lbpf -lelf -lz -lnuma -lmnl -lnftables -ljansson \
 		-lyaml -lsystemd -lcap-ng
 	echo "== $name, $seconds s"

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * fuzz_translator.c - the whole pipeline against a slow translator that shares no code with it
+ * (reference.h). The input is a script: packets from inside, replies to flows there are, time that
+ * passes; each packet with bytes changed, cut into frames anywhere. Whatever comes out must be what
+ * the reference demands, and packets and frames must add up after each (lane_fixture.h).
+ *
+ * Every input begins without a session, in a lane that has been used before. Aborts where it finds
+ * a difference; XE_FUZZ_VERBOSE=1 tells each step.
+ *
+ * sources: tests/fuzz/reference.c tests/unit/lane_fixture.c tests/unit/packet_fixture.c -lcmocka
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "../unit/lane_fixture.h"
+#include "base/insum.h"
+#include "reference.h"
+
+#define SESSIONS  600u
+#define STEPS_MAX 64u   /* below every limit: the reference knows none */
+#define LONG_S    8000u /* beyond every timeout */
+
+struct script {
+	const uint8_t *at, *end;
+};
+
+static struct lf *f;
+static struct ref ref;
+static bool verbose;
+
+static uint32_t take(struct script *s, uint32_t below)
+{
+	return s->at < s->end ? *s->at++ % below : 0;
+}
+
+static uint32_t take16(struct script *s)
+{
+	uint32_t v = take(s, 256);
+
+	return v << 8 | take(s, 256);
+}
+
+static void differ(const char *what, const struct ref_verdict *v)
+{
+	fprintf(stderr,
+		"fuzz_translator: %s (fate %d, port %u, tuple %08x:%u > %08x:%u proto %u)\n", what,
+		v->fate, v->out_port, v->tuple.src, v->tuple.sport, v->tuple.dst, v->tuple.dport,
+		v->tuple.proto);
+	abort();
+}
+
+static const char *address(char *buf, uint32_t addr)
+{
+	struct in_addr a = {htonl(addr)};
+
+	return inet_ntop(AF_INET, &a, buf, INET_ADDRSTRLEN);
+}
+
+/* A first packet, mostly; of one of some hundred flows. */
+static void spec_new(struct script *s, struct lf_spec *spec, uint16_t port, char *src, char *dst)
+{
+	static const uint32_t dsts[] = {0xc6336400, 0xc6336480, 0xcb007100, 0x0a010000,
+					0x0a020000, 0xc0000200, 0x08080800, 0xc6336402};
+	uint32_t net = take(s, 16) ? port : 3;
+
+	address(src, 0x0a000000 + (net << 16) + 1 + take(s, 3));
+	address(dst, dsts[take(s, 8)] + 1 + take(s, 3));
+	spec->sport = (uint16_t)(take(s, 2) ? 2995 + take(s, 120) : take16(s));
+	spec->dport = (uint16_t)(take(s, 8) ? 80 + take(s, 3) : take(s, 2) ? 25 : 53);
+	spec->proto = take(s, 2) ? IPPROTO_TCP : IPPROTO_UDP;
+}
+
+/* A packet of a flow there is, either way. */
+static bool spec_known(struct script *s, struct lf_spec *spec, uint16_t *port, char *src, char *dst)
+{
+	const struct ref_flow *flow;
+	bool back;
+
+	if (!ref.flow_cnt)
+		return false;
+	flow = &ref.flows[take(s, 256) % ref.flow_cnt];
+	back = take(s, 2);
+	address(src, back ? flow->wire.dst : flow->out.src);
+	address(dst, back ? flow->wire.src : flow->out.dst);
+	spec->sport = back ? flow->wire.dport : flow->out.sport;
+	spec->dport = back ? flow->wire.sport : flow->out.dport;
+	spec->proto = flow->out.proto;
+	*port = back ? flow->out_port : flow->in_port;
+	if (back && flow->by_uplink)
+		*port = (uint16_t)(LF_UPLINK + take(s, 2));
+	return true;
+}
+
+static void spec_rest(struct script *s, struct lf_spec *spec)
+{
+	static const uint8_t flags[] = {2, 2, 2, 0x12, 0x10, 0x18, 0x11, 4, 0x14, 0x3f};
+	uint32_t shape = take(s, 256);
+
+	spec->tcp_flags = flags[take(s, sizeof(flags))];
+	spec->ttl = take(s, 32) ? 64 : 1;
+	spec->payload_len = shape & 1 ? take16(s) % 1600 : take(s, 64);
+	spec->ip_options_len = shape & 2 ? 4 * take(s, 11) : 0;
+	spec->tcp_options_len = shape & 4 ? 4 * take(s, 11) : 0;
+	spec->padding = shape & 8 ? take(s, 60) : 0;
+	spec->csum = (enum lf_csum)take(s, 4);
+	spec->may_fragment = shape & 16;
+	spec->seed = (uint8_t)take(s, 256);
+}
+
+static void meddle(struct script *s, struct lf_bytes *b)
+{
+	for (uint32_t n = take(s, 8); n > 4 && s->at < s->end; n--) {
+		uint32_t off = take(s, 2) ? take16(s) : take(s, 80);
+
+		b->b[off % b->len] = (uint8_t)take(s, 256);
+	}
+	if (!take(s, 16))
+		b->len = take16(s) % b->len + 1;
+}
+
+static void expect_punted(const uint8_t *in, const struct ref_verdict *v)
+{
+	static uint8_t buf[LF_BYTES + 64];
+	ssize_t len = recv(f->punt_fd, buf, sizeof(buf), 0);
+	uint32_t ip_len = (uint32_t)(in[16] << 8 | in[17]);
+
+	if (len != (ssize_t)(sizeof(struct virtio_net_hdr) + ip_len) ||
+	    memcmp(buf + sizeof(struct virtio_net_hdr), in + 14, ip_len))
+		differ("not given to the kernel as it came", v);
+}
+
+static void drain_punts(void)
+{
+	static uint8_t buf[LF_BYTES + 64];
+
+	while (recv(f->punt_fd, buf, sizeof(buf), 0) > 0)
+		;
+}
+
+/* Answers of the worker's own (ICMP, RST) go to where the packet came from. */
+static bool is_answer(const struct lf_sent *sent, uint16_t port, const uint8_t *in)
+{
+	return sent->port == port && sent->len >= 34 && !memcmp(sent->bytes + 30, in + 26, 4);
+}
+
+static void check(uint16_t port, const struct lf_bytes *in, struct ref_verdict *v)
+{
+	uint32_t sent = 0;
+	const char *wrong;
+
+	for (uint32_t i = 0; i < f->sent_cnt; i++) {
+		struct lf_sent *out = &f->sent[i];
+
+		if (v->fate == REF_UNSAID ||
+		    (v->fate == REF_DROPPED && is_answer(out, port, in->b)))
+			continue;
+		if (v->fate != REF_SENT && v->fate != REF_OPENS)
+			differ("sent what must not be", v);
+		wrong = ref_compare(&ref, v, port, in->b, out->port, out->bytes, out->len);
+		if (wrong)
+			differ(wrong, v);
+		sent++;
+	}
+	if ((v->fate == REF_SENT || v->fate == REF_OPENS) && sent != 1)
+		differ("not sent once", v);
+	if (v->fate == REF_KERNEL)
+		expect_punted(in->b, v);
+	drain_punts();
+}
+
+static void forget_flows(void)
+{
+	for (int i = 0; i < 64 && (f->lane->sessions.cnt || !i); i++) {
+		f->lane->now_s += LONG_S;
+		xe_pipeline_housekeeping(f->lane);
+		lf_answer(f);
+	}
+	if (f->lane->sessions.cnt)
+		abort();
+	ref.flow_cnt = 0;
+}
+
+static void step(struct script *s)
+{
+	static struct lf_bytes b;
+	char src[INET_ADDRSTRLEN], dst[INET_ADDRSTRLEN];
+	struct lf_spec spec = {.src = src, .dst = dst};
+	uint16_t port = (uint16_t)(LF_INSIDE + take(s, LF_PORT_END - 1));
+	uint32_t what = take(s, 16), first_len, frame_len, head_len;
+	struct ref_verdict v;
+
+	if (!what) {
+		forget_flows();
+		return;
+	}
+	if (what < 8 || !spec_known(s, &spec, &port, src, dst))
+		spec_new(s, &spec, port, src, dst);
+	spec_rest(s, &spec);
+	lf_build(&b, &spec);
+	meddle(s, &b);
+	first_len = take(s, 4) ? 0 : 1 + take(s, 120);
+	frame_len = first_len ? 200 + take16(s) % 2000 : 0;
+	head_len = !first_len ? XE_FRAME_ROOM : first_len;
+	head_len = head_len < b.len ? head_len : b.len;
+	v = ref_judge(&ref, port, b.b, b.len, head_len);
+	if (verbose)
+		fprintf(stderr, "port %u %s:%u > %s:%u proto %u len %u head %u: fate %d\n", port,
+			src, spec.sport, dst, spec.dport, spec.proto, b.len, head_len, v.fate);
+	lf_deliver(f, port, b.b, b.len, first_len, frame_len, 0);
+	lf_poll(f);
+	if (lf_answer(f)) {
+		xe_hold_poll(f->lane);
+		lf_drain_tx(f);
+		lf_check_conservation(f);
+	}
+	check(port, &b, &v);
+	if (v.fate == REF_UNSAID) /* it may have made a flow of which the reference knows nothing */
+		forget_flows();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+	struct script s = {bytes, bytes + len};
+
+	if (!f) {
+		xe_insum_init();
+		verbose = getenv("XE_FUZZ_VERBOSE");
+		f = lf_open(ref_rules, SESSIONS);
+	}
+	forget_flows();
+	for (uint32_t i = 0; i < STEPS_MAX && s.at < s.end; i++)
+		step(&s);
+	return 0;
+}

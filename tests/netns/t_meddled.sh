@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# A storm of frames that somebody meddled with, from a container and from outside at once, while
+# real flows run: the service lives, every packet is accounted for, and the flows lose nothing they
+# would not lose otherwise. XE_FRAMES is how many in all (make check-long: ten million).
+. "$(dirname "$0")/lib.sh"
+xe_only
+FRAMES=${XE_FRAMES:-200000}
+STORM=$(tool frame_storm)
+
+mac() { # NS DEV
+	on "$1" ip -j link show "$2" | "$PY" -c 'import json, sys; print(json.load(sys.stdin)[0]["address"])'
+}
+
+# The storm's own source L4 ports are kept, so that what comes back by chance hits live sessions.
+XE_RULES="masquerade from $INSIDE out eth0 ports 1024-1151"
+topo_up
+serve_many w $SRV1 9000
+serve_echo w $SRV1 7001
+XE_EXTRA="limits: {sessions: 65536, sessions-per-source: 8192}"
+xe_start
+xe_conserve
+pid=${PIDS[xegressd.$XE_RUN]}
+inside=$(mac h vethc1) outside=$(mac h eth0)
+
+bg out c1 "$STORM" -i eth0 -t "$inside" -n $((FRAMES / 2)) -S 1 -4 $C1 $SRV2 -p 1-2000
+bg back w "$STORM" -i up0 -t "$outside" -n $((FRAMES / 2)) -S 2 -4 $SRV2 $EXT -p 1-2000 -b
+check "TCP of the neighbour meanwhile, every byte" \
+	on c2 "$TCP_MANY" client -c 4 -u 300001 -d 300001 $SRV1 9000
+check "the storm from the container is sent" bg_wait out
+check "the storm from outside is sent" bg_wait back
+sed 's/^/# /' "$T/out.log" "$T/back.log"
+same "the service is the one that was started" "$(running "xegressd.$XE_RUN" &&
+	echo "${PIDS[xegressd.$XE_RUN]}")" "$pid"
+xe_conserve
+xe_ctl drops | sed 's/^/# /'
+check "status is content" xe_ctl status
+# It has as many sessions as one source may have, and they live for minutes.
+check "the storm's sessions end by flush" xe_ctl flow flush
+check "TCP of the container after it" on c1 "$TCP_MANY" client -c 4 -u 300001 -d 300001 $SRV1 9000
+check "UDP of the container after it" on c1 "$UDP_SEND" -s 0-1472 -r 4000 $SRV1 7001
+xe_conserve
+finish
