@@ -17,12 +17,23 @@ static uint16_t out_port(const struct xe_lane *lane, const struct xe_session *s)
 	return xe_nexthop_read(&lane->nexthops.slots[s->nexthop]).port;
 }
 
+/* The two addresses of one direction. */
+static void addrs_of(const struct xe_lane *lane, const struct xe_session *s, enum xe_dir dir,
+		     struct xe_addr *src, struct xe_addr *dst)
+{
+	const struct xe_tuple4 *key = &s->key[dir];
+
+	*src = xe_tuple_addr(&lane->sessions, key->family, key->src_be);
+	*dst = xe_tuple_addr(&lane->sessions, key->family, key->dst_be);
+}
+
 static bool matches(const struct xe_lane *lane, const struct xe_session *s,
 		    const struct xe_flow_filter *f)
 {
 	const struct xe_tuple4 *out = &s->key[XE_DIR_OUT];
-	struct xe_addr src = xe_addr_v4(out->src_be), dst = xe_addr_v4(out->dst_be);
+	struct xe_addr src, dst;
 
+	addrs_of(lane, s, XE_DIR_OUT, &src, &dst);
 	if (f->proto && f->proto != out->proto)
 		return false;
 	if (f->from.family && !xe_prefix_covers(&f->from, &src))
@@ -51,6 +62,8 @@ static bool visit_copy(struct step *step, struct xe_worker *w, struct xe_session
 	struct xe_flow_view *v = &step->views[step->done++];
 
 	v->session = *s;
+	addrs_of(w->lane, s, XE_DIR_OUT, &v->src, &v->dst);
+	addrs_of(w->lane, s, XE_DIR_BACK, &v->nat_dst, &v->nat_src);
 	v->worker = w->idx;
 	v->out_port = out_port(w->lane, s);
 	v->now_s = w->lane->now_s;

@@ -29,7 +29,9 @@ struct xe_flow_filter {
 
 /* A session as it was during the step. */
 struct xe_flow_view {
-	struct xe_session session;
+	struct xe_session session; /* its addresses are the worker's numbers for IPv6: these are */
+	struct xe_addr src, dst;   /* as the flow came in */
+	struct xe_addr nat_src, nat_dst; /* as it leaves */
 	uint16_t worker;
 	uint16_t out_port; /* id; XE_PORT_NONE: no route now */
 	uint32_t now_s;

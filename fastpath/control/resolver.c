@@ -122,13 +122,9 @@ static bool neighbour_equal(const void *table, uint32_t entry, const void *key)
 
 static uint32_t neighbour_hash(const struct xe_service *svc, const struct neighbour_key *k)
 {
-	struct xe_tuple4 t = {
-		.src_be = k->addr.w_be[0] ^ k->addr.w_be[2],
-		.dst_be = k->addr.w_be[1] ^ k->addr.w_be[3],
-		.port = (uint16_t)k->ifindex,
-	};
-
-	return (uint32_t)xe_flow_hash(&t, svc->steer.settings.k0, svc->steer.settings.k1);
+	/* Under a key of its own for each interface: hosts on a link choose their addresses. */
+	return (uint32_t)xe_addr_hash(&k->addr, svc->steer.settings.k0 ^ (uint32_t)k->ifindex,
+				      svc->steer.settings.k1);
 }
 
 static uint32_t neighbour_find(const struct xe_service *svc, const struct neighbour_key *k)

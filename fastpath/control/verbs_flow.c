@@ -112,12 +112,15 @@ out:
 	return ret;
 }
 
-static json_t *endpoint(__be32 addr_be, __be16 l4_port_be)
+static json_t *endpoint(const struct xe_addr *addr, __be16 l4_port_be)
 {
-	char addr[INET_ADDRSTRLEN];
+	char text[INET6_ADDRSTRLEN] = "";
+	bool brackets;
 
-	inet_ntop(AF_INET, &addr_be, addr, sizeof(addr));
-	return json_sprintf("%s:%u", addr, ntohs(l4_port_be));
+	xe_addr_print(addr, text, sizeof(text));
+	brackets = strchr(text, ':');
+	return json_sprintf("%s%s%s:%u", brackets ? "[" : "", text, brackets ? "]" : "",
+			    ntohs(l4_port_be));
 }
 
 static const char *state_name(const struct xe_session *s)
@@ -169,11 +172,11 @@ static json_t *flow_json(const struct xe_service *svc, const struct xe_flow_view
 	if (!flow)
 		return NULL;
 	json_object_set_new(flow, "in", json_string(port_name(svc, out->port)));
-	json_object_set_new(flow, "src", endpoint(out->src_be, out->sport_be));
-	json_object_set_new(flow, "dst", endpoint(out->dst_be, out->dport_be));
+	json_object_set_new(flow, "src", endpoint(&v->src, out->sport_be));
+	json_object_set_new(flow, "dst", endpoint(&v->dst, out->dport_be));
 	json_object_set_new(flow, "out", json_string(port_name(svc, v->out_port)));
-	json_object_set_new(flow, "nat_src", endpoint(back->dst_be, back->dport_be));
-	json_object_set_new(flow, "nat_dst", endpoint(back->src_be, back->sport_be));
+	json_object_set_new(flow, "nat_src", endpoint(&v->nat_src, back->dport_be));
+	json_object_set_new(flow, "nat_dst", endpoint(&v->nat_dst, back->sport_be));
 	return flow;
 }
 
