@@ -53,6 +53,8 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 		err = xe_natpool_open(&lane->pool, &lane->sessions, c->owned, c->blocks, c->taken,
 				      c->idx, c->worker_cnt, c->rng_k0, c->rng_k1);
 	if (!err)
+		err = xe_terms_open(&lane->terms, c->terms, c->sessions, c->k0, c->k1);
+	if (!err)
 		err = xe_gso_tx_open(&lane->gso);
 	return err;
 }
@@ -60,6 +62,7 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 static void lane_close(struct xe_lane *lane)
 {
 	xe_gso_tx_close(&lane->gso);
+	xe_terms_close(&lane->terms);
 	xe_natpool_close(&lane->pool);
 	xe_sources_close(&lane->sources);
 	xe_nexthops_close(&lane->nexthops);
@@ -149,6 +152,7 @@ static void beat(struct xe_worker *w, uint64_t now_ns)
 {
 	__atomic_store_n(w->beat, now_ns, __ATOMIC_RELAXED);
 	w->lane->now_s = (uint32_t)(now_ns / XE_NS_PER_SEC);
+	w->lane->now_us = now_ns / 1000;
 }
 
 static void wake_control(struct xe_worker *w)

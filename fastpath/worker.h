@@ -53,6 +53,7 @@ struct xe_worker_conf {
 	const struct xe_area *area;
 	struct xe_handoff *handoff; /* NULL: the only worker */
 	const struct xe_taken *taken;
+	struct xe_terms *terms; /* table of all workers */
 	uint32_t sessions, sessions_per_source;
 	struct xe_timeouts timeouts;
 	uint64_t k0, k1, rng_k0, rng_k1;

@@ -155,6 +155,12 @@ static int refuse_name(struct check *c, const struct place *at, const char *clau
 		      clause, name);
 }
 
+/* Only what comes from inside can be dropped, or answered, by a rule. */
+static bool drops(const struct xe_rule *rule)
+{
+	return rule->verb == XE_VERB_DROP || rule->verb == XE_VERB_REJECT;
+}
+
 static int check_names(struct check *c, const struct xe_rule *rule, const struct place *at)
 {
 	const struct xe_config_port *in = NULL, *out = NULL;
@@ -172,13 +178,12 @@ static int check_names(struct check *c, const struct xe_rule *rule, const struct
 		return refuse(c, at, "`in %s` is an inside port, expected an uplink with a file",
 			      rule->in);
 	/* On an uplink only packets of flows that are known already are looked at. */
-	if ((xe_verb_translates(rule->verb) || rule->verb == XE_VERB_DROP) && in &&
-	    in->role != XE_ROLE_INSIDE)
+	if ((xe_verb_translates(rule->verb) || drops(rule)) && in && in->role != XE_ROLE_INSIDE)
 		return refuse(c, at,
 			      "`in %s` is an uplink, where no flow starts that is %s: "
 			      "expected an inside port",
 			      rule->in,
-			      rule->verb == XE_VERB_DROP
+			      drops(rule)
 				      ? "ours to drop (but by `from` alone, `drop from PREFIX in "
 					"UPLINK`)"
 				      : "ours to translate");
@@ -209,7 +214,7 @@ static int check_from(struct check *c, const struct xe_rule *rule, const struct 
 	/* `accept` may be about what comes from outside, and so may `kernel`, and a deny list is.
 	 */
 	if (!rule->from.family || (xe_rule_is_deny(rule) && in && in->role == XE_ROLE_UPLINK) ||
-	    !(xe_verb_translates(rule->verb) || rule->verb == XE_VERB_DROP))
+	    !(xe_verb_translates(rule->verb) || drops(rule)))
 		return 0;
 	for (uint32_t i = 0; i < c->config->port_cnt; i++) {
 		const struct xe_config_port *p = &c->config->ports[i];

@@ -138,6 +138,12 @@ void xe_fallback_put_accept(const struct xe_fallback_text *t, const struct xe_ru
 	}
 }
 
+/* Here a `reject` only drops: what comes this way is what the service did not answer. */
+static bool is_drop(const struct xe_rule *r)
+{
+	return r->verb == XE_VERB_DROP || r->verb == XE_VERB_REJECT;
+}
+
 void xe_fallback_put_drop(const struct xe_fallback_text *t, const struct xe_rule *r)
 {
 	xe_fallback_put_match(t, r, XE_FALLBACK_ANY, false);
@@ -153,7 +159,7 @@ static void put_rules_out(const struct xe_fallback_text *t)
 
 	/* What stands behind the last accept or drop would only return. */
 	while (cnt && conf->rules[cnt - 1].verb != XE_VERB_ACCEPT &&
-	       conf->rules[cnt - 1].verb != XE_VERB_DROP)
+	       !is_drop(&conf->rules[cnt - 1]))
 		cnt--;
 	fprintf(t->f, "\tchain rules%c {\n", t->fam->n);
 	for (uint32_t i = 0; i < cnt; i++) {
@@ -163,7 +169,7 @@ static void put_rules_out(const struct xe_fallback_text *t)
 			continue;
 		if (r->verb == XE_VERB_ACCEPT) {
 			xe_fallback_put_accept(t, r);
-		} else if (r->verb == XE_VERB_DROP) {
+		} else if (is_drop(r)) {
 			xe_fallback_put_drop(t, r);
 		} else {
 			xe_fallback_put_match(t, r, XE_FALLBACK_ANY, false);
@@ -187,7 +193,7 @@ static void put_rules_in(const struct xe_fallback_text *t)
 
 		if (r->verb == XE_VERB_ACCEPT && xe_fallback_can_match(t, r))
 			xe_fallback_put_accept(t, r);
-		else if (r->verb == XE_VERB_DROP && xe_fallback_can_match(t, r))
+		else if (is_drop(r) && xe_fallback_can_match(t, r))
 			xe_fallback_put_drop(t, r);
 	}
 	fputs("\t\tcounter name inbound_dropped drop\n\t}\n\n", t->f);

@@ -53,7 +53,7 @@ static void put_out(const struct xe_fallback_text *t, const struct xe_rule *r)
 		fputs("goto midflow6\n", t->f);
 	} else if (r->verb == XE_VERB_ACCEPT) {
 		xe_fallback_put_accept(t, r);
-	} else if (r->verb == XE_VERB_DROP) {
+	} else if (r->verb == XE_VERB_DROP || r->verb == XE_VERB_REJECT) {
 		xe_fallback_put_drop(t, r);
 	} else if (r->verb == XE_VERB_KERNEL) {
 		put_return(t, r);
@@ -86,7 +86,7 @@ static void put_in(const struct xe_fallback_text *t, const struct xe_rule *r)
 		fputs("counter name inbound_dropped drop\n", t->f);
 	} else if (r->verb == XE_VERB_ACCEPT) {
 		xe_fallback_put_accept(t, r);
-	} else if (r->verb == XE_VERB_DROP) {
+	} else if (r->verb == XE_VERB_DROP || r->verb == XE_VERB_REJECT) {
 		xe_fallback_put_drop(t, r);
 	} else if (r->verb == XE_VERB_KERNEL && matches_all(r)) {
 		xe_fallback_put_match(t, r, XE_FALLBACK_ANY, true);

@@ -195,6 +195,12 @@ int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
 	if (ret)
 		return ret;
 	svc->ruleset_next = rs;
+	ret = xe_terms_assign(svc, rs, err, err_size);
+	if (ret) {
+		svc->ruleset_next = NULL;
+		ruleset_free(rs);
+		return ret;
+	}
 	ret = make_ranges(svc, rs);
 	svc->ruleset_next = NULL;
 	if (ret) {

@@ -106,7 +106,8 @@ static int open_shared(struct xe_service *svc)
 	if (!err && svc->worker_cnt > 1)
 		err = xe_handoff_open(&svc->handoff, svc->worker_cnt, slice);
 	svc->blocks = calloc(1, sizeof(*svc->blocks));
-	return err ? err : svc->blocks ? 0 : -ENOMEM;
+	svc->terms = xe_terms_table_new();
+	return err ? err : svc->blocks && svc->terms ? 0 : -ENOMEM;
 }
 
 static void close_shared(struct xe_service *svc)
@@ -115,6 +116,8 @@ static void close_shared(struct xe_service *svc)
 	xe_area_close(&svc->area);
 	free(svc->blocks);
 	svc->blocks = NULL;
+	xe_terms_table_free(svc->terms);
+	svc->terms = NULL;
 }
 
 static int open_workers(struct xe_service *svc, const uint64_t *keys)
@@ -135,6 +138,7 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 			.any_accept = &svc->steer.conf->any_accept,
 			.owned = svc->steer.owned,
 			.blocks = svc->blocks,
+			.terms = svc->terms,
 			.area = &svc->area,
 			.handoff = svc->worker_cnt > 1 ? &svc->handoff : NULL,
 			.taken = &svc->taken,

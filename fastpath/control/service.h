@@ -10,6 +10,7 @@
  *   ports.c      interfaces become ports and cease to be
  *   resolver.c   next hops: asked from the kernel, followed live
  *   ext_addr.c   external addresses and their indexes
+ *   terms_live.c the terms (limits, MSS) of the rules in force
  *   ruleset_live.c  the rule set in force: compile, publish, safety net
  *   verbs_*.c    what xegressctl asks for
  */
@@ -79,6 +80,7 @@ struct xe_service {
 	struct xe_area area;
 	struct xe_handoff handoff;
 	struct xe_blocks *blocks;
+	struct xe_terms *terms; /* limits and the like of the rules, by number */
 	char punt_name[IFNAMSIZ];
 	int punt_fd;
 
@@ -189,6 +191,11 @@ void xe_rules_close(struct xe_service *svc);
 void xe_safety_net_apply(struct xe_service *svc);
 /* Follow the host's listeners (every 100 ms). */
 void xe_safety_net_poll(struct xe_service *svc);
+
+/* terms_live.c */
+/* Numbers of the terms table for the rules of a set that is about to be in force: a rule that is in
+ * force already keeps its number. -ENOMEM; -E2BIG: err says of what. */
+int xe_terms_assign(struct xe_service *svc, struct xe_ruleset *rs, char *err, size_t err_size);
 
 /* verbs.c */
 extern const struct xe_ctl_verb xe_verbs[];

@@ -164,4 +164,11 @@ static inline struct xe_addr xe_packet_dst(const struct xe_packet *p)
 	return a;
 }
 
+/* Who is counted as one source: an address, of IPv6 a /64, for whoever has one of its addresses has
+ * them all to choose from. */
+static inline uint64_t xe_packet_source(const struct xe_packet *p)
+{
+	return xe_packet_is_v6(p) ? xe_packet_src(p).q[0] : p->key.src_be;
+}
+
 #endif

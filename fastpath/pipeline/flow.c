@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 
 #include "pipeline/icmp.h"
+#include "pipeline/limit.h"
 #include "pipeline/mss.h"
 #include "pipeline/pipeline.h"
 
@@ -232,6 +233,8 @@ static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 		p->nexthop = xe_nexthop_read(&lane->nexthops.slots[p->session->nexthop]);
 	}
 	if (p->dir == XE_DIR_OUT ? !egress_out(lane, p) : !egress_back(lane, p))
+		return;
+	if (__builtin_expect(p->session->flags & XE_SF_TERMS, 0) && !xe_limit_packet(lane, p))
 		return;
 	touch(lane, p->session, p);
 }

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 
 #include "base/insum.h"
+#include "pipeline/limit.h"
 #include "pipeline/pipeline.h"
 
 static bool source_allowed(const struct xe_lane_port *port, const struct xe_packet *p)
@@ -179,6 +180,8 @@ void xe_flow_end(struct xe_lane *lane, struct xe_session *s)
 			xe_source_set_closed(&lane->sources, s->source, false);
 		xe_source_give(&lane->sources, s->source);
 	}
+	if (s->flags & XE_SF_TERMS)
+		xe_limit_end(lane, s);
 	xe_nexthop_unref(&lane->nexthops, s->nexthop);
 	xe_session_free(&lane->sessions, s);
 }
@@ -243,6 +246,11 @@ static int find_rule(struct xe_lane *lane, struct xe_packet *p, uint16_t out_por
 		xe_packet_drop(lane, p, XE_R_W_DROP_RULE);
 		return -1;
 	}
+	if (lane->rules->rules[rule].verb == XE_VERB_REJECT) {
+		xe_answer(lane, p, XE_ANSWER_REJECT, 0);
+		xe_packet_drop(lane, p, XE_R_REJECTED);
+		return -1;
+	}
 	return rule;
 }
 
@@ -253,10 +261,31 @@ static void refuse(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_rea
 	xe_packet_drop(lane, p, reason);
 }
 
-static void with_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
+/* Under the rule's terms, if it has any: what is over its limit of new flows is not answered, a SYN
+ * that comes again gets its turn. */
+static void open_under_terms(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop,
+			     const struct xe_nexthop_answer *nh, int rule)
+{
+	struct xe_terms_ref terms;
+	enum xe_worker_reason reason = xe_limit_begin(lane, p, rule, &terms);
+
+	if (reason) {
+		xe_packet_drop(lane, p, reason);
+		return;
+	}
+	reason = flow_open(lane, p, nexthop, nh, rule);
+	if (!reason) {
+		xe_limit_keep(lane, p->session, &terms);
+		return;
+	}
+	xe_limit_drop(lane, &terms);
+	refuse(lane, p, reason);
+}
+
+/* source: XE_NIL, it is over its limit, and only a rule with `no-limit` lets it. */
+static void with_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop, uint32_t source)
 {
 	struct xe_nexthop_answer nh = xe_nexthop_read(&lane->nexthops.slots[nexthop]);
-	enum xe_worker_reason reason;
 	int rule;
 
 	switch (nh.state) {
@@ -286,16 +315,21 @@ static void with_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexth
 	rule = find_rule(lane, p, nh.port);
 	if (rule < 0)
 		return;
-	reason = flow_open(lane, p, nexthop, &nh, rule);
-	if (reason)
-		refuse(lane, p, reason);
+	if (source == XE_NIL && !lane->rules->rules[rule].no_limit)
+		refuse(lane, p, XE_R_SOURCE_LIMIT);
+	else
+		open_under_terms(lane, p, nexthop, &nh, rule);
 }
 
-/* Who is counted as one source: an address, of IPv6 a /64, for whoever has one of its addresses has
- * them all to choose from. */
-static uint64_t source_key(const struct xe_packet *p)
+/* The session, if one was made, counts for its source unless its rule says `no-limit`. */
+static void settle_source(struct xe_lane *lane, struct xe_packet *p, uint32_t source)
 {
-	return xe_packet_is_v6(p) ? xe_packet_src(p).q[0] : p->key.src_be;
+	bool counts = p->session && !lane->rules->rules[p->session->rule].no_limit;
+
+	if (p->session)
+		p->session->source = counts ? source : XE_NIL;
+	if (!counts && source != XE_NIL)
+		xe_source_give(&lane->sources, source);
 }
 
 static uint32_t get_nexthop(struct xe_lane *lane, const struct xe_packet *p)
@@ -344,9 +378,9 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 		refuse(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}
-	source = xe_source_take(&lane->sources, p->key.family, source_key(p), p->in_port,
+	source = xe_source_take(&lane->sources, p->key.family, xe_packet_source(p), p->in_port,
 				lane->sessions_per_source);
-	if (source == XE_NIL) {
+	if (source == XE_NIL && !(lane->rules && lane->rules->any_no_limit)) {
 		refuse(lane, p, XE_R_SOURCE_LIMIT);
 		return;
 	}
@@ -357,17 +391,15 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 		/* Keep the entry while we look; without a session or a held packet it goes again.
 		 */
 		xe_nexthop_ref(&lane->nexthops, nexthop);
-		with_route(lane, p, nexthop);
+		with_route(lane, p, nexthop, source);
 		xe_nexthop_unref(&lane->nexthops, nexthop);
 	}
-	if (p->session)
-		p->session->source = source;
-	else
-		xe_source_give(&lane->sources, source);
+	settle_source(lane, p, source);
 }
 
 bool xe_flow_reopen(struct xe_lane *lane, struct xe_packet *p)
 {
+	enum xe_worker_reason reason;
 	struct xe_session *s = p->session;
 
 	if (p->dir != XE_DIR_OUT || lookup_rule(lane, p, p->nexthop.port) != s->rule)
@@ -376,6 +408,13 @@ bool xe_flow_reopen(struct xe_lane *lane, struct xe_packet *p)
 	    xe_source_is_full(&lane->sources, s->source, lane->sessions_per_source)) {
 		refuse(lane, p, XE_R_SOURCE_LIMIT);
 		return false;
+	}
+	if (s->flags & XE_SF_TERMS) {
+		reason = xe_limit_again(lane, s);
+		if (reason) {
+			xe_packet_drop(lane, p, reason);
+			return false;
+		}
 	}
 	s->created_s = lane->now_s;
 	memset(s->count, 0, sizeof(s->count));

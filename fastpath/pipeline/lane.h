@@ -20,6 +20,7 @@
 #include "state/ruleset.h"
 #include "state/session.h"
 #include "state/source.h"
+#include "state/terms.h"
 #include "state/wheel.h"
 
 /* Sockets of one worker: a queue of each of its ports. */
@@ -125,10 +126,12 @@ struct xe_lane {
 	struct xe_natpool pool;
 	struct xe_nexthops nexthops;
 	struct xe_sources sources;
+	struct xe_terms_local terms;
 	const struct xe_ruleset *rules; /* this round's, NULL: none */
 	struct xe_timeouts timeouts;
 	uint32_t sessions_per_source;
-	uint32_t now_s; /* CLOCK_MONOTONIC seconds, refreshed every round */
+	uint32_t now_s;  /* CLOCK_MONOTONIC seconds, refreshed every round */
+	uint64_t now_us; /* the same */
 	struct xe_gso_tx gso;
 	int punt_fd; /* tun device with virtio-net headers, -1: none */
 	struct xe_hold hold;

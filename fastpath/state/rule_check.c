@@ -91,13 +91,13 @@ static const struct feature {
 } features[] = {
 	{is_dnat, false, "dnat"},
 	{is_nat, false, "nat"},
-	{is_reject, false, "reject"},
+	{is_reject, true, "reject"},
 	{has_mapping, false, "the option `mapping`"},
 	{has_filter, false, "the option `filter`"},
 	{has_pooling, false, "the option `pooling`"},
-	{has_mss, false, "the option `mss-clamp`"},
-	{has_no_limit, false, "the option `no-limit`"},
-	{has_limit, false, "the option `limit`"},
+	{has_mss, true, "the option `mss-clamp`"},
+	{has_no_limit, true, "the option `no-limit`"},
+	{has_limit, true, "the option `limit`"},
 	{has_file, true, "a file of prefixes after `from`"},
 };
 

@@ -289,6 +289,8 @@ static int start(struct builder *b, const struct xe_rule *rules, __u32 rule_cnt,
 		return -ENOMEM;
 	if (rule_cnt)
 		memcpy(rs->rules, rules, rule_cnt * sizeof(*rules));
+	for (__u32 i = 0; i < rule_cnt; i++)
+		rs->any_no_limit |= rules[i].no_limit;
 	b->entry_size = FIRST_ENTRIES;
 	return alloc_slots(rs, 2 * FIRST_ENTRIES);
 }
@@ -345,6 +347,7 @@ void xe_ruleset_free(struct xe_ruleset *rs)
 	free(rs->rules);
 	free(rs->entries);
 	free(rs->slots);
+	free(rs->terms);
 	free(rs);
 }
 

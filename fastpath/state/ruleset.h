@@ -26,6 +26,9 @@ struct xe_ruleset {
 	struct xe_ruleset_entry *entries; /* what the BPF maps are filled with */
 	__u32 slot_mask;                  /* open-addressed index into entries, 0xffffffff free */
 	__u32 *slots;
+	bool any_no_limit; /* some rule has `no-limit` */
+	__u32 *terms; /* per rule, of the terms table (state/terms.h), XE_NIL: none; NULL: no rule
+			 has any. Set by who publishes, freed with the rules */
 	void *attach; /* per-rule state of the NAT stage, owned by its maker (state/natpool.h) */
 };
 

@@ -43,6 +43,7 @@ enum xe_tcp_state {
 #define XE_SF_DNS            0x08 /* UDP to port 53: short timer, RFC 4787 REQ-5 */
 /* Per direction: its live tag is in the second of the two buckets (state/live.h). */
 #define XE_SF_TAG_SECOND(dir) (0x10 << (dir))
+#define XE_SF_TERMS           0x80 /* its rule limits or clamps: pipeline/limit.h */
 #define XE_SF_FROM_OUTSIDE    0x40 /* opened by XE_DIR_BACK (dnat, accept in an uplink) */
 
 #define XE_RULE_GONE 0xffffu /* the rule of a live flow has been taken out */

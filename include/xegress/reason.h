@@ -94,7 +94,17 @@
 		  "ICMP error about a flow whose checksum, or that of the IP header it quotes, "   \
 		  "is wrong")                                                                      \
 	XE_REASON(ICMP_NO_WAY, W_DROP,                                                             \
-		  "ICMP error from a container, and where its flow goes is not known now")
+		  "ICMP error from a container, and where its flow goes is not known now")         \
+	XE_REASON(REJECTED, W_DROP, "a `reject` rule matches: the sender is told")                 \
+	XE_REASON(LIMIT_PACKETS, W_DROP, "over its rule's `limit` of packets a second")            \
+	XE_REASON(LIMIT_BITS, W_DROP, "over its rule's `limit` of bits a second")                  \
+	XE_REASON(LIMIT_FLOWS, W_DROP, "over its rule's `limit` of new flows a second")            \
+	XE_REASON(LIMIT_SOURCE_PACKETS, W_DROP,                                                    \
+		  "over its rule's `limit ... per-source` of packets a second")                    \
+	XE_REASON(LIMIT_SOURCE_BITS, W_DROP,                                                       \
+		  "over its rule's `limit ... per-source` of bits a second")                       \
+	XE_REASON(LIMIT_SOURCE_FLOWS, W_DROP,                                                      \
+		  "over its rule's `limit ... per-source` of new flows a second")
 
 #define XE_REASON_ENUM(name, class, text) XE_R_##name,
 enum xe_steer_reason { XE_REASONS_STEER(XE_REASON_ENUM) XE_R_STEER_CNT };

@@ -79,6 +79,11 @@ static void open_rules(struct lf *f, const char *const *texts)
 	f->ranges = calloc(n + 1, sizeof(*f->ranges));
 	for (uint32_t i = 0; i < n; i++)
 		set_range(&f->ranges[i], &rules[i]);
+	f->rules->terms = malloc((n + 1) * sizeof(*f->rules->terms));
+	for (uint32_t i = 0; i < n; i++) {
+		f->rules->terms[i] = xe_rule_has_terms(&rules[i]) ? i : XE_NIL;
+		xe_terms_set(&f->terms[i], &rules[i]);
+	}
 	f->rules->attach = f->ranges;
 	f->lane->rules = f->rules;
 }
@@ -157,6 +162,8 @@ static void open_tables(struct lf *f, uint32_t sessions)
 	assert_int_equal(xe_natpool_open(&lane->pool, &lane->sessions, f->owned, f->blocks,
 					 &f->taken, 0, 1, lf_random(), lf_random()),
 			 0);
+	f->terms = xe_terms_table_new();
+	assert_int_equal(xe_terms_open(&lane->terms, f->terms, sessions, k0, k1), 0);
 	for (uint32_t i = 0; i < LF_EXT_CNT; i++) {
 		struct xe_addr addr = xe_addr_v4(inet_addr(ext_addrs[i]));
 
@@ -173,6 +180,7 @@ struct lf *lf_open(const char *const *rules, uint32_t sessions)
 	f->lane->ports = calloc(XE_MAX_PORTS, sizeof(*f->lane->ports));
 	f->rings = calloc(LF_PORT_END * 4, sizeof(*f->rings));
 	f->lane->now_s = 1000;
+	f->lane->now_us = 1000000000;
 	f->lane->fill_max = FILL;
 	f->lane->sessions_per_source = sessions;
 	f->lane->timeouts = (struct xe_timeouts){7440, 240, 300, 20};
@@ -197,6 +205,8 @@ void lf_close(struct lf *f)
 
 	xe_hold_flush(lane, XE_PORT_NONE);
 	lf_check_conservation(f);
+	xe_terms_close(&lane->terms);
+	xe_terms_table_free(f->terms);
 	xe_natpool_close(&lane->pool);
 	xe_sources_close(&lane->sources);
 	xe_nexthops_close(&lane->nexthops);

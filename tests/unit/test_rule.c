@@ -375,13 +375,9 @@ static const struct {
 } later[] = {
 	{"dnat tcp to 192.0.2.1:80 dest 10.1.0.2", "dnat"},
 	{"nat from 10.1.2.0/28 source 192.0.2.16/28", "nat"},
-	{"reject", "reject"},
 	{"masquerade mapping endpoint-dependent", "the option `mapping`"},
 	{"masquerade filter address-dependent", "the option `filter`"},
 	{"snat source 192.0.2.1-192.0.2.2 pooling paired", "the option `pooling`"},
-	{"accept mss-clamp auto", "the option `mss-clamp`"},
-	{"accept no-limit", "the option `no-limit`"},
-	{"accept limit 1pps", "the option `limit`"},
 };
 
 static void test_later(void **state)
