@@ -121,7 +121,8 @@ static void open_side(struct xe_session *s, enum xe_dir dir, const struct segmen
 		s->tcp_end[dir] = end;
 	if (!(s->tcp_seen & XE_TS_ACKED(dir)))
 		s->tcp_ack[!dir] = seg->seq + 1;
-	s->tcp_win[dir] = seg->win;
+	if (!same || s->tcp_win[dir] < seg->win)
+		s->tcp_win[dir] = seg->win;
 	set_scale(s, dir, seg->scale);
 	s->tcp_seen |= (uint8_t)XE_TS_SYN(dir);
 }
@@ -202,6 +203,9 @@ static bool see_syn_ack(struct xe_session *s, enum xe_dir dir, const struct segm
 		return false;
 	if (!(s->tcp_seen & XE_TS_SYN(!dir)) ||
 	    !within(seg->ack, s->tcp_ack[dir], s->tcp_end[!dir]))
+		return false;
+	/* Simultaneous open: the other side has acknowledged this SYN, or else another one. */
+	if ((s->tcp_seen & XE_TS_ACKED(dir)) && s->tcp_ack[!dir] != seg->seq + 1)
 		return false;
 	open_side(s, dir, seg);
 	s->tcp_ack[dir] = seg->ack;

@@ -101,12 +101,13 @@ static inline bool xe_tcp_track_plain(struct xe_session *s, enum xe_dir dir, con
 	uint32_t ack = xe_tcp_be32(l4 + 8), end = xe_tcp_be32(l4 + 4) + len;
 	uint32_t offered = (uint32_t)s->tcp_win[!dir] << xe_tcp_scale(s, !dir);
 	uint32_t late = (uint32_t)s->tcp_win[dir] << xe_tcp_scale(s, dir);
-	uint32_t ack_min = s->tcp_ack[dir] - late, end_min = s->tcp_end[dir] - offered - 1;
+	uint32_t ack_min = s->tcp_ack[dir] - late;
 	uint16_t win = xe_tcp_be16(l4 + 14);
 
-	/* Neither range is ever empty here, so one comparison each does. */
+	/* What is acknowledged has been sent, so that range is never empty: one comparison does. */
 	if (ack - ack_min > s->tcp_end[!dir] - ack_min ||
-	    end - end_min > s->tcp_ack[!dir] + offered + 1 - end_min)
+	    xe_seq_before(end, s->tcp_end[dir] - offered - 1) ||
+	    xe_seq_before(s->tcp_ack[!dir] + offered + 1, end))
 		return false;
 	if (xe_seq_before(s->tcp_end[dir], end))
 		s->tcp_end[dir] = end;
