@@ -138,6 +138,21 @@ static struct xe_session *session_make(struct xe_lane *lane, const struct xe_pac
 	return s;
 }
 
+/* translate(), and once more in the place of a closed session when all L4 ports are in use. */
+static enum xe_worker_reason translate_or_reclaim(struct xe_lane *lane, const struct xe_packet *p,
+						  const struct xe_nexthop_answer *nh, int rule,
+						  struct xe_tuple4 *back, uint32_t *ext,
+						  uint32_t *mapping)
+{
+	enum xe_worker_reason reason = translate(lane, p, nh, rule, back, ext, mapping);
+
+	if (reason != XE_R_L4_PORTS_EXHAUSTED || *ext == XE_NIL || !xe_reclaim_l4_port(lane, p))
+		return reason;
+	reason = translate(lane, p, nh, rule, back, ext, mapping);
+	lane->pool.reclaimed = 0;
+	return reason;
+}
+
 /* With a route and a rule: what the flow takes, in this order, given back in reverse. */
 static enum xe_worker_reason flow_open(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop,
 				       const struct xe_nexthop_answer *nh, int rule)
@@ -147,7 +162,7 @@ static enum xe_worker_reason flow_open(struct xe_lane *lane, struct xe_packet *p
 	uint32_t ext, mapping;
 	enum xe_dir dir;
 
-	reason = translate(lane, p, nh, rule, &back, &ext, &mapping);
+	reason = translate_or_reclaim(lane, p, nh, rule, &back, &ext, &mapping);
 	if (reason)
 		return reason;
 	reason = XE_R_SESSIONS_FULL;
@@ -343,23 +358,6 @@ static uint32_t get_nexthop(struct xe_lane *lane, const struct xe_packet *p)
 	return xe_nexthop_get_addr(&lane->nexthops, &dst, &src, p->in_port);
 }
 
-/* Room is wanted: the session that has been closed longest ends, unless a packet in hand needs it
- * (then all closed ones have just been in use). */
-static bool reclaim_closed(struct xe_lane *lane)
-{
-	uint32_t oldest = xe_wheel_oldest_closed(&lane->wheel);
-	struct xe_session *s;
-
-	if (oldest == XE_NIL)
-		return false;
-	s = &lane->sessions.slots[oldest];
-	xe_burst_for_each (p, &lane->burst)
-		if (!p->ended && p->session == s)
-			return false;
-	xe_flow_end(lane, s);
-	return true;
-}
-
 void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 {
 	uint32_t nexthop, source;
@@ -374,7 +372,7 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 		return;
 	}
 	/* Limits before the route is asked: beyond them a scan costs the control thread nothing. */
-	if (lane->sessions.cnt == lane->sessions.capacity && !reclaim_closed(lane)) {
+	if (lane->sessions.cnt == lane->sessions.capacity && !xe_reclaim_session(lane)) {
 		refuse(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}
@@ -384,9 +382,13 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 		refuse(lane, p, XE_R_SOURCE_LIMIT);
 		return;
 	}
+	/* Who has as many packets waiting as it may have does not ask for more next hops: scanning
+	 * hosts, it would keep the control thread from the others. */
+	lane->nexthops.only_known = lane->ports[p->in_port].held >= XE_HOLD_PER_PORT;
 	nexthop = get_nexthop(lane, p);
 	if (nexthop == XE_NIL) {
-		xe_packet_drop(lane, p, XE_R_NEXTHOPS_FULL);
+		xe_packet_drop(lane, p,
+			       lane->nexthops.only_known ? XE_R_HOLD_FULL : XE_R_NEXTHOPS_FULL);
 	} else {
 		/* Keep the entry while we look; without a session or a held packet it goes again.
 		 */

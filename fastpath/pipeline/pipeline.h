@@ -90,6 +90,12 @@ void xe_flow6_new(struct xe_lane *lane, struct xe_packet *p);
 /* May this source send from here? */
 bool xe_flow6_allowed(const struct xe_lane_port *port, const struct xe_packet *p);
 
+/* reclaim.c: end the session that has been closed longest; false: there is none to be had. */
+bool xe_reclaim_session(struct xe_lane *lane);
+/* End a closed session so that p, which the pool has just refused, can be translated; the pool
+ * looks first at that L4 port until pool.reclaimed is 0 again. */
+bool xe_reclaim_l4_port(struct xe_lane *lane, const struct xe_packet *p);
+
 /* hold.c: packets that wait for a next hop. */
 void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop);
 /* Do packets still wait for this next hop, though it may be ready by now? One that passed them

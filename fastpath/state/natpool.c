@@ -395,8 +395,8 @@ static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
 	return 0;
 }
 
-int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out,
-		    const struct xe_nat_want *want, struct xe_tuple4 *back, uint32_t *mapping)
+static int take(struct xe_natpool *pool, const struct xe_tuple4 *out,
+		const struct xe_nat_want *want, struct xe_tuple4 *back, uint32_t *mapping)
 {
 	int udp = out->proto == IPPROTO_UDP;
 
@@ -410,6 +410,16 @@ int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out,
 	xe_l4_use(pool, udp, want->ext, ntohs(back->dport_be), XE_NIL);
 	xe_crowds_mark(pool->crowds, back, true);
 	return 0;
+}
+
+int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out,
+		    const struct xe_nat_want *want, struct xe_tuple4 *back, uint32_t *mapping)
+{
+	int ret = take(pool, out, want, back, mapping);
+
+	if (ret == -ENOSPC)
+		pool->refused = *want;
+	return ret;
 }
 
 void xe_natpool_give(struct xe_natpool *pool, const struct xe_tuple4 *back, uint32_t ext,

@@ -131,6 +131,8 @@ struct xe_natpool {
 	struct xe_crowds *crowds;                 /* state/natpool_crowd.h */
 	uint32_t now_s;                           /* xe_natpool_tick() */
 	uint64_t rng_k0, rng_k1, rng_counter;
+	struct xe_nat_want refused; /* by the last -ENOSPC */
+	uint16_t reclaimed;         /* L4 port (host order) to be looked at first, 0: none */
 };
 
 /* `owned`: XE_OWNED_ENTRIES words. The memory behind sessions, owned, blocks and taken must outlive

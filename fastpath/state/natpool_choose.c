@@ -408,7 +408,7 @@ bool xe_l4_choose(struct xe_natpool *pool, int udp, uint16_t own, const struct x
 	};
 	uint16_t min = want->port_min, max = want->port_max;
 
-	if (keep_own(&c, own, back))
+	if (keep_own(&c, own, back) || (pool->reclaimed && keep_own(&c, pool->reclaimed, back)))
 		return true;
 	if (min > WELL_KNOWN_MAX || max <= WELL_KNOWN_MAX)
 		return choose_in(&c, min, max, want->rss, back);

@@ -92,7 +92,7 @@ static uint32_t get(struct xe_nexthops *t, const struct nexthop_key *key, uint32
 	uint32_t idx = xe_index_find(&t->index, hash, t, key, key_equal);
 	struct xe_nexthop *nh;
 
-	if (idx != XE_NIL || t->cnt == t->capacity)
+	if (idx != XE_NIL || t->only_known || t->cnt == t->capacity)
 		return idx;
 	idx = slot_take(t);
 	if (idx == XE_NIL)

@@ -90,6 +90,7 @@ struct xe_nexthops {
 	uint32_t free_head, free_tail; /* released entries, oldest first */
 	struct xe_index index;
 	uint64_t k0, k1;
+	bool only_known; /* worker: a new entry is not wanted now (xe_nexthop_get) */
 	/* request ring: head written by the worker, tail by the control thread */
 	struct xe_nh_request *ring;
 	_Atomic uint32_t head __attribute__((aligned(64)));
@@ -102,7 +103,7 @@ int xe_nexthops_open(struct xe_nexthops *t, uint32_t capacity, uint64_t k0, uint
 void xe_nexthops_close(struct xe_nexthops *t);
 
 /* Worker. The entry for this key, made and asked for when it is new; XE_NIL: table or request ring
- * full. Does not count a reference. */
+ * full, or new and t->only_known. Does not count a reference. */
 uint32_t xe_nexthop_get_addr(struct xe_nexthops *t, const struct xe_addr *dst,
 			     const struct xe_addr *src, uint16_t in_port);
 /* The same for IPv4. */

@@ -210,6 +210,117 @@ static void test_tcp_close_after_long_life(void **state)
 	expect_empty(f);
 }
 
+/* A flow of its own: SYN from this L4 port. Has it been sent on? */
+static bool syn_from(struct lf *f, uint16_t sport)
+{
+	struct lf_spec s = plain_out;
+
+	s.proto = TCP;
+	s.tcp_flags = SYN;
+	s.sport = sport;
+	s.payload_len = 0;
+	return lf_pass(f, LF_INSIDE, &s) && f->sent[f->sent_cnt - 1].port == LF_UPLINK;
+}
+
+/* Its session, and refused by the peer: closed. */
+static void refuse_flow(struct lf *f, uint16_t sport)
+{
+	struct xe_sessions *t = &f->lane->sessions;
+	struct lf_spec s = plain_back;
+
+	s.proto = TCP;
+	s.tcp_flags = RST | ACK;
+	s.ack = 1;
+	s.payload_len = 0;
+	for (uint32_t i = 0; i < t->high; i++)
+		if (ntohs(t->slots[i].key[XE_DIR_OUT].sport_be) == sport)
+			s.dport = ntohs(t->slots[i].key[XE_DIR_BACK].dport_be);
+	assert_non_null(lf_pass(f, LF_UPLINK, &s));
+}
+
+static bool has_flow(struct lf *f, uint16_t sport)
+{
+	struct xe_sessions *t = &f->lane->sessions;
+
+	for (uint32_t i = 0; i < t->high; i++)
+		if (ntohs(t->slots[i].key[XE_DIR_OUT].sport_be) == sport)
+			return true;
+	return false;
+}
+
+static uint64_t dropped(struct lf *f, enum xe_worker_reason reason)
+{
+	return f->lane->cnt.reason[reason];
+}
+
+/* A full table: the session closed longest makes room, one that waits for an answer does not. */
+static void test_closed_makes_room(void **state)
+{
+	struct lf *f = lf_open(rules, SESSIONS);
+
+	(void)state;
+	for (uint16_t i = 0; i < SESSIONS; i++)
+		assert_true(syn_from(f, 6000 + i));
+	assert_false(syn_from(f, 7000));
+	assert_int_equal(dropped(f, XE_R_SESSIONS_FULL), 1);
+	refuse_flow(f, 6005);
+	advance(f, 5);
+	refuse_flow(f, 6002);
+	assert_true(syn_from(f, 7000));
+	assert_false(has_flow(f, 6005));
+	assert_true(has_flow(f, 6002));
+	assert_true(syn_from(f, 7001));
+	assert_false(has_flow(f, 6002));
+	assert_false(syn_from(f, 7002));
+	assert_int_equal(f->lane->sessions.cnt, SESSIONS);
+	for (uint16_t i = 0; i < 2; i++)
+		assert_true(has_flow(f, 7000 + i));
+	lf_close(f);
+}
+
+/* All L4 ports of a range have a flow to this peer: a closed one's is had again, whichever it is.
+ */
+static void test_closed_gives_its_l4_port(void **state)
+{
+	static const char *const four[] = {"masquerade from 10.1.0.0/16 ports 20000-20003", NULL};
+	struct lf *f = lf_open(four, 64);
+
+	(void)state;
+	for (uint16_t round = 0; round < 40; round++) {
+		uint16_t first = 30000 + round * 10;
+
+		for (uint16_t i = 0; i < 4; i++)
+			assert_true(syn_from(f, first + i));
+		assert_int_equal(dropped(f, XE_R_L4_PORTS_EXHAUSTED), round);
+		assert_false(syn_from(f, first + 4)); /* nothing is taken from who waits */
+		assert_int_equal(f->lane->sessions.cnt, 4);
+		for (uint16_t i = 0; i < 4; i++)
+			refuse_flow(f, first + i);
+	}
+	lf_close(f);
+}
+
+/* Closed ones do not count against their source. */
+static void test_closed_does_not_count(void **state)
+{
+	struct lf *f = *state;
+
+	f->lane->sessions_per_source = 3;
+	for (uint16_t i = 0; i < 3; i++)
+		assert_true(syn_from(f, 6000 + i));
+	assert_false(syn_from(f, 6003));
+	assert_int_equal(dropped(f, XE_R_SOURCE_LIMIT), 1);
+	refuse_flow(f, 6001);
+	assert_true(syn_from(f, 6003));
+	assert_false(syn_from(f, 6001)); /* starting over is a flow like any other */
+	assert_int_equal(dropped(f, XE_R_SOURCE_LIMIT), 2);
+	refuse_flow(f, 6000);
+	assert_true(syn_from(f, 6001));
+	assert_int_equal(f->lane->sessions.cnt, 4);
+	advance(f, 240);
+	expect_empty(f);
+}
+
 static void udp_refreshed(struct lf *f, const struct lf_spec *s, uint32_t timeout_s)
 {
 	assert_non_null(lf_pass(f, LF_INSIDE, s));
@@ -520,6 +631,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tcp_states),
 		LANE_TEST(test_tcp_close_after_long_life),
+		cmocka_unit_test(test_closed_makes_room),
+		cmocka_unit_test(test_closed_gives_its_l4_port),
+		LANE_TEST(test_closed_does_not_count),
 		LANE_TEST(test_expire_many),
 		LANE_TEST(test_udp_timeouts),
 		LANE_TEST(test_reopen_thousand_times),

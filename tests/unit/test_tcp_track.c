@@ -215,10 +215,7 @@ static const struct talk {
 	  {B, RST, 102, 0, 0, false, ESTAB},
 	  {B, RST, 151, 0, 0, true, CLOSED}}},
 	{"RST that answers an acknowledgement",
-	 {HANDSHAKE,
-	  TALK,
-	  {B, ACK, 101, 101, 50, true, ESTAB},
-	  {B, RST, 101, 0, 0, true, CLOSED}}},
+	 {HANDSHAKE, TALK, {B, ACK, 101, 101, 50, true, ESTAB}, {B, RST, 101, 0, 0, true, CLOSED}}},
 	{"RST in the window but not exact",
 	 {HANDSHAKE,
 	  TALK,
@@ -297,7 +294,8 @@ static const struct talk {
 	  {B, FIN | ACK, 1101, 102, 5, true, FIN1},
 	  {O, ACK, 102, 1106, 0, true, FIN1},
 	  {O, ACK, 102, 1107, 0, true, CLOSED}}},
-	{"closed by both", {HANDSHAKE, TALK, CLOSE_BOTH, {B, FIN | ACK, 101, 102, 0, true, CLOSED}}},
+	{"closed by both",
+	 {HANDSHAKE, TALK, CLOSE_BOTH, {B, FIN | ACK, 101, 102, 0, true, CLOSED}}},
 	{"closed by both at once",
 	 {HANDSHAKE,
 	  TALK,
@@ -364,8 +362,9 @@ static void run_talk(const struct talk *talk, uint32_t isn_out, uint32_t isn_bac
 		const struct step *t = &talk->steps[i];
 		struct seg g = {
 			.seq = (uint32_t)t->seq + (t->dir == O ? isn_out : isn_back),
-			.ack = t->flags & ACK ? (uint32_t)t->ack + (t->dir == O ? isn_back : isn_out)
-					      : 0,
+			.ack = t->flags & ACK
+				       ? (uint32_t)t->ack + (t->dir == O ? isn_back : isn_out)
+				       : 0,
 			.len = t->len,
 			.win = WIN,
 			.flags = t->flags,
@@ -430,9 +429,14 @@ static void test_scaling(void **state)
 	static const struct {
 		int out, back;
 		uint32_t window; /* of what the inside offers by 100 in a later segment */
-	} cases[] = {{NO_SCALE, NO_SCALE, 1000}, {7, NO_SCALE, 1000}, {NO_SCALE, 7, 1000},
-		     {0, 0, 1000},               {4, 0, 1600},        {7, 7, 12800},
-		     {14, 2, 100 << 14},         {200, 7, 100 << 14}};
+	} cases[] = {{NO_SCALE, NO_SCALE, 1000},
+		     {7, NO_SCALE, 1000},
+		     {NO_SCALE, 7, 1000},
+		     {0, 0, 1000},
+		     {4, 0, 1600},
+		     {7, 7, 12800},
+		     {14, 2, 100 << 14},
+		     {200, 7, 100 << 14}};
 
 	(void)state;
 	for (size_t i = 0; i < CNT(cases); i++) {
@@ -544,8 +548,8 @@ static void model_acked(struct model *m, int dir)
 		if (m->side[0].scale == NO_SCALE || m->side[1].scale == NO_SCALE)
 			continue;
 		if (m->side[i].scale) /* kept in units of the scale, rounded up */
-			m->side[i].win =
-				((m->side[i].win >> m->side[i].scale) + 1) << m->side[i].scale;
+			m->side[i].win = ((m->side[i].win >> m->side[i].scale) + 1)
+					 << m->side[i].scale;
 	}
 	if (m->side[0].scale == NO_SCALE || m->side[1].scale == NO_SCALE)
 		m->side[0].scale = m->side[1].scale = 0;
@@ -612,8 +616,8 @@ static bool model_syn_ack(struct model *m, int dir, const struct big *g)
 static bool model_rst(struct model *m, int dir, const struct big *g)
 {
 	struct model_side *me = &m->side[dir], *peer = &m->side[!dir];
-	bool exact = me->syn && (g->seq == me->end || g->seq == peer->ack) &&
-		     (dir == O || peer->acked);
+	bool exact =
+		me->syn && (g->seq == me->end || g->seq == peer->ack) && (dir == O || peer->acked);
 	bool refusal = !peer->acked && peer->syn && (g->flags & ACK) && g->ack >= me->ack &&
 		       g->ack <= peer->end;
 
@@ -691,8 +695,9 @@ static int64_t near(const struct model *m, int dir)
 
 static struct big random_segment(const struct model *m, int dir)
 {
-	static const int flags[] = {ACK,       ACK,       ACK, ACK | PSH, ACK, ACK | PSH, SYN,
-				    SYN | ACK, FIN | ACK, RST, RST | ACK, 0,   ACK,       SYN | ACK};
+	static const int flags[] = {ACK,       ACK, ACK,       ACK | PSH, ACK,
+				    ACK | PSH, SYN, SYN | ACK, FIN | ACK, RST,
+				    RST | ACK, 0,   ACK,       SYN | ACK};
 	struct big g = {
 		.flags = flags[below(CNT(flags))],
 		.win = (int)below(below(4) ? 3000 : 65536),

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * reclaim.c - room for a new flow in the place of a closed one (state/tcp_track.h), before its
+ * time.
+ *
+ * Only of closed TCP sessions: what is live, or may be, is never taken. What that costs is bounded,
+ * since whoever opens flows where there is no room makes us look at each.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include "pipeline/pipeline.h"
+
+/* L4 ports of the range asked for a closed flow to the same peer, and sessions of the queue, the
+ * longest closed first: the one finds where many are closed, the other where few are. Together
+ * some 10 us. */
+#define LOOKS 64
+
+/* Does an earlier packet of the burst go the way of this session? */
+static bool is_in_hand(struct xe_lane *lane, const struct xe_session *s)
+{
+	xe_burst_for_each (p, &lane->burst)
+		if (!p->ended && p->session == s)
+			return true;
+	return false;
+}
+
+bool xe_reclaim_session(struct xe_lane *lane)
+{
+	uint32_t oldest = xe_wheel_oldest_closed(&lane->wheel);
+
+	/* One in hand has just been used; it is the oldest only when all have been. */
+	if (oldest == XE_NIL || is_in_hand(lane, &lane->sessions.slots[oldest]))
+		return false;
+	xe_flow_end(lane, &lane->sessions.slots[oldest]);
+	return true;
+}
+
+/* Would its end make room for p, which the pool has refused? It has the Ext L4 port to itself, or
+ * shares it with flows to others than p's peer. */
+static bool makes_room(const struct xe_lane *lane, const struct xe_packet *p,
+		       const struct xe_session *s)
+{
+	const struct xe_natpool *pool = &lane->pool;
+	const struct xe_nat_want *want = &pool->refused;
+	const struct xe_tuple4 *out = &s->key[XE_DIR_OUT];
+	uint16_t l4_port = ntohs(s->key[XE_DIR_BACK].dport_be);
+	uint32_t use;
+
+	if (s->ext != want->ext || l4_port < want->port_min || l4_port > want->port_max)
+		return false;
+	use = pool->ext[want->ext].ports[0].use[l4_port];
+	if (use & XE_USE_MAPPED)
+		return pool->mappings[use & ~XE_USE_MAPPED].refs == 1;
+	return use == 1 || (!want->independent && out->dst_be == p->key.dst_be &&
+			    out->dport_be == p->key.dport_be && out->family == p->key.family);
+}
+
+/* A closed flow to the same peer, on some of the L4 ports of the range. */
+static struct xe_session *find_by_l4_port(struct xe_lane *lane, const struct xe_packet *p)
+{
+	const struct xe_nat_want *want = &lane->pool.refused;
+	uint32_t span = (uint32_t)want->port_max - want->port_min + 1;
+	uint32_t at = (uint32_t)(p->hash >> 32) % span;
+	struct xe_tuple4 back = xe_tuple4_reverse(&p->key, XE_PORT_ANYUPLINK);
+
+	back.dst_be = lane->pool.ext[want->ext].addr_be;
+	for (int i = 0; i < LOOKS; i++, at = (at + 1) % span) {
+		struct xe_session *s;
+		enum xe_dir dir;
+
+		back.dport_be = htons((uint16_t)(want->port_min + at));
+		s = xe_session_find(&lane->sessions, &back, xe_session_hash(&lane->sessions, &back),
+				    &dir);
+		if (s && s->tcp_state == XE_TCP_CLOSED && makes_room(lane, p, s))
+			return s;
+	}
+	return NULL;
+}
+
+static struct xe_session *find_by_age(struct xe_lane *lane, const struct xe_packet *p)
+{
+	uint32_t idx = xe_wheel_oldest_closed(&lane->wheel);
+
+	for (int i = 0; idx != XE_NIL && i < LOOKS; i++) {
+		struct xe_session *s = &lane->sessions.slots[idx];
+
+		if (makes_room(lane, p, s))
+			return s;
+		idx = s->timer_next;
+	}
+	return NULL;
+}
+
+bool xe_reclaim_l4_port(struct xe_lane *lane, const struct xe_packet *p)
+{
+	struct xe_session *s;
+
+	if (p->proto != IPPROTO_TCP)
+		return false;
+	s = find_by_age(lane, p);
+	if (!s)
+		s = find_by_l4_port(lane, p);
+	if (!s || is_in_hand(lane, s))
+		return false;
+	lane->pool.reclaimed = ntohs(s->key[XE_DIR_BACK].dport_be);
+	xe_flow_end(lane, s);
+	return true;
+}
