@@ -27,10 +27,11 @@ static uint32_t bucket_cnt(uint32_t capacity)
 }
 
 /* A session has an inside host, a peer, and where it is translated to an Ext address, of which
- * there are few; a flow in the making holds two. Never full before the sessions are. */
+ * there are few; a mapping that rests has an inside host (state/natpool.h: two a session at most);
+ * a flow in the making holds two. Never full before the sessions are. */
 static uint32_t addr6_cnt(uint32_t capacity)
 {
-	return 2 * capacity + XE_MAX_EXT_ADDRS + 2;
+	return 4 * capacity + XE_MAX_EXT_ADDRS + 2;
 }
 
 int xe_sessions_open(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint64_t k1)

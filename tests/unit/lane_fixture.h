@@ -16,6 +16,8 @@
  * Ports: LF_INSIDE 10.1.0.0/16, LF_INSIDE2 10.2.0.0/16, LF_UPLINK and LF_UPLINK2. Routes: those
  * prefixes, 203.0.113.0/24 by LF_UPLINK2, all else by LF_UPLINK. Ext addresses: 192.0.2.1
  * (LF_UPLINK masquerade), 192.0.2.2 (LF_UPLINK2 masquerade), 192.0.2.10 to .13 for `source`. The
+ * IPv6: inside 2001:db8:1::/64 and 2001:db8:2::/64, 2001:db8:113::/48 by LF_UPLINK2, Ext addresses
+ * 2001:db8:f::1 and ::2 (masquerade), ::10 and ::11 for `source`. The
  * host's own: 10.1.0.1, 10.2.0.1, 192.0.2.1 and .2; 2001:db8:1::1, :2::1, :f::1 and :f::2.
  */
 #ifndef XE_TEST_LANE_FIXTURE_H
@@ -26,7 +28,7 @@
 
 enum { LF_INSIDE = 1, LF_INSIDE2, LF_UPLINK, LF_UPLINK2, LF_PORT_END };
 
-#define LF_EXT_CNT 6
+#define LF_EXT_CNT 10
 #define LF_RING    1024u /* descriptors; more than any test has under way */
 #define LF_FRAMES  4096u
 #define LF_SENT    256u

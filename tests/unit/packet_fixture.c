@@ -37,14 +37,30 @@ uint16_t lf_sum(const uint8_t *bytes, uint32_t len, uint32_t start)
 	return (uint16_t)sum;
 }
 
+#define NEXT_DSTOPTS 60
+
+uint32_t lf_l4_off(const uint8_t *ip)
+{
+	if (ip[0] >> 4 == 4)
+		return (ip[0] & 15) * 4u;
+	return 40 + (ip[6] == NEXT_DSTOPTS ? 8 + ip[41] * 8u : 0);
+}
+
 static uint16_t pseudo_sum(const uint8_t *ip, uint32_t l4_len)
 {
+	if (ip[0] >> 4 == 6)
+		return lf_sum(ip + 8, 32,
+			      (ip[6] == NEXT_DSTOPTS ? ip[40] : ip[6]) + (l4_len & 0xffff) +
+				      (l4_len >> 16));
 	return lf_sum(ip + 12, 8, ip[9] + (l4_len & 0xffff) + (l4_len >> 16));
 }
 
 bool lf_l4_csum_valid(const uint8_t *ip)
 {
-	uint32_t hdr_len = (ip[0] & 15) * 4u, len = (ip[2] << 8 | ip[3]) - hdr_len;
+	uint32_t hdr_len = lf_l4_off(ip), len;
+
+	len = (ip[0] >> 4 == 6 ? 40u + (ip[4] << 8 | ip[5]) : (uint32_t)(ip[2] << 8 | ip[3])) -
+	      hdr_len;
 
 	return lf_sum(ip + hdr_len, len, pseudo_sum(ip, len)) == 0xffff;
 }
@@ -90,6 +106,34 @@ static void build_l4(uint8_t *ip, uint8_t *l4, uint32_t l4_len, const struct lf_
 		field[1] ^= field[0] | (field[1] ^ 0x10) ? 0x10 : 0x20; /* and not 0: "none" */
 }
 
+static void build6(struct lf_bytes *out, const struct lf_spec *s)
+{
+	uint8_t *ip = out->b + 14;
+	uint32_t l4_len = s->payload_len + (s->proto == IPPROTO_TCP ? 20 + s->tcp_options_len : 8);
+
+	out->len = 14 + 40 + s->ext_len + l4_len + s->padding;
+	assert_in_range(out->len, 62, LF_BYTES);
+	memset(out->b, 0, 14 + 40);
+	put_be16(out->b + 12, 0x86dd);
+	/* traffic class with ECN, flow label: must arrive as they left */
+	put_be16(ip, 0x62ea);
+	put_be16(ip + 2, 0xbeef);
+	put_be16(ip + 4, s->ext_len + l4_len);
+	ip[6] = s->ext_len ? NEXT_DSTOPTS : s->proto;
+	ip[7] = s->ttl ? s->ttl : 64;
+	assert_int_equal(inet_pton(AF_INET6, s->src, ip + 8), 1);
+	assert_int_equal(inet_pton(AF_INET6, s->dst, ip + 24), 1);
+	if (s->ext_len) {
+		memset(ip + 40, 0, s->ext_len);
+		ip[40] = s->proto;
+		ip[41] = (uint8_t)(s->ext_len / 8 - 1);
+		ip[42] = 1; /* PadN */
+		ip[43] = (uint8_t)(s->ext_len - 4);
+	}
+	build_l4(ip, ip + 40 + s->ext_len, l4_len, s);
+	memset(ip + 40 + s->ext_len + l4_len, 0xa5, s->padding);
+}
+
 void lf_build(struct lf_bytes *out, const struct lf_spec *spec)
 {
 	struct lf_spec s = *spec;
@@ -97,6 +141,10 @@ void lf_build(struct lf_bytes *out, const struct lf_spec *spec)
 	uint32_t hdr_len = 20 + s.ip_options_len, l4_len;
 
 	s.proto = s.proto ? s.proto : IPPROTO_UDP;
+	if (strchr(s.src, ':')) {
+		build6(out, &s);
+		return;
+	}
 	l4_len = s.payload_len + (s.proto == IPPROTO_TCP ? 20 + s.tcp_options_len : 8);
 	out->len = 14 + hdr_len + l4_len + s.padding;
 	assert_in_range(out->len, 34, LF_BYTES);

@@ -11,7 +11,7 @@
 
 enum lf_csum { LF_CSUM_FULL, LF_CSUM_PARTIAL, LF_CSUM_ZERO, LF_CSUM_WRONG };
 
-/* A packet to build. Zero means the plain case. */
+/* A packet to build, IPv6 where its addresses are. Zero means the plain case. */
 struct lf_spec {
 	const char *src, *dst;
 	uint16_t sport, dport;
@@ -22,7 +22,8 @@ struct lf_spec {
 	uint8_t ttl; /* 0: 64 */
 	uint32_t payload_len;
 	uint32_t ip_options_len, tcp_options_len; /* multiples of 4 */
-	uint32_t padding;                         /* bytes behind the IP packet */
+	uint32_t ext_len; /* IPv6: destination options of so many bytes, a multiple of 8 */
+	uint32_t padding; /* bytes behind the IP packet */
 	enum lf_csum csum;
 	uint32_t first_len, frame_len; /* bytes of the first and of the other frames, 0: full */
 	uint16_t gso_size;
@@ -40,7 +41,9 @@ struct lf_bytes {
 void lf_build(struct lf_bytes *out, const struct lf_spec *spec);
 /* The Internet checksum by the letter of RFC 1071, byte by byte; host order, not complemented. */
 uint16_t lf_sum(const uint8_t *bytes, uint32_t len, uint32_t start);
-/* Is the L4 checksum of this IPv4 packet right? */
+/* From the IP header to the L4 header, behind destination options where there are some. */
+uint32_t lf_l4_off(const uint8_t *ip);
+/* Is the L4 checksum of this packet right? */
 bool lf_l4_csum_valid(const uint8_t *ip);
 /* The same numbers in every run. */
 uint64_t lf_random(void);
