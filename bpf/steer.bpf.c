@@ -41,23 +41,29 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 	struct steer_scratch *tmp = scratch_of_cpu();
 	struct xe_steer_conf *conf;
 	__u32 zero = 0;
-	int reason;
+	int reason, expired;
 
 	if (!tmp)
 		return XE_R_NO_RULE;
 	__builtin_memset(&tmp->pkt, 0, sizeof(tmp->pkt));
 	reason = parse_packet(ctx, tmp, data, data_end, bpf_xdp_get_buff_len(ctx), pc->l2_addr);
 	if (reason == XE_R_NOT_TCP_UDP)
-		reason = parse_error(ctx, tmp);
+		reason = parse_error(ctx, tmp, data, data_end);
 	if (reason == XE_R_MALFORMED && pc->role == XE_ROLE_UPLINK)
 		return XE_R_NOT_OWNED; /* not ours to judge */
 	if (reason != XE_R_TAKEN)
 		return reason;
+	/* What expires on its way in and is a flow's, only the worker can answer. */
+	expired = tmp->pkt.ttl <= 1;
+	if (expired && (pc->role != XE_ROLE_UPLINK || tmp->pkt.is_error))
+		return XE_R_TTL;
 	conf = bpf_map_lookup_elem(&steer_conf, &zero);
 	if (!conf)
 		return XE_R_NO_RULE;
 	if (pc->role == XE_ROLE_UPLINK) {
 		reason = decide_uplink(&tmp->pkt, queue_worker(ctx, pc), conf, hash);
+		if (expired && reason == XE_R_NOT_OWNED)
+			reason = XE_R_TTL;
 		if (tmp->pkt.is_error)
 			tmp->pkt.src = tmp->quote.from; /* for the deny list */
 		return reason;

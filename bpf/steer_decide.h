@@ -285,6 +285,16 @@ static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratc
 	return reason;
 }
 
+/* Does the L4 port belong to a NAT range, and not to the host? */
+static __always_inline int is_guarded(const struct steer_pkt *p)
+{
+	__u16 dport = bpf_ntohs(p->dport_be);
+	__u32 idx = xe_guarded_idx(p->proto == IPPROTO_UDP, dport);
+	__u64 *word = bpf_map_lookup_elem(&guarded, &idx);
+
+	return word && (*word >> (dport & 63) & 1);
+}
+
 static __always_inline int decide_uplink(const struct steer_pkt *p, __u32 worker,
 					 const struct xe_steer_conf *conf, __u64 *hash)
 {
@@ -303,7 +313,7 @@ static __always_inline int decide_uplink(const struct steer_pkt *p, __u32 worker
 	}
 	if (conf->any_accept && is_live(worker, *hash, conf))
 		return XE_R_TAKEN;
-	return XE_R_NOT_OWNED;
+	return ext && p->is_error && is_guarded(p) ? XE_R_ICMP_NOT_OWNED : XE_R_NOT_OWNED;
 }
 
 #endif

@@ -19,6 +19,9 @@
 #define ICMP_TIME_EXCEEDED 11
 #define ICMP_PARAMETERPROB 12
 
+/* An error behind more extension headers than these bytes is the kernel's; for the verifier. */
+#define MAX_ICMP6_OFF 256
+
 static __always_inline int is_error4(__u8 type)
 {
 	return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED ||
@@ -53,8 +56,6 @@ static __always_inline int parse_error4(struct xdp_md *ctx, struct steer_scratch
 	if (off + 8 > sizeof(struct ethhdr) + p->l3_len ||
 	    bpf_xdp_load_bytes(ctx, off, q->l4_ports_be, sizeof(q->l4_ports_be)))
 		return XE_R_NOT_TCP_UDP;
-	if (p->ttl <= 1)
-		return XE_R_TTL;
 	q->from = p->src;
 	addr_set_v4(&p->src, q->ip4.daddr);
 	p->proto = q->ip4.protocol;
@@ -64,11 +65,51 @@ static __always_inline int parse_error4(struct xdp_md *ctx, struct steer_scratch
 	return XE_R_TAKEN;
 }
 
+/* Types 1 to 4: unreachable, too big, time exceeded, parameter problem. `l3`: the IPv6 header. */
+static __always_inline int parse_error6(struct xdp_md *ctx, struct steer_scratch *tmp, void *l3,
+					void *data_end)
+{
+	struct steer_quote *q = &tmp->quote;
+	struct steer_pkt *p = &tmp->pkt;
+	__u32 off = q->icmp_off;
+	__u8 nexthdr;
+
+	if (off > MAX_ICMP6_OFF ||
+	    bpf_xdp_load_bytes(ctx, sizeof(struct ethhdr) + off, q->icmp, sizeof(q->icmp)) ||
+	    q->icmp[0] < 1 || q->icmp[0] > 4)
+		return XE_R_NOT_TCP_UDP;
+	off += sizeof(q->icmp);
+	if (bpf_xdp_load_bytes(ctx, sizeof(struct ethhdr) + off, &q->ip6, sizeof(q->ip6)) ||
+	    q->ip6.version != 6)
+		return XE_R_NOT_TCP_UDP;
+	__builtin_memcpy(&q->from, &q->ip6.saddr, sizeof(q->from));
+	if (q->from.q[0] != p->dst.q[0] || q->from.q[1] != p->dst.q[1] || v6_is_martian(&p->src))
+		return XE_R_NOT_TCP_UDP;
+	off += sizeof(q->ip6);
+	nexthdr = q->ip6.nexthdr;
+	if (v6_walk(ctx, tmp, l3, data_end, &off, &nexthdr) != XE_R_TAKEN ||
+	    (nexthdr != IPPROTO_TCP && nexthdr != IPPROTO_UDP) || off + 8 > p->l3_len ||
+	    off > 1024 ||
+	    bpf_xdp_load_bytes(ctx, sizeof(struct ethhdr) + off, q->l4_ports_be,
+			       sizeof(q->l4_ports_be)))
+		return XE_R_NOT_TCP_UDP;
+	q->from = p->src;
+	__builtin_memcpy(&p->src, &q->ip6.daddr, sizeof(p->src));
+	p->proto = nexthdr;
+	p->sport_be = q->l4_ports_be[1];
+	p->dport_be = q->l4_ports_be[0];
+	p->is_error = 1;
+	return XE_R_TAKEN;
+}
+
 /* For what parse_packet() calls neither TCP nor UDP: XE_R_TAKEN, an error to be decided about. */
-static __always_inline int parse_error(struct xdp_md *ctx, struct steer_scratch *tmp)
+static __always_inline int parse_error(struct xdp_md *ctx, struct steer_scratch *tmp, void *data,
+				       void *data_end)
 {
 	if (!tmp->pkt.is_v6 && tmp->pkt.proto == IPPROTO_ICMP)
 		return parse_error4(ctx, tmp);
+	if (tmp->pkt.is_v6 && tmp->pkt.proto == IPPROTO_ICMPV6)
+		return parse_error6(ctx, tmp, data + sizeof(struct ethhdr), data_end);
 	return XE_R_NOT_TCP_UDP;
 }
 

@@ -85,6 +85,14 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, XE_GUARDED_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} guarded SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1); /* set before load: workers x live_mask + 1 */
 	__type(key, __u32);
 	__type(value, struct xe_live_bucket);

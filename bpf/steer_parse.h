@@ -127,8 +127,6 @@ static __always_inline int parse_v4(struct xdp_md *ctx, struct steer_pkt *p, voi
 		return XE_R_NOT_TCP_UDP;
 	if (ip->frag_off & bpf_htons(XE_IP_MF | XE_IP_OFFSET))
 		return XE_R_FRAGMENT;
-	if (ip->ttl <= 1)
-		return XE_R_TTL;
 	if (hdr_len == sizeof(*ip))
 		return parse_l4(p, l3 + sizeof(*ip), data_end, tot_len - hdr_len);
 	if (NO_VAR_OFFSET)
@@ -208,10 +206,9 @@ static __always_inline int parse_v6(struct xdp_md *ctx, struct steer_scratch *tm
 	reason = v6_walk(ctx, tmp, l3, data_end, &off, &p->proto);
 	if (reason != XE_R_TAKEN)
 		return reason;
+	tmp->quote.icmp_off = off;
 	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP)
 		return XE_R_NOT_TCP_UDP;
-	if (ip->hop_limit <= 1)
-		return XE_R_TTL;
 	if (off > p->l3_len)
 		return XE_R_MALFORMED;
 	if (off > 1024) /* a header of up to 2048 bytes is odd, but no lie; for the verifier */

@@ -8,6 +8,7 @@
 
 #include <linux/bpf.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 
 #include "xegress/steer_abi.h"
 
@@ -29,8 +30,12 @@ struct steer_pkt {
 /* Parts of an ICMP error, copied one after the other. */
 struct steer_quote {
 	struct xe_addr from; /* its source */
-	struct iphdr ip4;
+	union {
+		struct iphdr ip4;
+		struct ipv6hdr ip6;
+	};
 	__u8 icmp[8];
+	__u32 icmp_off; /* IPv6: from the IP header to the ICMP header */
 	__be16 l4_ports_be[2];
 };
 

@@ -164,6 +164,7 @@ static void remember_ranges(struct xe_service *svc, const struct xe_ruleset *rs)
 	for (uint32_t i = 0; i < rs->rule_cnt; i++)
 		if (rs->rules[i].verb == XE_VERB_MASQUERADE || rs->rules[i].verb == XE_VERB_SNAT)
 			remember_range(svc, &ranges[i]);
+	xe_guarded_publish(svc);
 }
 
 /* Before the other rules: should it be refused, nothing has changed. */
@@ -326,6 +327,8 @@ void xe_safety_net_poll(struct xe_service *svc)
 			changed = true;
 		}
 	}
+	if (changed)
+		xe_guarded_publish(svc);
 	if (!changed || svc->fallback_stale || svc->fallback_why[0])
 		return;
 	if (xe_fallback_set_listeners(svc->fallback, svc->taken.bits[0], svc->taken.bits[1]))

@@ -143,6 +143,8 @@ void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 void xe_ports_refresh_allow(struct xe_service *svc);
 /* port_addr.c: addresses may have changed; the workers learn of it. */
 void xe_ports_refresh_own(struct xe_service *svc);
+/* guarded.c: NAT ranges, or what the host uses of them, may have changed. */
+void xe_guarded_publish(struct xe_service *svc);
 struct xe_port *xe_port_named(const struct xe_service *svc, const char *name);
 struct xe_port *xe_port_by_ifindex(const struct xe_service *svc, int ifindex);
 /* Detach one and forget it. */

@@ -39,6 +39,7 @@ struct xe_steer {
 	bool can_read_gso; /* the kernel has the kfuncs and lets us use them */
 	/* memory-mapped maps */
 	uint64_t *owned;
+	uint64_t *guarded;
 	struct xe_live_bucket *live;
 	uint64_t *beats;
 	struct xe_steer_conf *conf;

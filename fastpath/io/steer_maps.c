@@ -38,10 +38,12 @@ static int maps_memory(struct xe_steer *st)
 	st->owned_size = whole_pages(XE_OWNED_ENTRIES * sizeof(uint64_t));
 	st->live_size = whole_pages(buckets * sizeof(struct xe_live_bucket));
 	st->owned = map_memory(st->skel->maps.owned, st->owned_size);
+	st->guarded = map_memory(st->skel->maps.guarded,
+				 whole_pages(XE_GUARDED_WORDS * sizeof(uint64_t)));
 	st->live = map_memory(st->skel->maps.live, st->live_size);
 	st->beats = map_memory(st->skel->maps.beats, whole_pages(1));
 	st->conf = map_memory(st->skel->maps.steer_conf, whole_pages(1));
-	return st->owned && st->live && st->beats && st->conf ? 0 : -ENOMEM;
+	return st->owned && st->guarded && st->live && st->beats && st->conf ? 0 : -ENOMEM;
 }
 
 int xe_steer_open(struct xe_steer *st, const struct xe_steer_settings *settings)
@@ -67,6 +69,8 @@ void xe_steer_close(struct xe_steer *st)
 {
 	if (st->owned)
 		munmap(st->owned, st->owned_size);
+	if (st->guarded)
+		munmap(st->guarded, whole_pages(XE_GUARDED_WORDS * sizeof(uint64_t)));
 	if (st->live)
 		munmap(st->live, st->live_size);
 	if (st->beats)

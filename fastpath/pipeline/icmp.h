@@ -10,14 +10,28 @@
 #ifndef XE_ICMP_H
 #define XE_ICMP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct xe_lane;
 struct xe_packet;
 
-/* Is it an ICMP error that quotes a TCP or UDP packet, whole up to where it is rewritten? Then the
- * packet's offsets and key are set, and its IP length is returned; 0: it is not. */
-uint32_t xe_icmp_parse(const struct xe_lane *lane, struct xe_packet *p);
+#define XE_ICMP_HDR 8
+
+/* The parts of an error, in the first frame. */
+struct xe_icmp_error {
+	uint8_t *ip, *icmp, *quoted, *l4; /* l4: of the quoted packet */
+	uint32_t l4_len;                  /* bytes of it that are quoted, 8 at least */
+	uint32_t l4_sent_len;             /* that it was sent with, as the quoted header says */
+	bool v6;
+};
+
+/* icmp_parse.c: is it an ICMP error that quotes a TCP or UDP packet, whole up to where it is
+ * rewritten, and is sent to the sender of that? Then the packet's offsets and key are set, and its
+ * IP length is returned; 0: it is not. An IPv6 key has no numbers for its addresses yet. */
+uint32_t xe_icmp_parse(struct xe_packet *p);
+/* The parts of what has been parsed. */
+void xe_icmp_parts(const struct xe_packet *p, struct xe_icmp_error *e);
 
 /* Translate it and send it to whom the quoted packet came from, or drop it: the packet has ended.
  * The session stays as it is, its timer too: an error ends nothing (RFC 5382 REQ-9, RFC 4787

@@ -116,7 +116,7 @@ static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
 
 static bool parse_error(struct xe_lane *lane, struct xe_packet *p)
 {
-	uint32_t ip_len = xe_icmp_parse(lane, p);
+	uint32_t ip_len = xe_icmp_parse(p);
 
 	if (ip_len)
 		trim(lane, p, XE_L3_OFF + ip_len);

@@ -53,7 +53,9 @@
 	XE_REASON(DROP_RULE, S_DROP, "a `drop` rule matches")                                      \
 	XE_REASON(MALFORMED, S_DROP, "header lengths contradict each other or the frame")          \
 	XE_REASON(MARTIAN, S_DROP, "source equals destination, or is no unicast address")          \
-	XE_REASON(DENIED, S_DROP, "uplink: a `drop from PREFIX in UPLINK` rule names its source")
+	XE_REASON(DENIED, S_DROP, "uplink: a `drop from PREFIX in UPLINK` rule names its source")  \
+	XE_REASON(ICMP_NOT_OWNED, S_DROP,                                                          \
+		  "ICMP error about an L4 port of a NAT range that no session owns")
 
 #define XE_REASONS_WORKER(XE_REASON)                                                               \
 	XE_REASON(W_MALFORMED, W_DROP, "header lengths contradict each other or the frame")        \
@@ -86,7 +88,8 @@
 		  "not to be fragmented, and larger than the route's MTU: the kernel's path "      \
 		  "answers")                                                                       \
 	XE_REASON(P_TTL, W_PUNT, "TTL ran out: the kernel's path answers")                         \
-	XE_REASON(W_TTL, W_DROP, "from an uplink, and its TTL ran out")                            \
+	XE_REASON(W_TTL, W_DROP,                                                                   \
+		  "from an uplink, and its TTL ran out: the sender is told by ICMP")               \
 	XE_REASON(HANDOVER_FULL, W_DROP, "the worker that owns the flow does not keep up")         \
 	XE_REASON(ICMP_NO_SESSION, W_DROP,                                                         \
 		  "ICMP error that quotes a packet of no session (any more)")                      \

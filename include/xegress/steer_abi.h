@@ -14,6 +14,7 @@
  *   rules          hash            xe_rule_key -> xe_rule_value       control thread  steer
  *   ext_addrs      hash            xe_addr -> ext index               control thread  steer
  *   owned          array, mmap     xe_owned_idx() -> 64 L4 ports      workers         steer
+ *   guarded        array, mmap     xe_guarded_idx() -> 64 L4 ports    control thread  steer
  *   live           array, mmap     xe_live_bucket                     workers         steer
  *   beats          array, mmap     worker -> CLOCK_MONOTONIC, ns      workers         steer
  *   steer_conf     array, mmap     0 -> xe_steer_conf                 control thread  steer
@@ -151,6 +152,17 @@ struct xe_steer_conf {
 static inline __u32 xe_owned_idx(__u32 ext_idx, int is_udp, __u16 l4_port)
 {
 	return (ext_idx * 2 + !!is_udp) * XE_OWNED_WORDS + (l4_port >> 6);
+}
+
+/*
+ * L4 ports that lie in a NAT range and that the host does not use itself, for TCP and UDP: nobody
+ * but a session can have sent from one of them by an external address. So an ICMP error about one
+ * that is not owned is dropped, as the safety net drops packets to it.
+ */
+#define XE_GUARDED_WORDS (2 * XE_OWNED_WORDS)
+static inline __u32 xe_guarded_idx(int is_udp, __u16 l4_port)
+{
+	return !!is_udp * XE_OWNED_WORDS + (l4_port >> 6);
 }
 
 /*

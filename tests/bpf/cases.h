@@ -80,6 +80,8 @@
 	/* cases_icmp.c */                                                                         \
 	CASE(icmp_errors_by_uplink)                                                                \
 	CASE(icmp_errors_not_ours)                                                                 \
+	CASE(icmp_errors_about_the_range)                                                          \
+	CASE(icmp_errors_v6)                                                                       \
 	CASE(icmp_errors_from_inside)                                                              \
 	/* cases_handover.c */                                                                     \
 	CASE(sockets_and_queues)                                                                   \

@@ -106,6 +106,87 @@ void icmp_errors_not_ours(void **state)
 	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "quoted version 6");
 }
 
+/* Nobody but a session can have sent from there. */
+void icmp_errors_about_the_range(void **state)
+{
+	struct rig *rig = *state;
+	struct flow fl = sent_out;
+	struct frame q, f;
+
+	for (int tcp = 0; tcp < 2; tcp++) {
+		uint32_t word = xe_guarded_idx(!tcp, fl.sport);
+
+		fl = sent_out;
+		rig->steer.guarded[word] = 1ull << (fl.sport & 63);
+		quoted(&q, &fl, tcp);
+		frame_error4(&f, router, fl.src, 3, &q, 0);
+		expect(rig, PORT_UP0, &f, XE_R_ICMP_NOT_OWNED, "L4 port of the range");
+		rig_set_owned(rig, 0, !tcp, fl.sport, true);
+		expect(rig, PORT_UP0, &f, XE_R_TAKEN, "owned");
+		rig_set_owned(rig, 0, !tcp, fl.sport, false);
+		quoted(&q, &fl, !tcp);
+		frame_error4(&f, router, fl.src, 3, &q, 0);
+		expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "of the other protocol");
+		fl.sport ^= 1;
+		quoted(&q, &fl, tcp);
+		frame_error4(&f, router, fl.src, 3, &q, 0);
+		expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "the one beside it");
+		fl = sent_out;
+		fl.src = "192.0.2.11";
+		quoted(&q, &fl, tcp);
+		frame_error4(&f, router, fl.src, 3, &q, 0);
+		expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "no external address");
+		rig->steer.guarded[word] = 0;
+	}
+	/* packets there are left to the kernel's guard */
+	rig->steer.guarded[xe_guarded_idx(1, flow_back.dport)] = ~0ull;
+	frame_udp4(&f, &flow_back, 18);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "a packet");
+}
+
+/* ICMPv6 1 to 4 about flows of an external IPv6 address. */
+void icmp_errors_v6(void **state)
+{
+	static const struct flow sent = {"2001:db8:f::2", "2001:db8:2::1", 20001, 443};
+	struct rig *rig = *state;
+	struct frame q, f;
+
+	frame_udp6(&q, &sent, 20);
+	frame_error6(&f, "2001:db8:9::9", sent.src, 1, &q, 0);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "nobody's");
+	rig->steer.guarded[xe_guarded_idx(1, sent.sport)] = 1ull << (sent.sport & 63);
+	expect(rig, PORT_UP0, &f, XE_R_ICMP_NOT_OWNED, "of the range");
+	rig_set_owned(rig, 1, true, sent.sport, true);
+	for (unsigned int type = 0; type < 256; type++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "ICMPv6 type %u", type);
+		frame_error6(&f, "2001:db8:9::9", sent.src, (uint8_t)type, &q, 0);
+		expect(rig, PORT_UP0, &f, type >= 1 && type <= 4 ? XE_R_TAKEN : XE_R_NOT_TCP_UDP,
+		       name);
+	}
+	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 48);
+	frame_add_ext(&f, IPPROTO_HOPOPTS, 16);
+	expect(rig, PORT_UP0, &f, XE_R_TAKEN, "behind options, 8 bytes of the L4 header");
+	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 47);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "7 bytes of the L4 header");
+	frame_error6(&f, "2001:db8:9::9", "2001:db8:f::3", 2, &q, 0);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "not sent to whom it quotes");
+	frame_error6(&f, "ff02::1", sent.src, 2, &q, 0);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "from a group");
+	frame_add_ext(&q, IPPROTO_DSTOPTS, 8);
+	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
+	expect(rig, PORT_UP0, &f, XE_R_TAKEN, "about a packet with options");
+	frame_udp6(&q, &sent, 20);
+	frame_add_ext(&q, IPPROTO_FRAGMENT, 8);
+	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "about a fragment");
+	frame_udp6(&q, &sent, 20);
+	frame_ip6(&q)->nexthdr = IPPROTO_ICMPV6;
+	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "about ICMPv6");
+}
+
 /* A container may complain of what a live flow brought it, in its own name. */
 void icmp_errors_from_inside(void **state)
 {

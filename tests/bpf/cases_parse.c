@@ -260,7 +260,10 @@ void ipv4_ttl(void **state)
 		expect(rig, PORT_IN0, &f, ttl < 2 ? XE_R_TTL : XE_R_TAKEN, name);
 		frame_udp4(&f, &flow_back, 18);
 		frame_ip4(&f)->ttl = (uint8_t)ttl;
-		expect(rig, PORT_UP0, &f, ttl < 2 ? XE_R_TTL : XE_R_TAKEN, name);
+		expect(rig, PORT_UP0, &f, XE_R_TAKEN, "a flow's, for the worker to answer");
+		rig_set_owned(rig, 0, true, flow_back.dport, false);
+		expect(rig, PORT_UP0, &f, ttl < 2 ? XE_R_TTL : XE_R_NOT_OWNED, name);
+		rig_set_owned(rig, 0, true, flow_back.dport, true);
 	}
 }
 

@@ -134,6 +134,21 @@ void frame_proto4(struct frame *f, const struct flow *fl, uint8_t proto)
 	add_ip4(f, fl, proto, 8);
 }
 
+/* The quoted one backwards. */
+static void quote_tuple(struct frame *f, const struct frame *quoted)
+{
+	f->src6 = quoted->dst6;
+	f->dst6 = quoted->src6;
+	f->tuple = (struct xe_tuple4){
+		.src_be = quoted->tuple.dst_be,
+		.dst_be = quoted->tuple.src_be,
+		.sport_be = quoted->tuple.dport_be,
+		.dport_be = quoted->tuple.sport_be,
+		.proto = quoted->tuple.proto,
+		.family = quoted->tuple.family,
+	};
+}
+
 void frame_error4(struct frame *f, const char *src, const char *dst, uint8_t type,
 		  const struct frame *quoted, uint32_t quote_len)
 {
@@ -142,13 +157,18 @@ void frame_error4(struct frame *f, const char *src, const char *dst, uint8_t typ
 	add_ip4(f, &(struct flow){src, dst, 0, 0}, IPPROTO_ICMP, 8 + len);
 	f->b[f->l4_off] = type;
 	memcpy(f->b + f->l4_off + 8, quoted->b + ETH_HLEN, len);
-	f->tuple = (struct xe_tuple4){
-		.src_be = quoted->tuple.dst_be,
-		.dst_be = quoted->tuple.src_be,
-		.sport_be = quoted->tuple.dport_be,
-		.dport_be = quoted->tuple.sport_be,
-		.proto = quoted->tuple.proto,
-	};
+	quote_tuple(f, quoted);
+}
+
+void frame_error6(struct frame *f, const char *src, const char *dst, uint8_t type,
+		  const struct frame *quoted, uint32_t quote_len)
+{
+	uint32_t len = quote_len ? quote_len : quoted->len - ETH_HLEN;
+
+	add_ip6(f, &(struct flow){src, dst, 0, 0}, IPPROTO_ICMPV6, 8 + len);
+	f->b[f->l4_off] = type;
+	memcpy(f->b + f->l4_off + 8, quoted->b + ETH_HLEN, len);
+	quote_tuple(f, quoted);
 }
 
 void frame_udp6(struct frame *f, const struct flow *fl, uint32_t payload_len)

@@ -50,6 +50,8 @@ void frame_proto4(struct frame *f, const struct flow *fl, uint8_t proto);
  * `quoted`, not its padding. Its tuple is the quoted one backwards. */
 void frame_error4(struct frame *f, const char *src, const char *dst, uint8_t type,
 		  const struct frame *quoted, uint32_t quote_len);
+void frame_error6(struct frame *f, const char *src, const char *dst, uint8_t type,
+		  const struct frame *quoted, uint32_t quote_len);
 void frame_udp6(struct frame *f, const struct flow *fl, uint32_t payload_len);
 void frame_tcp6(struct frame *f, const struct flow *fl, uint8_t flags);
 void frame_arp(struct frame *f);

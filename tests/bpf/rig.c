@@ -183,6 +183,7 @@ int rig_reset(void **state)
 		rig->steer.beats[w] = beat;
 	rig->steer.conf->any_accept = 0;
 	memset(rig->steer.owned, 0, XE_OWNED_ENTRIES * sizeof(uint64_t));
+	memset(rig->steer.guarded, 0, XE_GUARDED_WORDS * sizeof(uint64_t));
 	rig_clear_live(rig);
 	rig_set_rules(rig, base_rules, sizeof(base_rules) / sizeof(base_rules[0]));
 	return 0;

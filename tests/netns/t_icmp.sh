@@ -202,8 +202,8 @@ watch_start crafted c1 eth0
 		${live/qdport=7001/qdport=7002}
 	counted "redirect" "not_tcp_udp=1" w up0 redirect $live
 	counted "source quench" "not_tcp_udp=1" w up0 quench $live
-	counted "TCP's L4 port is another" "not_owned=1" w up0 unreachable $live proto=tcp
-	counted "in the range, not owned" "not_owned=1" w up0 unreachable \
+	counted "TCP's L4 port is another" "icmp_not_owned=1" w up0 unreachable $live proto=tcp
+	counted "in the range, not owned" "icmp_not_owned=1" w up0 unreachable \
 		${live/qsport=$extport/qsport=$((extport ^ 1))}
 	counted "about a packet of the host's own" "not_owned=1" w up0 unreachable \
 		${live/qsport=$extport/qsport=50000}
