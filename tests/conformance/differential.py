@@ -219,6 +219,8 @@ def cell(name, args):
                  if not args.only or re.search(args.only, it.kind)]
         found, known, packets = compare(twins, items, args)
         # A machine that was busy loses packets: what differs is played once more, alone.
+        for it, _ in found:
+            it.saddr = n.O1B  # flows that neither has met before
         again, _, _ = compare(twins, [it for it, _ in found], args) if found else ([], None, None)
         for it, words in again:
             print("not ok %s_%d [%s]: %s" % (it.kind, it.number, name, words))

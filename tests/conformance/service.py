@@ -104,9 +104,10 @@ table ip6 stand_in {
 
 
 class Service:
-    def __init__(self, net, xdp="generic", workers=1, extra="", apart=(), kernel=False):
+    def __init__(self, net, xdp="generic", workers=1, extra="", apart=(), kernel=False, rules=None):
         self.net, self.xdp, self.workers, self.extra = net, xdp, workers, extra
         self.kernel, self.apart, self.proc = kernel, set(apart), None
+        self.rules = rules or RULES
         self.run_dir = os.path.join(net.tmp, "run")
         self.conf = os.path.join(net.tmp, "xegress.yaml")
         self.refused = {}
@@ -131,7 +132,7 @@ class Service:
         return "" if done.returncode == 0 else (lines or ["exit %d" % done.returncode])[-1]
 
     def _rules(self):
-        wanted = [(n, r) for n, r in RULES if n not in APART or n in self.apart]
+        wanted = [(n, r) for n, r in self.rules if n not in APART or n in self.apart]
         if not self._refusal([r for _, r in wanted]):
             return [r for _, r in wanted]
         for name, rule in wanted:

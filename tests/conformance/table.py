@@ -16,7 +16,7 @@ import re
 HERE = os.path.dirname(os.path.realpath(__file__))
 CASES = []
 SECTIONS = ["UDP", "TCP", "ICMP", "Limits", "Forwarding", "Rules", "IPv6", "Security", "Counters",
-            "Whole runs"]
+            "Whole runs", "Independent clients"]
 
 
 class Unmet(Exception):

@@ -37,7 +37,7 @@ def _udp(**ip):
 
 
 _reason("ttl", "TTL 1: counted once, under its own name.", _udp(ttl=1), {"ttl": N})
-_reason("dst_special", "Multicast, broadcast, link-local: once, under one name.", _udp(dst="169.254.9.9"), {
+_reason("dst_special", "Multicast, with a unicast Ethernet address: once, under one name.", _udp(dst="239.1.2.3"), {
     "dst_special": N})
 _reason("martian", "Source equals destination: once.", _udp(dst=n.C1), {"martian": N})
 _reason("dst_local", "For the host itself: once.", lambda t: IP(src=n.C1, dst="10.1.0.1") / UDP(

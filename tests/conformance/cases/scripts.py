@@ -9,3 +9,23 @@ script("kernel_twin_same_traffic", "Whole runs",
 script("rfc1624_no_wrong_checksum", "Whole runs",
        "No wrong checksum, byte, address or L4 port in 10,000,000 packets of every size, UDP and TCP, both directions.",
        "t_soak.sh")
+
+for name, text in (
+        ("stun_mapping", "coturn's natdiscovery finds endpoint-independent mapping."),
+        ("stun_filtering", "It finds address-and-port-dependent filtering."),
+        ("stun_filtering_option", "With `filter endpoint-independent` it finds that."),
+        ("stun_hairpin", "It finds hairpinning."),
+        ("stun_lifetime", "It finds that a mapping lives."),
+        ("http_wrk", "wrk loads nginx with 50 connections: no error."),
+        ("http_wrk_ipv6", "The same over IPv6."),
+        ("https_http2_curl", "curl downloads by TLS and HTTP/2."),
+        ("dns_dig", "dig asks unbound by UDP and TCP, also for an answer that has to change to TCP."),
+        ("dns_answer_in_fragments", "An answer of 3,000 bytes arrives as a fragmented datagram."),
+        ("dns_dnsperf", "dnsperf asks 2,000 a second by UDP and TCP: at most 5 in 1,000 are lost."),
+        ("ftp_passive", "curl downloads and uploads by FTP in passive mode, by PASV and EPSV."),
+        ("quic_ngtcp2", "ngtcp2's client downloads by QUIC."),
+        ("way_traceroute", "traceroute names host, router and server, by ICMP, UDP and TCP."),
+        ("way_mtr", "mtr does, by ICMP, UDP and TCP."),
+        ("way_tracepath", "tracepath finds the path MTU."),
+        ("outside_nmap", "nmap from outside sees the NAT range filtered, TCP and UDP; the host resets nothing.")):
+    script("client_" + name, "Independent clients", text, "t_clients.sh")

@@ -1,0 +1,7 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Programs of others through the service: STUN, HTTP, DNS, FTP, QUIC, traceroute and the like, nmap.
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=$(realpath -m "${BUILD:-build}")
+export BUILD
+exec tests/conformance/clients.py "$@"
