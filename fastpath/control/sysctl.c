@@ -122,6 +122,69 @@ static bool is_strict(struct check *c, const char *name)
 	return own >= 0 && (own > all ? own : all) == RP_FILTER_STRICT;
 }
 
+/* ---- IPv6 ---- */
+
+static bool forwards6_not(struct check *c, const char *name)
+{
+	return setting(c, "/proc/sys/net/ipv6/conf/%s/forwarding", name) == 0;
+}
+
+/* 1: as a host, which a forwarding interface is not; 2: also then. */
+static bool ignores_routers(struct check *c, const char *name)
+{
+	return setting(c, "/proc/sys/net/ipv6/conf/%s/accept_ra", name) == 1 &&
+	       setting(c, "/proc/sys/net/ipv6/conf/%s/forwarding", name) == 1;
+}
+
+/* A line of ipv6_route: destination, its length, source, its length, next hop, ..., flags, device;
+ * the null route of lo, with which every table ends, is no way out. */
+static bool has_default6(struct check *c)
+{
+	FILE *f = fopen("/proc/net/ipv6_route", "re");
+	unsigned int dst_len, flags;
+	char dst[40], dev[32];
+	bool found_one = false;
+
+	if (!f) {
+		if (errno != ENOENT)
+			failed(c, -errno);
+		return true;
+	}
+	while (!found_one && fscanf(f, "%39s %x %*s %*s %*s %*s %*s %*s %x %31s", dst, &dst_len,
+				    &flags, dev) == 4)
+		found_one = !dst_len && strcmp(dev, "lo") && strspn(dst, "0") == 32;
+	fclose(f);
+	return found_one;
+}
+
+/* The kernel asks `all`, the routing question of the steering program the interface that the packet
+ * came in by. */
+static void check_forwarding6(struct check *c)
+{
+	char names[256];
+
+	if (setting(c, "/proc/sys/net/ipv6/conf/all/forwarding") == 0) {
+		found(c, XE_SYSCTL_FORWARDING, c->conf->v6_rules,
+		      "net.ipv6.conf.all.forwarding is 0: xegressd carries only what the kernel "
+		      "would forward, and it forwards no IPv6; set it to 1");
+		return;
+	}
+	if (list_ports(c, XE_ROLE_INSIDE, forwards6_not, names, sizeof(names)))
+		found(c, XE_SYSCTL_FORWARDING, false,
+		      "net.ipv6.conf.*.forwarding is 0 on inside %s: its IPv6 is left to the "
+		      "kernel; set it to 1",
+		      names);
+	if (!has_default6(c) &&
+	    list_ports(c, XE_ROLE_UPLINK, ignores_routers, names, sizeof(names)))
+		found(c, XE_SYSCTL_FORWARDING, false,
+		      "there is no IPv6 default route, and uplink %s ignores router "
+		      "advertisements since it forwards (accept_ra 1); set "
+		      "net.ipv6.conf.*.accept_ra to 2, or add the route",
+		      names);
+}
+
+/* ---- IPv4 ---- */
+
 /* In the kernel, the interface a packet comes in by decides whether it may be forwarded: the
  * uplinks count as well, for the answers. */
 static void check_forwarding(struct check *c)
@@ -145,11 +208,8 @@ static void check_forwarding(struct check *c)
 			      "the answers to flows that xegressd does not carry; set it to 1",
 			      names);
 	}
-	/* For IPv6 only this one decides; that of an interface is about router advertisements. */
-	if (c->conf->v6 && setting(c, "/proc/sys/net/ipv6/conf/all/forwarding") == 0)
-		found(c, XE_SYSCTL_FORWARDING, false,
-		      "net.ipv6.conf.all.forwarding is 0: the kernel drops the containers' IPv6; "
-		      "set it to 1");
+	if (c->conf->v6)
+		check_forwarding6(c);
 }
 
 /* With one uplink strict does no harm there: every answer comes back the only way. */

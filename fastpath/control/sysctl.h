@@ -16,6 +16,7 @@ struct xe_sysctl_conf {
 	const struct xe_fallback_port *ports; /* attached ones, both roles */
 	uint32_t port_cnt;
 	bool v6;           /* is IPv6 forwarding expected of this host? */
+	bool v6_rules;     /* do rules speak of IPv6: without forwarding they cannot work */
 	const char *table; /* our own nftables table */
 };
 
@@ -35,6 +36,7 @@ typedef void (*xe_sysctl_report_fn)(void *ctx, enum xe_sysctl_subject subject, b
 
 /* Reports
  *   - forwarding off: for the host, or for ports, in either family;
+ *   - IPv6 router advertisements that forwarding makes an uplink ignore, and no default route;
  *   - rp_filter strict where it drops what we let pass;
  *   - base chains of others on the forward hook whose policy is drop (nftables, and iptables of
  *     both kinds).

@@ -52,6 +52,11 @@ static bool has_ipv6(const struct xe_port *port)
 	return false;
 }
 
+static bool speaks_of_ipv6(const struct xe_rule *rule)
+{
+	return rule->verb != XE_VERB_KERNEL && xe_rule_family(rule) == AF_INET6;
+}
+
 static void look_at_kernel(struct xe_service *svc, struct look *l)
 {
 	struct xe_fallback_port *ports = calloc(XE_MAX_PORTS, sizeof(*ports));
@@ -74,6 +79,8 @@ static void look_at_kernel(struct xe_service *svc, struct look *l)
 		conf.v6 |= has_ipv6(p);
 		conf.port_cnt++;
 	}
+	for (uint32_t i = 0; i < svc->config->rule_cnt; i++)
+		conf.v6_rules |= speaks_of_ipv6(&svc->config->rules[i]);
 	ret = xe_sysctl_check(&conf, on_sysctl, l);
 	free(ports);
 	if (ret < 0)

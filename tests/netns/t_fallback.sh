@@ -204,7 +204,16 @@ settings() {
 	local out
 
 	conf
+	on h sysctl -q -w net.ipv6.conf.eth0.accept_ra=1
+	check check-accept-ra grep -q "no IPv6 default route, and uplink eth0 ignores" <<<"$(ask check)"
+	on h sysctl -q -w net.ipv6.conf.eth0.accept_ra=2
+	same check-accept-ra-2 "$(ask check)" 0
+	on h sysctl -q -w net.ipv6.conf.eth0.accept_ra=1
+	must on h ip -6 route add default via fd00:2::1
 	same check-clean "$(ask check)" 0
+	on h sysctl -q -w net.ipv6.conf.vethc2.forwarding=0
+	check check-ipv6-inside grep -q "ipv6.conf.\*.forwarding is 0 on inside vethc2:" <<<"$(ask check)"
+	on h sysctl -q -w net.ipv6.conf.vethc2.forwarding=1
 	on h sysctl -q -w net.ipv4.ip_forward=0
 	out=$(ask check)
 	check check-ip-forward grep -q "ip_forward is 0" <<<"$out"
