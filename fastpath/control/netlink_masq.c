@@ -6,7 +6,9 @@
  * inet_select_addr(), for IPv6 RFC 6724 (ipv6_dev_get_saddr()), from which we differ in three
  * things, because the address stands for many hosts and flows here and not for one socket:
  *   - any address of the interface it leaves by comes before those of other interfaces, a
- *     deprecated one too: others' are for networks that replies may not find;
+ *     deprecated one too: others' are for networks that replies may not find. For the same reason
+ *     another interface's must be of the destination's kind: a bridge's unique local address does
+ *     not go to a global destination;
  *   - a temporary address (RFC 8981) is taken only where there is nothing else, whatever
  *     use_tempaddr says: it goes away within a day, and all flows with it;
  *   - no longest common prefix (rule 8, which may be superseded): with two addresses of the same
@@ -138,8 +140,8 @@ static int worth6(const struct xe_ifaddr *a, const struct xe_addr *dst)
 }
 
 /* The best of an interface, of equals the first in the kernel's order. Better than *worth, which it
- * raises. */
-static void best_of6(const struct xe_netlink *nl, int ifindex, const struct xe_addr *dst,
+ * raises. `kin`: only of the destination's kind. */
+static void best_of6(const struct xe_netlink *nl, int ifindex, const struct xe_addr *dst, bool kin,
 		     int *worth, struct xe_addr *addr)
 {
 	const struct xe_mirror_addr *a;
@@ -148,7 +150,8 @@ static void best_of6(const struct xe_netlink *nl, int ifindex, const struct xe_a
 	{
 		int w;
 
-		if (a->now.ifindex != ifindex || !is_source6(&a->now))
+		if (a->now.ifindex != ifindex || !is_source6(&a->now) ||
+		    (kin && label_of(&a->now.local) != label_of(dst)))
 			continue;
 		w = worth6(&a->now, dst);
 		if (w <= *worth)
@@ -166,16 +169,16 @@ int xe_netlink_masq_addr6(const struct xe_netlink *nl, int out_ifindex, const st
 
 	if (!out)
 		return -EADDRNOTAVAIL;
-	best_of6(nl, out_ifindex, dst, &worth, addr);
+	best_of6(nl, out_ifindex, dst, false, &worth, addr);
 	vrf = vrf_of(nl, out);
 	if (!worth && vrf)
-		best_of6(nl, vrf, dst, &worth, addr);
+		best_of6(nl, vrf, dst, true, &worth, addr);
 	if (worth)
 		return 0;
 	xe_for_each_link(nl, link)
 	{
 		if (vrf_of(nl, link) == vrf)
-			best_of6(nl, link->ifindex, dst, &worth, addr);
+			best_of6(nl, link->ifindex, dst, true, &worth, addr);
 	}
 	return worth ? 0 : -EADDRNOTAVAIL;
 }

@@ -344,7 +344,12 @@ static void test_masq(void **state)
 	nf_run("ip addr del 2001:db8:1::2/64 dev h0");
 	nf_wait_for(nl, nf_was_heard("addr 2001:db8:1::2/64 removed"));
 	assert_masq(nl, "h0", "2001:db8:ffff::1", NULL);
-	nf_run("ip addr add 2001:db8:6::1/128 dev lo"); /* another interface's */
+	nf_run("ip addr add fd77::1/64 dev lo nodad"); /* of another kind, and not the interface's
+							*/
+	nf_wait_for(nl, nf_was_heard("addr fd77::1/64 added"));
+	assert_masq(nl, "h0", "2001:db8:ffff::1", NULL);
+	assert_masq(nl, "h0", "fd66::1", "fd77::1");
+	nf_run("ip addr add 2001:db8:6::1/128 dev lo nodad"); /* another interface's */
 	nf_wait_for(nl, nf_was_heard("addr 2001:db8:6::1/128 added"));
 	assert_masq(nl, "h0", "2001:db8:ffff::1", "2001:db8:6::1");
 	nf_drop(nl);
