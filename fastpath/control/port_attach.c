@@ -372,9 +372,11 @@ void xe_port_down(struct xe_service *svc, struct xe_port *port)
 	xe_port_allow_to_steer(svc, port, false);
 	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
 		c.allow = NULL;
+		c.allow6 = NULL;
 		c.rss = NULL;
 		xe_worker_call(&svc->workers[w], lane_clear, &c);
 		free(c.allow);
+		free(c.allow6);
 		free(c.rss);
 	}
 	for (uint32_t w = 0; w < svc->worker_cnt; w++)
