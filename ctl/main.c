@@ -38,8 +38,9 @@ static const struct ctl_verb verbs[] = {
 	{"drops", verb_drops, true, true, "drops [--explain]\n"},
 	{"stats", verb_stats, true, false, "stats\n"},
 	{"check", verb_check, true, false, "check\n"},
+	{"explain", verb_explain, true, false,
+	 "explain tcp|udp SOURCE:L4 DESTINATION:L4 [in PORT]\n"},
 	{"capture", verb_later, false, false, NULL},
-	{"explain", verb_later, false, false, NULL},
 	{"top", verb_later, false, false, NULL},
 	{"state", verb_later, false, false, NULL},
 };

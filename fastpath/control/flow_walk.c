@@ -57,10 +57,8 @@ struct step {
 	bool last; /* of this worker */
 };
 
-static bool visit_copy(struct step *step, struct xe_worker *w, struct xe_session *s)
+void xe_flow_view_of(struct xe_worker *w, const struct xe_session *s, struct xe_flow_view *v)
 {
-	struct xe_flow_view *v = &step->views[step->done++];
-
 	v->session = *s;
 	addrs_of(w->lane, s, XE_DIR_OUT, &v->src, &v->dst);
 	addrs_of(w->lane, s, XE_DIR_BACK, &v->nat_dst, &v->nat_src);
@@ -68,6 +66,11 @@ static bool visit_copy(struct step *step, struct xe_worker *w, struct xe_session
 	v->out_port = out_port(w->lane, s);
 	v->now_s = w->lane->now_s;
 	v->left_s = xe_flow_left(w->lane, s, w->lane->now_s);
+}
+
+static bool visit_copy(struct step *step, struct xe_worker *w, struct xe_session *s)
+{
+	xe_flow_view_of(w, s, &step->views[step->done++]);
 	return step->done == XE_FLOW_STEP_COPIES;
 }
 

@@ -38,6 +38,9 @@ struct xe_flow_view {
 	uint32_t left_s; /* until it ends if nothing more comes */
 };
 
+/* In a worker call. */
+void xe_flow_view_of(struct xe_worker *w, const struct xe_session *s, struct xe_flow_view *v);
+
 struct xe_flow_walk {
 	struct xe_flow_filter filter;
 	uint32_t worker, slot; /* next */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/explain.h"
 #include "control/flow_walk.h"
 #include "control/verbs.h"
 
@@ -163,7 +164,7 @@ static json_t *flow_numbers(const struct xe_flow_view *v)
 			 (json_int_t)xe_session_bytes(s, XE_DIR_BACK));
 }
 
-static json_t *flow_json(const struct xe_service *svc, const struct xe_flow_view *v)
+json_t *xe_flow_json(const struct xe_service *svc, const struct xe_flow_view *v)
 {
 	const struct xe_tuple4 *out = &v->session.key[XE_DIR_OUT];
 	const struct xe_tuple4 *back = &v->session.key[XE_DIR_BACK];
@@ -188,7 +189,7 @@ static int list_more(void *arg, struct xe_ctl_request *req)
 
 	/* 256 lines of 400 bytes are far from what the server keeps for a slow client. */
 	for (uint32_t i = 0; i < cnt; i++) {
-		int ret = xe_ctl_part(req, flow_json(v->svc, &v->views[i]));
+		int ret = xe_ctl_part(req, xe_flow_json(v->svc, &v->views[i]));
 
 		if (ret < 0)
 			return ret;

@@ -92,6 +92,15 @@
  *                                      "fix": s|null}...]}
  *       Host settings as the service's own start-up check sees them now; `ok` without a fail.
  *
+ *   explain      args tcp|udp SOURCE:L4 DESTINATION:L4 [in PORT] (IPv6 in brackets)
+ *                {"carried": b, "verdict": s, "steer": s, "steps": [{"step": s, "ok": b, "text":
+ * s}...], and what was found out on the way: "flow": as in flow list, "route": {"interface": s,
+ * "next_hop": s, "mtu": n, "neighbour": s, "port": b}, "rule": {"number": n, "text": s}, "earlier":
+ * [{"number": n, "text": s, "why": s}...], "translation": {"first": s, "last": s, "port_min": n,
+ * "port_max": n, "in_use": n}, "limits": {"sessions": n, "sessions_max": n, "of_source": n,
+ * "of_source_max": n, "exempt": b}} `steer` is a name of reason.h; `earlier` the last rules before
+ * `rule`, latest first.
+ *
  *
  * VERBS THAT CHANGE. The answer comes when the thing is done (attached, live), or refused.
  *
