@@ -47,7 +47,7 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 		return XE_R_NO_RULE;
 	__builtin_memset(&tmp->pkt, 0, sizeof(tmp->pkt));
 	reason = parse_packet(ctx, tmp, data, data_end, bpf_xdp_get_buff_len(ctx), pc->l2_addr);
-	if (reason == XE_R_NOT_TCP_UDP)
+	if (reason == XE_R_NOT_TCP_UDP && !tmp->pkt.is_frag)
 		reason = parse_error(ctx, tmp, data, data_end);
 	if (reason == XE_R_MALFORMED && pc->role == XE_ROLE_UPLINK)
 		return XE_R_NOT_OWNED; /* not ours to judge */
@@ -55,11 +55,13 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 		return reason;
 	/* What expires on its way in and is a flow's, only the worker can answer. */
 	expired = tmp->pkt.ttl <= 1;
-	if (expired && (pc->role != XE_ROLE_UPLINK || tmp->pkt.is_error))
+	if (expired && (pc->role != XE_ROLE_UPLINK || tmp->pkt.is_error || tmp->pkt.is_frag))
 		return XE_R_TTL;
 	conf = bpf_map_lookup_elem(&steer_conf, &zero);
 	if (!conf)
 		return XE_R_NO_RULE;
+	if (pc->role == XE_ROLE_UPLINK && tmp->pkt.is_frag)
+		return fragment_uplink(ctx, tmp, pc, conf);
 	if (pc->role == XE_ROLE_UPLINK) {
 		reason = decide_uplink(&tmp->pkt, queue_worker(ctx, pc), conf, hash);
 		if (expired && reason == XE_R_NOT_OWNED)

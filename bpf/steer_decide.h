@@ -253,6 +253,49 @@ static __always_inline int decide_error_inside(struct steer_scratch *tmp, __u32 
 	return source_allowed(tmp, port) ? XE_R_TAKEN : XE_R_SPOOFED;
 }
 
+/*
+ * Only the first fragment of a datagram has L4 ports. So none is asked for its rule or its flow:
+ * all are taken that could be a flow's of ours, the worker holds them until the datagram is whole,
+ * and what then turns out to be the kernel's goes back by the punt device, all of it and in order.
+ * Without such a device all is the kernel's.
+ */
+static __always_inline int fragment_inside(const struct xe_steer_conf *conf)
+{
+	if (!conf->tuple_cnt[conf->rules_gen & 1])
+		return XE_R_NO_RULE;
+	return conf->take_fragments ? XE_R_TAKEN : XE_R_FRAGMENT;
+}
+
+static __always_inline void swap_addresses(struct steer_pkt *p)
+{
+	struct xe_addr dst = p->dst;
+
+	p->dst = p->src;
+	p->src = dst;
+}
+
+/* To an external address, or (`accept` rules) from a host beyond an uplink to one behind an inside
+ * port. */
+static __always_inline int fragment_uplink(struct xdp_md *ctx, struct steer_scratch *tmp,
+					   const struct xe_port_conf *pc,
+					   const struct xe_steer_conf *conf)
+{
+	__u16 to = 0, back = 0;
+
+	if (!bpf_map_lookup_elem(&ext_addrs, &tmp->pkt.dst)) {
+		if (!conf->any_accept || egress_port(ctx, tmp, pc, &to) != XE_R_TAKEN ||
+		    !(to & XE_OUT_INSIDE))
+			return XE_R_NOT_OWNED;
+		/* The punt device knows no reverse path. */
+		swap_addresses(&tmp->pkt);
+		egress_port(ctx, tmp, pc, &back);
+		swap_addresses(&tmp->pkt);
+		if (back & XE_OUT_INSIDE)
+			return XE_R_NOT_OWNED;
+	}
+	return conf->take_fragments ? XE_R_TAKEN : XE_R_FRAGMENT;
+}
+
 static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratch *tmp, __u32 port,
 					 const struct xe_port_conf *pc,
 					 const struct xe_steer_conf *conf, __u64 *hash)
@@ -263,12 +306,14 @@ static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratc
 
 	if (!(pc->flags & (p->is_v6 ? XE_PF_ALLOW6 : XE_PF_ALLOW4)))
 		return p->is_error ? XE_R_NOT_TCP_UDP : p->is_v6 ? XE_R_IPV6 : XE_R_NO_RULE;
-	*hash = hash_packet(p, port);
-	live = is_live(pc->worker, *hash, conf);
-	if (p->is_error)
-		return decide_error_inside(tmp, port, live);
-	if (live)
-		return XE_R_TAKEN;
+	if (!p->is_frag) {
+		*hash = hash_packet(p, port);
+		live = is_live(pc->worker, *hash, conf);
+		if (p->is_error)
+			return decide_error_inside(tmp, port, live);
+		if (live)
+			return XE_R_TAKEN;
+	}
 	if (is_martian(p))
 		return XE_R_MARTIAN;
 	if (!source_allowed(tmp, port))
@@ -278,6 +323,8 @@ static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratc
 		return reason;
 	if (out == (__u16)(port | XE_OUT_INSIDE))
 		return XE_R_EGRESS_NOT_PORT; /* back out where it came in: the kernel redirects */
+	if (p->is_frag)
+		return fragment_inside(conf);
 	reason = match_rules(tmp, port, out, conf);
 	/* After the rules, so that `drop` and `kernel` are counted as what they are. */
 	if (reason == XE_R_TAKEN && p->proto == IPPROTO_TCP && !p->syn_only)

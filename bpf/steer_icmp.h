@@ -87,7 +87,7 @@ static __always_inline int parse_error6(struct xdp_md *ctx, struct steer_scratch
 		return XE_R_NOT_TCP_UDP;
 	off += sizeof(q->ip6);
 	nexthdr = q->ip6.nexthdr;
-	if (v6_walk(ctx, tmp, l3, data_end, &off, &nexthdr) != XE_R_TAKEN ||
+	if (v6_walk(ctx, tmp, l3, data_end, &off, &nexthdr) != XE_R_TAKEN || p->is_frag ||
 	    (nexthdr != IPPROTO_TCP && nexthdr != IPPROTO_UDP) || off + 8 > p->l3_len ||
 	    off > 1024 ||
 	    bpf_xdp_load_bytes(ctx, sizeof(struct ethhdr) + off, q->l4_ports_be,

@@ -125,8 +125,10 @@ static __always_inline int parse_v4(struct xdp_md *ctx, struct steer_pkt *p, voi
 		return XE_R_DST_SPECIAL;
 	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP)
 		return XE_R_NOT_TCP_UDP;
-	if (ip->frag_off & bpf_htons(XE_IP_MF | XE_IP_OFFSET))
-		return XE_R_FRAGMENT;
+	if (ip->frag_off & bpf_htons(XE_IP_MF | XE_IP_OFFSET)) {
+		p->is_frag = 1;
+		return XE_R_TAKEN;
+	}
 	if (hdr_len == sizeof(*ip))
 		return parse_l4(p, l3 + sizeof(*ip), data_end, tot_len - hdr_len);
 	if (NO_VAR_OFFSET)
@@ -161,7 +163,7 @@ static __always_inline int v6_walk(struct xdp_md *ctx, struct steer_scratch *tmp
 		case IPPROTO_DSTOPTS:
 			break;
 		case IPPROTO_FRAGMENT:
-			return XE_R_FRAGMENT;
+			break;
 		default:
 			return XE_R_TAKEN;
 		}
@@ -171,6 +173,11 @@ static __always_inline int v6_walk(struct xdp_md *ctx, struct steer_scratch *tmp
 		hdr = v6_ext_hdr(ctx, tmp, l3, data_end, *off);
 		if (!hdr)
 			return XE_R_MALFORMED;
+		if (*nexthdr == IPPROTO_FRAGMENT) {
+			*nexthdr = hdr[0];
+			tmp->pkt.is_frag = 1;
+			return XE_R_TAKEN;
+		}
 		/* On its way by other hosts: the checksum is over the last one's address. */
 		if (*nexthdr == IPPROTO_ROUTING && hdr[3])
 			return XE_R_NOT_TCP_UDP;
@@ -211,6 +218,8 @@ static __always_inline int parse_v6(struct xdp_md *ctx, struct steer_scratch *tm
 		return XE_R_NOT_TCP_UDP;
 	if (off > p->l3_len)
 		return XE_R_MALFORMED;
+	if (p->is_frag)
+		return XE_R_TAKEN;
 	if (off > 1024) /* a header of up to 2048 bytes is odd, but no lie; for the verifier */
 		return XE_R_NOT_TCP_UDP;
 	if (off == sizeof(*ip))

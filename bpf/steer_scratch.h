@@ -18,6 +18,7 @@ struct steer_pkt {
 	__be16 sport_be, dport_be;
 	__u8 proto;
 	__u8 is_v6;
+	__u8 is_frag;  /* no L4 ports: only the first one has them */
 	__u8 syn_only; /* SYN without ACK, RST, FIN: may start a TCP flow */
 	__u8 ttl;
 	__u8 tos;

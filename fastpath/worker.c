@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/reassemble.h"
 
 /* Housekeeping is worth a look once a millisecond, not once a round. */
 #define HOUSEKEEPING_NS XE_NS_PER_MS
@@ -32,6 +33,7 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 	lane->live_all = c->live;
 	lane->any_accept = c->any_accept;
 	lane->punt_fd = c->punt_fd;
+	lane->punt_uplink_fd = c->punt_uplink_fd;
 	lane->fill_max = XE_FILL_MAX;
 	lane->timeouts = c->timeouts;
 	lane->sessions_per_source = c->sessions_per_source;
@@ -53,6 +55,8 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 		err = xe_natpool_open(&lane->pool, &lane->sessions, c->owned, c->blocks, c->taken,
 				      c->idx, c->worker_cnt, c->rng_k0, c->rng_k1);
 	if (!err)
+		err = xe_reassemble_open(lane);
+	if (!err)
 		err = xe_terms_open(&lane->terms, c->terms, c->sessions, c->k0, c->k1);
 	if (!err)
 		err = xe_gso_tx_open(&lane->gso);
@@ -62,6 +66,7 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 static void lane_close(struct xe_lane *lane)
 {
 	xe_gso_tx_close(&lane->gso);
+	xe_reassemble_close(lane);
 	xe_terms_close(&lane->terms);
 	xe_natpool_close(&lane->pool);
 	xe_sources_close(&lane->sources);

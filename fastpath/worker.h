@@ -57,7 +57,7 @@ struct xe_worker_conf {
 	uint32_t sessions, sessions_per_source;
 	struct xe_timeouts timeouts;
 	uint64_t k0, k1, rng_k0, rng_k1;
-	int punt_fd;
+	int punt_fd, punt_uplink_fd;
 };
 
 /* The NUMA node of a CPU, -1: not known. */

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "control/rss_read.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/reassemble.h"
 
 /* What a worker learns of a port, in a call. */
 struct lane_call {
@@ -114,6 +115,7 @@ static void lane_clear(struct xe_worker *w, void *arg)
 		xe_worker_del_socket(w, c->port->xsks[q]);
 	}
 	xe_hold_flush(w->lane, c->port->id);
+	xe_reassemble_flush(w->lane, c->port->id);
 	c->allow = lp->allow;
 	c->allow6 = lp->allow6;
 	c->rss = lp->rss;

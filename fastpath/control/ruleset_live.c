@@ -256,6 +256,11 @@ static uint32_t collect_ports(struct xe_service *svc, struct xe_fallback_port *o
 		out[n].prefix_cnt = p->allow_cnt;
 		n++;
 	}
+	/* What comes by it has come in by an uplink. */
+	if (svc->punt_uplink_fd >= 0 && n < XE_MAX_PORTS) {
+		memcpy(out[n].name, svc->punt_uplink_name, IFNAMSIZ);
+		out[n++].role = XE_ROLE_UPLINK;
+	}
 	return n;
 }
 

@@ -152,6 +152,7 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 			.rng_k0 = keys[2],
 			.rng_k1 = keys[3],
 			.punt_fd = svc->punt_fd,
+			.punt_uplink_fd = svc->punt_uplink_fd,
 		};
 
 		err = xe_worker_open(&svc->workers[i], &wc);
@@ -191,6 +192,20 @@ static void leave_cpus(struct xe_service *svc)
 		xe_log_info("control thread: stays on the workers' CPUs: %s", strerror(errno));
 }
 
+/* One for each side: the safety net has to know where a packet came in. */
+static void open_punt(struct xe_service *svc)
+{
+	svc->punt_fd = xe_tun_open(svc->punt_name);
+	if (svc->punt_fd >= 0)
+		svc->punt_uplink_fd = xe_tun_open(svc->punt_uplink_name);
+	if (svc->punt_fd < 0 || svc->punt_uplink_fd < 0)
+		xe_log_warn("no punt device (%s): packets that turn out to be the kernel's are "
+			    "dropped, and fragments left to it",
+			    strerror(svc->punt_fd < 0 ? -svc->punt_fd : -svc->punt_uplink_fd));
+	else
+		__atomic_store_n(&svc->steer.conf->take_fragments, 1, __ATOMIC_RELEASE);
+}
+
 /* Steering program, punt device, workers: what needs no knowledge of the host's interfaces. */
 static int start_data_plane(struct xe_service *svc)
 {
@@ -207,11 +222,7 @@ static int start_data_plane(struct xe_service *svc)
 	err = xe_steer_open(&svc->steer, &settings);
 	if (err)
 		return err;
-	svc->punt_fd = xe_tun_open(svc->punt_name);
-	if (svc->punt_fd < 0)
-		xe_log_warn("no punt device (%s): packets that turn out to be the kernel's are "
-			    "dropped",
-			    strerror(-svc->punt_fd));
+	open_punt(svc);
 	xe_insum_init();
 	err = open_workers(svc, keys);
 	if (!err)
@@ -370,8 +381,8 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 	svc->config = config;
 	svc->start_ns = xe_now_ns();
 	svc->rps.class_fd = svc->rps.found_fd = -1;
-	svc->lock_fd = svc->punt_fd = svc->epoll_fd = svc->signal_fd = svc->timer_fd =
-		svc->request_fd = -1;
+	svc->lock_fd = svc->punt_fd = svc->punt_uplink_fd = svc->epoll_fd = svc->signal_fd =
+		svc->timer_fd = svc->request_fd = -1;
 	snprintf(svc->run_dir, sizeof(svc->run_dir), "%s", options->run_dir);
 	svc->worker_cnt = config->worker_cnt ? config->worker_cnt : 1;
 	err = lock_run_dir(svc);
@@ -501,6 +512,7 @@ void xe_service_stop(struct xe_service *svc)
 	xe_steer_close(&svc->steer);
 	xe_rps_close(&svc->rps, rps_dir(svc, path));
 	close_fd(svc->punt_fd); /* the punt device goes with it */
+	close_fd(svc->punt_uplink_fd);
 	xe_sockdiag_close(svc->sockdiag);
 	xe_netlink_close(svc->netlink);
 	close_fd(svc->epoll_fd);

@@ -81,8 +81,8 @@ struct xe_service {
 	struct xe_handoff handoff;
 	struct xe_blocks *blocks;
 	struct xe_terms *terms; /* limits and the like of the rules, by number */
-	char punt_name[IFNAMSIZ];
-	int punt_fd;
+	char punt_name[IFNAMSIZ], punt_uplink_name[IFNAMSIZ];
+	int punt_fd, punt_uplink_fd;
 
 	struct xe_rps rps;
 

@@ -115,7 +115,9 @@ static json_t *worker_json(const struct xe_worker *w)
 	set_count(o, "handed_out", load(&c->handed_out));
 	set_count(o, "merged", load(&c->merged));
 	set_count(o, "to_kernel", load(&c->to_kernel));
-	set_count(o, "in_flight", __atomic_load_n(&w->lane->hold.cnt, __ATOMIC_RELAXED));
+	set_count(o, "in_flight",
+		  __atomic_load_n(&w->lane->hold.cnt, __ATOMIC_RELAXED) +
+			  __atomic_load_n(&w->lane->frags.table.kept_cnt, __ATOMIC_RELAXED));
 	json_object_set_new(o, "punts", reasons_of(w->lane, W_PUNT));
 	set_count(o, "superpackets", load(&c->superpackets));
 	set_count(o, "rx_bytes", load(&c->rx_bytes));

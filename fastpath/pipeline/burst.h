@@ -38,8 +38,10 @@ struct xe_packet {
 	uint16_t out_port;
 	uint16_t gso_size; /* payload bytes a segment, 0: no superpacket */
 	uint16_t frag_mtu; /* fragment into IP packets of so many bytes, 0: it fits */
+	uint16_t frag_max; /* came in fragments, the largest so many bytes; 0: it did not */
 	uint32_t gso_type; /* SKB_GSO_* bits */
 	uint8_t frame_cnt;
+	uint8_t frag_cnt; /* fragments joined in it (reassemble.c), 0: it is none or one */
 	uint8_t l4_hdr_len;
 	uint8_t proto;
 	uint8_t tcp_flags; /* the 13th byte of the TCP header */
@@ -54,7 +56,8 @@ struct xe_packet {
 	uint32_t guess; /* parse's, for flow: session * 2 + direction, XE_NIL: none */
 	struct xe_session *session;
 	struct xe_nexthop_answer nexthop; /* for XE_DIR_OUT */
-	/* merge.c: its payload follows this one's; NULL in all packets but between there and tx */
+	/* Its payload follows this one's: merge.c, between there and tx; reassemble.c, to the end
+	 */
 	struct xe_packet *next;
 	struct xdp_desc frames[XE_PACKET_FRAMES];
 } __attribute__((aligned(64))); /* what a packet of one frame needs is two lines, never three */
@@ -101,8 +104,9 @@ struct xe_burst {
 #define XE_UDP_HDR_LEN 8
 
 /* In the 16 bits at XE_IP_FRAG, host order; the low 13 are the offset. */
-#define XE_IP_DF 0x4000
-#define XE_IP_MF 0x2000
+#define XE_IP_DF     0x4000
+#define XE_IP_MF     0x2000
+#define XE_IP_OFFSET 0x1fff
 
 static inline uint16_t xe_get16(const uint8_t *p)
 {

@@ -30,10 +30,23 @@ uint64_t xe_csum_sum_l4(struct xe_lane *lane, const struct xe_packet *p)
 	return sum;
 }
 
+/* The rest of a datagram that came in fragments: all but the last are even. */
+static __attribute__((noinline)) uint64_t sum_joined(struct xe_lane *lane,
+						     const struct xe_packet *p)
+{
+	uint64_t sum = 0;
+
+	while ((p = p->next))
+		sum += xe_csum_sum_l4(lane, p);
+	return sum;
+}
+
 void xe_csum_complete(struct xe_lane *lane, struct xe_packet *p)
 {
 	uint64_t sum = xe_csum_sum_l4(lane, p);
 
+	if (__builtin_expect(p->frag_cnt, 0))
+		sum += sum_joined(lane, p);
 	if (p->proto == IPPROTO_UDP)
 		xe_put16(p->l2 + p->l4_off + XE_UDP_CSUM, xe_csum_finish_udp(sum));
 	else

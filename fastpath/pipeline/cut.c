@@ -12,6 +12,7 @@ void xe_cut_begin(struct xe_cut *cut, struct xe_lane *lane, const struct xe_pack
 	*cut = (struct xe_cut){
 		.lane = lane,
 		.from = from,
+		.part = from,
 		.off = head_len,
 		.left = from->len - head_len,
 	};
@@ -22,9 +23,15 @@ static void read_bytes(struct xe_cut *cut, uint8_t *to, uint32_t len)
 {
 	cut->left -= len;
 	while (len) {
-		const struct xdp_desc *d = &cut->from->frames[cut->frame_idx];
+		const struct xdp_desc *d = &cut->part->frames[cut->frame_idx];
 		uint32_t n = d->len - cut->off;
 
+		if (!n && cut->frame_idx + 1 == cut->part->frame_cnt) {
+			cut->part = cut->part->next;
+			cut->frame_idx = 0;
+			cut->off = cut->part->l4_off;
+			continue;
+		}
 		if (!n) {
 			cut->frame_idx++;
 			cut->off = 0;
@@ -72,6 +79,7 @@ bool xe_cut_next(struct xe_cut *cut, struct xe_packet *piece, uint32_t head_len,
 	*piece = *cut->from;
 	piece->ended = false;
 	piece->next = NULL;
+	piece->frag_cnt = 0;
 	piece->frame_cnt = 0;
 	piece->gso_size = 0;
 	piece->gso_type = 0;

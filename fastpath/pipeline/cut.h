@@ -16,8 +16,9 @@
 struct xe_cut {
 	struct xe_lane *lane;
 	const struct xe_packet *from;
-	uint32_t frame_idx, off; /* the next byte: frame, and offset in it */
-	uint32_t left;           /* bytes behind it */
+	const struct xe_packet *part; /* from itself, or what hangs on it (reassemble.h) */
+	uint32_t frame_idx, off;      /* the next byte: frame, and offset in it */
+	uint32_t left;                /* bytes behind it */
 	uint32_t pieces;
 };
 

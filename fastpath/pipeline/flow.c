@@ -85,6 +85,12 @@ static uint32_t wire_len(const struct xe_packet *p)
 	return p->len - XE_L3_OFF;
 }
 
+/* Fragments leave as they came, unless one of them is too big. */
+static bool is_too_big(const struct xe_packet *p, uint32_t mtu)
+{
+	return wire_len(p) > mtu && (!p->frag_max || p->frag_max > mtu);
+}
+
 /* Nobody but its sender fragments an IPv6 packet. */
 static bool has_df(const struct xe_packet *p)
 {
@@ -121,9 +127,9 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 		xe_punt(lane, p, XE_R_P_TTL);
 		return false;
 	}
-	p->frag_mtu = 0; /* it may have been held since it was last decided */
+	p->frag_mtu = p->frag_max; /* it may have been held since it was last decided */
 	xe_mss_guess(p, xe_mss_of(s, p->dir), p->nexthop.mtu);
-	if (wire_len(p) > p->nexthop.mtu) {
+	if (is_too_big(p, p->nexthop.mtu)) {
 		if (has_df(p)) {
 			xe_punt(lane, p, XE_R_P_TOO_BIG);
 			return false;
@@ -152,7 +158,7 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 	}
 	mtu = lane->ports[p->out_port].mtu;
 	xe_mss_guess(p, xe_mss_of(p->session, p->dir), mtu);
-	if (wire_len(p) <= mtu)
+	if (!is_too_big(p, mtu))
 		return true;
 	if (!has_df(p)) {
 		p->frag_mtu = (uint16_t)mtu;
@@ -221,7 +227,11 @@ static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 		if (lane->handoff && xe_handover(lane, p))
 			return;
 		if (p->role == XE_ROLE_UPLINK) {
-			xe_packet_drop(lane, p, XE_R_NO_SESSION);
+			/* steer could not know whose the fragments are */
+			if (p->frag_cnt)
+				xe_punt(lane, p, XE_R_P_FRAG_NOT_OURS);
+			else
+				xe_packet_drop(lane, p, XE_R_NO_SESSION);
 			return;
 		}
 		if (xe_packet_is_v6(p))

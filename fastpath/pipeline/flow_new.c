@@ -368,7 +368,11 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 	}
 	if (p->proto == IPPROTO_TCP &&
 	    (p->tcp_flags & (XE_TH_SYN | XE_TH_ACK | XE_TH_RST | XE_TH_FIN)) != XE_TH_SYN) {
-		xe_packet_drop(lane, p, XE_R_NOT_SYN);
+		/* steer leaves these to the kernel; in fragments it could not see it */
+		if (p->frag_cnt)
+			xe_punt(lane, p, XE_R_P_FRAG_NOT_OURS);
+		else
+			xe_packet_drop(lane, p, XE_R_NOT_SYN);
 		return;
 	}
 	/* Limits before the route is asked: beyond them a scan costs the control thread nothing. */

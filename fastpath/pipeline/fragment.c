@@ -11,6 +11,7 @@
 
 #include "pipeline/cut.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/reassemble.h"
 
 /* An IP header and 8 bytes must fit; routes have at least 68 (RFC 791), and if one has less, this
  * ends all the same. */
@@ -43,6 +44,10 @@ void xe_fragment(struct xe_lane *lane, struct xe_packet *p)
 
 	if (p->partial)
 		xe_csum_complete(lane, p);
+	if (p->frag_cnt && p->frag_max <= p->frag_mtu) {
+		xe_reassemble_send(lane, p);
+		return;
+	}
 	room = p->frag_mtu > head_len - XE_L3_OFF + FRAG_UNIT
 		       ? (p->frag_mtu - (head_len - XE_L3_OFF)) & ~(FRAG_UNIT - 1)
 		       : FRAG_UNIT;

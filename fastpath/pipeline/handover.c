@@ -20,6 +20,7 @@
 #include <netinet/in.h>
 
 #include "pipeline/pipeline.h"
+#include "pipeline/reassemble.h"
 
 static void set_meta(struct xe_packet *p, bool final)
 {
@@ -28,12 +29,20 @@ static void set_meta(struct xe_packet *p, bool final)
 	memcpy(&meta, p->l2 - sizeof(meta), sizeof(meta));
 	meta.gso_size = p->gso_size;
 	meta.gso_type = p->gso_type;
-	meta.flags = (meta.flags & ~XE_META_FINAL) | (final ? XE_META_FINAL : 0);
+	meta.flags = (meta.flags & ~(XE_META_FINAL | XE_META_JOIN_HERE)) |
+		     (final ? XE_META_FINAL : 0) | (p->frag_max ? XE_META_JOIN_HERE : 0);
 	memcpy(p->l2 - sizeof(meta), &meta, sizeof(meta));
 }
 
-static void hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, bool final)
+void xe_hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, bool final)
 {
+	struct xe_packet piece;
+
+	if (p->frag_cnt) {
+		while (xe_reassemble_next(lane, p, &piece))
+			xe_hand_to(lane, &piece, worker, final);
+		return;
+	}
 	set_meta(p, final);
 	if (!xe_handoff_put(lane->handoff, lane->worker, worker, p->frames, p->frame_cnt)) {
 		xe_packet_drop(lane, p, XE_R_HANDOVER_FULL);
@@ -86,12 +95,12 @@ bool xe_handover(struct xe_lane *lane, struct xe_packet *p)
 	if (worker == XE_NO_WORKER)
 		worker = tag_owner(lane, p);
 	if (worker != XE_NO_WORKER) {
-		hand_to(lane, p, worker, false);
+		xe_hand_to(lane, p, worker, false);
 		return true;
 	}
 	worker = lane->ports[p->in_port].worker;
 	if (!p->handed || p->role == XE_ROLE_UPLINK || worker == lane->worker)
 		return false;
-	hand_to(lane, p, worker, true);
+	xe_hand_to(lane, p, worker, true);
 	return true;
 }

@@ -10,6 +10,12 @@ static void set_cnt(struct xe_hold *hold, uint32_t cnt)
 	__atomic_store_n(&hold->cnt, cnt, __ATOMIC_RELAXED);
 }
 
+/* What holding it costs: a datagram in fragments is as many packets for who waits beside it. */
+static uint16_t weight(const struct xe_packet *p)
+{
+	return p->frag_cnt ? p->frag_cnt : 1;
+}
+
 void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 {
 	struct xe_hold *hold = &lane->hold;
@@ -27,14 +33,16 @@ void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 		.since_s = lane->now_s,
 	};
 	set_cnt(hold, hold->cnt + 1);
-	lane->ports[p->in_port].held++;
-	nh->held++;
+	lane->ports[p->in_port].held += weight(p);
+	nh->held += weight(p);
 	xe_nexthop_ref(&lane->nexthops, nexthop);
 	/* A neighbour that was flushed is asked for again only when it is needed: now. */
 	if (is_first && xe_nexthop_read(nh).state == XE_NH_RESOLVING)
 		xe_nexthop_retry_now(&lane->nexthops, nexthop);
 	p->ended = true; /* its frames are now the held copy's */
 	p->frame_cnt = 0;
+	p->frag_cnt = 0;
+	p->next = NULL;
 }
 
 static bool still_waits(const struct xe_lane *lane, const struct xe_held *h)
@@ -56,8 +64,8 @@ static bool is_behind(const struct xe_hold *hold, uint32_t kept, uint32_t nextho
 
 static void let_go(struct xe_lane *lane, const struct xe_held *h)
 {
-	lane->ports[h->packet.in_port].held--;
-	lane->nexthops.slots[h->nexthop].held--;
+	lane->ports[h->packet.in_port].held -= weight(&h->packet);
+	lane->nexthops.slots[h->nexthop].held -= weight(&h->packet);
 }
 
 /* Move what need not wait any longer into the burst, in the order it came; the references that it

@@ -14,6 +14,7 @@
 #include "io/xsk.h"
 #include "pipeline/answer.h"
 #include "pipeline/burst.h"
+#include "state/frag_table.h"
 #include "state/live.h"
 #include "state/natpool.h"
 #include "state/nexthop.h"
@@ -102,6 +103,13 @@ struct xe_hold {
 	} held[XE_HOLD_SIZE];
 };
 
+/* Fragments that wait for the rest of their datagram, and those of whole ones on their way
+ * (reassemble.c). */
+struct xe_frags {
+	struct xe_frag_table table;
+	struct xe_packet *held; /* by slot; NULL: fragments are not taken */
+};
+
 struct xe_lane {
 	struct xe_umem umem;
 	/* The first active_cnt are polled every round, the others in turn (pipeline.c). */
@@ -133,8 +141,10 @@ struct xe_lane {
 	uint32_t now_s;  /* CLOCK_MONOTONIC seconds, refreshed every round */
 	uint64_t now_us; /* the same */
 	struct xe_gso_tx gso;
-	int punt_fd; /* tun device with virtio-net headers, -1: none */
+	int punt_fd;        /* tun device with virtio-net headers, -1: none */
+	int punt_uplink_fd; /* the same for what came in by an uplink */
 	struct xe_hold hold;
+	struct xe_frags frags;
 	struct xe_burst burst;
 	struct xe_answers answers;             /* what limits them */
 	struct xe_packet pieces[XE_GSO_BATCH]; /* made by tx, waiting in gso: one a message */
@@ -152,11 +162,16 @@ static inline uint32_t xe_packet_frame(const struct xe_packet *p, uint32_t i)
 	return xe_frame_of(p->frames[i].addr);
 }
 
+/* reassemble.c: give back the slots of the fragments behind the first. */
+void xe_joined_release(struct xe_lane *lane, struct xe_packet *p);
+
 /* The frames of a packet that has left by another way than a tx ring are free again, and those of
  * the packets that were joined to it. */
 static inline void xe_packet_release(struct xe_lane *lane, struct xe_packet *p)
 {
 	p->ended = true;
+	if (__builtin_expect(p->frag_cnt, 0))
+		xe_joined_release(lane, p);
 	while (p) {
 		struct xe_packet *next = p->next;
 

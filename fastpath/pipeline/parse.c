@@ -10,9 +10,13 @@
 
 #include "pipeline/icmp.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/reassemble.h"
+
+/* What two functions call, gcc would otherwise call for each packet. */
+#define always_inline inline __attribute__((always_inline))
 
 /* Cut padding behind the IP packet off the frames (RFC 894 frames are padded to 60 bytes). */
-static void trim(struct xe_lane *lane, struct xe_packet *p, uint32_t len)
+static always_inline void trim(struct xe_lane *lane, struct xe_packet *p, uint32_t len)
 {
 	uint32_t excess = p->len - len;
 
@@ -30,7 +34,12 @@ static void trim(struct xe_lane *lane, struct xe_packet *p, uint32_t len)
 	p->len = len;
 }
 
-static bool parse_tcp(struct xe_packet *p, const uint8_t *l4)
+void xe_packet_trim(struct xe_lane *lane, struct xe_packet *p, uint32_t len)
+{
+	trim(lane, p, len);
+}
+
+static always_inline bool parse_tcp(struct xe_packet *p, const uint8_t *l4)
 {
 	p->l4_hdr_len = (l4[12] >> 4) * 4;
 	p->tcp_flags = l4[XE_TCP_FLAGS];
@@ -38,7 +47,7 @@ static bool parse_tcp(struct xe_packet *p, const uint8_t *l4)
 }
 
 /* The UDP length must be the IP payload's, but for superpackets, where it may name one segment. */
-static bool parse_udp(struct xe_packet *p, const uint8_t *l4)
+static always_inline bool parse_udp(struct xe_packet *p, const uint8_t *l4)
 {
 	uint32_t udp_len = ntohs(xe_get16(l4 + XE_UDP_LEN));
 
@@ -61,7 +70,7 @@ static bool parse_ip4(struct xe_packet *p)
 	if (ip[0] >> 4 != 4 || hdr_len < XE_IP_HDR_MIN || tot_len < hdr_len ||
 	    XE_L3_OFF + tot_len > p->len)
 		return false;
-	if (xe_get16(ip + XE_IP_FRAG) & htons(0x3fff)) /* MF or an offset: steer leaves these */
+	if (xe_get16(ip + XE_IP_FRAG) & htons(XE_IP_MF | XE_IP_OFFSET)) /* reassemble.c's */
 		return false;
 	p->proto = ip[XE_IP_PROTO];
 	p->l4_off = (uint16_t)(XE_L3_OFF + hdr_len);
@@ -69,7 +78,7 @@ static bool parse_ip4(struct xe_packet *p)
 	return true;
 }
 
-static bool parse_l4(struct xe_packet *p)
+static always_inline bool parse_l4(struct xe_packet *p)
 {
 	uint32_t head_len = p->frames[0].len;
 	const uint8_t *l4 = p->l2 + p->l4_off;
@@ -85,19 +94,13 @@ static bool parse_l4(struct xe_packet *p)
 	return head_len >= (uint32_t)p->l4_off + p->l4_hdr_len;
 }
 
-static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
+/* The L4 header and the tuple. */
+static always_inline bool parse_rest(struct xe_packet *p, bool v6)
 {
-	const uint8_t *ip = p->l2 + XE_L3_OFF, *l4;
-	uint16_t type_be;
+	const uint8_t *ip = p->l2 + XE_L3_OFF, *l4 = p->l2 + p->l4_off;
 
-	if (p->frames[0].len < XE_L3_OFF)
-		return false;
-	type_be = xe_get16(p->l2 + 12);
-	if (type_be == htons(0x0800) ? !parse_ip4(p) : type_be != htons(0x86dd) || !xe_parse6(p))
-		return false;
 	if (!parse_l4(p))
 		return false;
-	l4 = p->l2 + p->l4_off;
 	p->key = (struct xe_tuple4){
 		.src_be = xe_get32(ip + XE_IP_SRC),
 		.dst_be = xe_get32(ip + XE_IP_DST),
@@ -106,10 +109,39 @@ static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
 		.port = p->role == XE_ROLE_UPLINK ? XE_PORT_ANYUPLINK : p->in_port,
 		.proto = p->proto,
 	};
-	if (type_be != htons(0x0800)) {
+	if (v6) {
 		p->key.src_be = p->key.dst_be = XE_NIL;
 		p->key.family = XE_FAMILY_6;
 	}
+	return true;
+}
+
+bool xe_parse_joined(struct xe_lane *lane, struct xe_packet *p)
+{
+	const struct xe_sessions *t = &lane->sessions;
+	struct xe_addr src, dst;
+
+	if (!parse_rest(p, xe_get16(p->l2 + 12) != htons(0x0800)))
+		return false;
+	src = xe_packet_src(p);
+	dst = xe_packet_dst(p);
+	p->hash = xe_packet_is_v6(p) ? xe_flow_hash6(&p->key, &src, &dst, t->k0, t->k1)
+				     : xe_flow_hash(&p->key, t->k0, t->k1);
+	p->guess = xe_session_guess(t, p->hash);
+	return true;
+}
+
+static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
+{
+	uint16_t type_be;
+
+	if (p->frames[0].len < XE_L3_OFF)
+		return false;
+	type_be = xe_get16(p->l2 + 12);
+	if (type_be == htons(0x0800) ? !parse_ip4(p) : type_be != htons(0x86dd) || !xe_parse6(p))
+		return false;
+	if (!parse_rest(p, type_be != htons(0x0800)))
+		return false;
 	trim(lane, p, p->l4_off + p->l4_len);
 	return true;
 }
@@ -129,7 +161,8 @@ void xe_parse(struct xe_lane *lane, struct xe_burst *burst)
 		if (p->ended)
 			continue;
 		if (!parse_one(lane, p) && !parse_error(lane, p)) {
-			xe_packet_drop(lane, p, XE_R_W_MALFORMED);
+			if (!xe_reassemble(lane, p))
+				xe_packet_drop(lane, p, XE_R_W_MALFORMED);
 			continue;
 		}
 		p->guess = xe_session_guess(&lane->sessions, p->hash);

@@ -4,7 +4,7 @@
  *
  * Options are not looked at and pass as they are: a router need not process hop-by-hop options
  * (RFC 8200 section 4.3), the others are for the destination. What steer leaves to the kernel is no
- * packet for us: fragments, a routing header that is not done (the addresses would not be those of
+ * packet for us: a routing header that is not done (the addresses would not be those of
  * the checksum), longer chains.
  */
 #include <arpa/inet.h>

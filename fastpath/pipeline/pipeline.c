@@ -2,6 +2,8 @@
 /* pipeline.c - the way of a packet, a line a stage. */
 #include "pipeline/pipeline.h"
 
+#include "pipeline/reassemble.h"
+
 /* Sessions whose timers are looked at between two rounds: 256 cost about 30 us, less than a burst
  * of superpackets. */
 #define WHEEL_BUDGET 256
@@ -202,6 +204,7 @@ static bool control_is_behind(const struct xe_nexthops *t)
 bool xe_pipeline_housekeeping(struct xe_lane *lane)
 {
 	complete_sent(lane);
+	xe_reassemble_expire(lane);
 	publish(lane);
 	xe_natpool_tick(&lane->pool, lane->now_s, REST_BUDGET);
 	if (control_is_behind(&lane->nexthops))

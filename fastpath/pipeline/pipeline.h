@@ -4,14 +4,16 @@
  * lane; none allocates, locks, logs or waits.
  *
  *   xe_rx        take a burst from one socket, group frames into packets
- *   xe_parse     headers, lengths, the tuple; never trusts what steer has checked
+ *   xe_parse     headers, lengths, the tuple; never trusts what steer has checked; fragments wait
+ *                until their datagram is whole, and are one packet from then on (reassemble.h)
  *                (from here: xe_handover, what another worker's session owns goes there)
- *   xe_flow      tuple -> session (IPv6: flow6.c); a first packet goes to flow_new; next hop; TCP
- * state xe_nat       rewrite addresses and L4 ports, update checksum fields xe_merge     join TCP
- * segments of one flow into a superpacket xe_csum      complete checksums that the sender left
- * partial xe_fwd       TTL, Ethernet header, egress port xe_tx        to the egress port's tx ring,
- * or as a superpacket by AF_PACKET; what is too big for its way is cut first (segment.c,
- * fragment.c)
+ *   xe_flow      tuple -> session; IPv6: flow6.c; first packet: flow_new.c; next hop; TCP state
+ *   xe_nat       rewrite addresses and L4 ports, update checksum fields
+ *   xe_merge     join TCP segments of one flow into a superpacket
+ *   xe_csum      complete checksums that the sender left partial
+ *   xe_fwd       TTL, Ethernet header, egress port
+ *   xe_tx        to the egress port's tx ring, or as a superpacket by AF_PACKET; what is too big
+ *                for its way is cut first (segment.c, fragment.c)
  */
 #ifndef XE_PIPELINE_H
 #define XE_PIPELINE_H
@@ -25,6 +27,10 @@ uint32_t xe_rx_handed(struct xe_lane *lane, uint32_t from);
 void xe_parse(struct xe_lane *lane, struct xe_burst *burst);
 /* parse6.c: the IPv6 part of it, up to the L4 header: proto, l4_off, l4_len. False: malformed. */
 bool xe_parse6(struct xe_packet *p);
+/* The rest of it for fragments that have become one packet: proto, l4_off and l4_len are known. */
+bool xe_parse_joined(struct xe_lane *lane, struct xe_packet *p);
+/* Cut padding behind the IP packet off the frames: p->len becomes len, which is not more. */
+void xe_packet_trim(struct xe_lane *lane, struct xe_packet *p, uint32_t len);
 void xe_flow(struct xe_lane *lane, struct xe_burst *burst);
 void xe_nat(struct xe_lane *lane, struct xe_burst *burst);
 void xe_merge(struct xe_lane *lane, struct xe_burst *burst);
@@ -109,6 +115,8 @@ void xe_hold_flush(struct xe_lane *lane, uint16_t port);
 /* handover.c: no session here has the packet. True: it has gone to the worker that may have one (or
  * was lost on the way there); false: it is this worker's matter. */
 bool xe_handover(struct xe_lane *lane, struct xe_packet *p);
+/* It goes to this worker; final: it stays there. */
+void xe_hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, bool final);
 
 /* punt.c: give an untranslated packet to the kernel's path. */
 void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason);

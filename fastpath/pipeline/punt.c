@@ -4,21 +4,31 @@
  *
  * By a tun device with virtio-net headers: the kernel sees the untranslated IP packet come in on
  * it, superpackets and partial checksums included, routes it, and answers where an answer is due
- * (unreachable, fragmentation needed). Only packets from inside ports, before nat has touched them.
+ * (unreachable, fragmentation needed). Only before nat has touched them. From an uplink these are
+ * fragments of what turns out not to be ours; they go by a device of their own, which counts as an
+ * uplink for the safety net: what protects the host and its containers there protects them here.
  */
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "pipeline/pipeline.h"
+#include "pipeline/reassemble.h"
 #include "pipeline/vnet.h"
 
 void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason)
 {
 	struct iovec iov[1 + XE_PACKET_FRAMES];
 	struct virtio_net_hdr vnet = {};
+	int fd = p->role == XE_ROLE_UPLINK ? lane->punt_uplink_fd : lane->punt_fd;
 	uint32_t skip = XE_L3_OFF;
+	struct xe_packet piece;
 
-	xe_vnet_describe(&vnet, p, xe_packet_is_partial(p), XE_L3_OFF);
+	if (p->frag_cnt) {
+		while (xe_reassemble_next(lane, p, &piece))
+			xe_punt(lane, &piece, reason);
+		return;
+	}
+	xe_vnet_describe(&vnet, p, !p->frag_max && xe_packet_is_partial(p), XE_L3_OFF);
 	iov[0] = (struct iovec){.iov_base = &vnet, .iov_len = sizeof(vnet)};
 	for (uint32_t i = 0; i < p->frame_cnt; i++) {
 		iov[i + 1] = (struct iovec){
@@ -27,7 +37,7 @@ void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason re
 		};
 		skip = 0;
 	}
-	if (lane->punt_fd < 0 || writev(lane->punt_fd, iov, p->frame_cnt + 1) < 0) {
+	if (fd < 0 || writev(fd, iov, p->frame_cnt + 1) < 0) {
 		xe_packet_drop(lane, p, XE_R_PUNT_FAILED);
 		return;
 	}

@@ -16,6 +16,8 @@ static bool read_meta(struct xe_lane *lane, struct xe_packet *p)
 	p->gso_size = meta.gso_size;
 	p->gso_type = meta.gso_type;
 	p->frag_mtu = 0;
+	p->frag_max = 0;
+	p->frag_cnt = 0;
 	p->gso_unknown = meta.flags & XE_META_GSO_UNKNOWN;
 	p->handed = meta.flags & XE_META_FINAL ? XE_HANDED_FINAL : XE_HANDED_IN;
 	p->role = lane->ports[meta.port].role;

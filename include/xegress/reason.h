@@ -33,7 +33,8 @@
 		"the kernel does not forward it: an address of this host, a directed broadcast, "  \
 		"or no route at all")                                                              \
 	XE_REASON(TTL, S_PASS, "TTL or hop limit is 1 or less: the kernel answers time exceeded")  \
-	XE_REASON(FRAGMENT, S_PASS, "IP fragment: forwarded by the kernel in this version")        \
+	XE_REASON(FRAGMENT, S_PASS,                                                                \
+		  "IP fragment, and there is no punt device to give it back by: the kernel's")     \
 	XE_REASON(IPV6, S_PASS, "IPv6 on a port without IPv6 `allow` entries: the kernel's")       \
 	XE_REASON(KERNEL_RULE, S_PASS, "a `kernel` rule leaves this flow to the kernel's path")    \
 	XE_REASON(NO_RULE, S_PASS, "no rule matches this flow: the kernel's")                      \
@@ -90,6 +91,19 @@
 	XE_REASON(P_TTL, W_PUNT, "TTL ran out: the kernel's path answers")                         \
 	XE_REASON(W_TTL, W_DROP,                                                                   \
 		  "from an uplink, and its TTL ran out: the sender is told by ICMP")               \
+	XE_REASON(FRAG_TIMEOUT, W_DROP, "fragment whose datagram was not whole after 30 s")        \
+	XE_REASON(FRAG_OVERLAP, W_DROP,                                                            \
+		  "fragments that overlap or contradict each other: all of the datagram ends")     \
+	XE_REASON(FRAG_DUPLICATE, W_DROP, "fragment that is there already")                        \
+	XE_REASON(FRAG_TINY, W_DROP,                                                               \
+		  "fragment of a length or offset that no honest sender makes (RFC 1858): first "  \
+		  "one without the whole L4 header, TCP header cut, not a multiple of 8 bytes")    \
+	XE_REASON(FRAG_LIMIT, W_DROP,                                                              \
+		  "too many fragments wait: of its datagram (128), its source (256 frames), its "  \
+		  "port (512) or all (1024)")                                                      \
+	XE_REASON(P_FRAG_NOT_OURS, W_PUNT,                                                         \
+		  "fragments of a datagram of no flow of ours (the host's own): given to the "     \
+		  "kernel's path, in order")                                                       \
 	XE_REASON(HANDOVER_FULL, W_DROP, "the worker that owns the flow does not keep up")         \
 	XE_REASON(ICMP_NO_SESSION, W_DROP,                                                         \
 		  "ICMP error that quotes a packet of no session (any more)")                      \

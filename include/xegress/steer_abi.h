@@ -49,6 +49,9 @@ struct xe_meta {
 /* Written by a worker before it hands the packet to the owner of its port: no session has it, it
  * stays there (pipeline/handover.c). */
 #define XE_META_FINAL 0x2
+/* The same for a fragment: its datagram was whole where it comes from, it is joined where it is
+ * now and goes nowhere else before (pipeline/reassemble.h). */
+#define XE_META_JOIN_HERE 0x10
 
 /* A port as steer sees it. A zeroed entry (flags 0) passes everything. */
 #define XE_PF_LIVE   0x01 /* steer takes packets of this port */
@@ -136,11 +139,12 @@ struct xe_rule_value {
 };
 
 struct xe_steer_conf {
-	__u32 rules_gen;    /* active rule set; its tuples start at (gen % 2) * XE_MAX_TUPLES */
-	__u32 tuple_cnt[2]; /* per half */
-	__u32 any_accept;   /* sessions of `accept` rules may exist: look for live tags in the
-			       regions of all workers, on uplinks too */
-	__u32 deny_cnt;     /* entries of deny_list; 0: it is not asked */
+	__u32 rules_gen;      /* active rule set; its tuples start at (gen % 2) * XE_MAX_TUPLES */
+	__u32 tuple_cnt[2];   /* per half */
+	__u32 any_accept;     /* sessions of `accept` rules may exist: look for live tags in the
+				 regions of all workers, on uplinks too */
+	__u32 deny_cnt;       /* entries of deny_list; 0: it is not asked */
+	__u32 take_fragments; /* what turns out not to be ours can be given back */
 };
 
 /*

@@ -28,7 +28,6 @@
 	CASE(lying_l4_lengths)                                                                     \
 	CASE(ipv4_options_and_padding)                                                             \
 	CASE(ipv4_protocols)                                                                       \
-	CASE(ipv4_fragments)                                                                       \
 	CASE(ipv4_ttl)                                                                             \
 	CASE(ipv4_destinations)                                                                    \
 	CASE(multi_buffer)                                                                         \
@@ -83,6 +82,11 @@
 	CASE(icmp_errors_about_the_range)                                                          \
 	CASE(icmp_errors_v6)                                                                       \
 	CASE(icmp_errors_from_inside)                                                              \
+	/* cases_fragment.c */                                                                     \
+	CASE(fragments_inside)                                                                     \
+	CASE(fragments_uplink)                                                                     \
+	CASE(fragments_of_accepted)                                                                \
+	CASE(fragments_without_punt)                                                               \
 	/* cases_handover.c */                                                                     \
 	CASE(sockets_and_queues)                                                                   \
 	CASE(heartbeat)                                                                            \

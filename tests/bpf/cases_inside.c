@@ -295,7 +295,7 @@ void live_before_rules(void **state)
 	expect(rig, PORT_IN0, &f, XE_R_TTL, "live flow with TTL 1");
 	frame_ip4(&f)->ttl = 64;
 	frame_ip4(&f)->frag_off = htons(0x2000);
-	expect(rig, PORT_IN0, &f, XE_R_FRAGMENT, "fragment of a live flow");
+	expect(rig, PORT_IN0, &f, XE_R_SPOOFED, "fragment: nobody knows of which flow");
 	frame_ip4(&f)->frag_off = 0;
 	frame_tcp(&f)->doff = 3;
 	expect(rig, PORT_IN0, &f, XE_R_MALFORMED, "live flow, lying data offset");

@@ -234,7 +234,7 @@ void ipv6_extension_headers(void **state)
 		{IPPROTO_HOPOPTS, XE_R_TAKEN, "hop-by-hop options"},
 		{IPPROTO_ROUTING, XE_R_TAKEN, "routing header, no segments left"},
 		{IPPROTO_DSTOPTS, XE_R_TAKEN, "destination options"},
-		{IPPROTO_FRAGMENT, XE_R_FRAGMENT, "fragment header"},
+		{IPPROTO_FRAGMENT, XE_R_TAKEN, "fragment header"},
 		{IPPROTO_AH, XE_R_NOT_TCP_UDP, "authentication header"},
 		{IPPROTO_ESP, XE_R_NOT_TCP_UDP, "ESP"},
 		{IPPROTO_NONE, XE_R_NOT_TCP_UDP, "no next header"},
@@ -345,7 +345,7 @@ void ipv6_on_uplink(void **state)
 	expect(rig, PORT_UP0, &f, XE_R_TAKEN, "with options");
 	frame_udp6(&f, &fl, 20);
 	frame_add_ext(&f, IPPROTO_FRAGMENT, 8);
-	expect(rig, PORT_UP0, &f, XE_R_FRAGMENT, "fragment");
+	expect(rig, PORT_UP0, &f, XE_R_TAKEN, "fragment");
 	frame_udp6(&f, &fl, 20);
 	frame_ip6(&f)->payload_len = htons(29);
 	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "payload length over the end");

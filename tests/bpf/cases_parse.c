@@ -211,41 +211,6 @@ void ipv4_protocols(void **state)
 	}
 }
 
-void ipv4_fragments(void **state)
-{
-	static const struct {
-		uint16_t frag_off;
-		int reason;
-		const char *name;
-	} c[] = {
-		{0x0000, XE_R_TAKEN, "no DF"},
-		{0x4000, XE_R_TAKEN, "DF"},
-		{0x8000, XE_R_TAKEN, "reserved bit"},
-		{0x2000, XE_R_FRAGMENT, "first fragment"},
-		{0x6000, XE_R_FRAGMENT, "first fragment with DF"},
-		{0x2001, XE_R_FRAGMENT, "middle fragment, offset 8"},
-		{0x0001, XE_R_FRAGMENT, "last fragment, offset 8"},
-		{0x1fff, XE_R_FRAGMENT, "last fragment, highest offset"},
-		{0x0100, XE_R_FRAGMENT, "offset in the high byte"},
-	};
-	struct rig *rig = *state;
-	struct frame f;
-
-	rig_set_owned(rig, 0, true, flow_back.dport, true);
-	for (size_t i = 0; i < CNT(c); i++) {
-		frame_udp4(&f, &flow_out, 18);
-		frame_ip4(&f)->frag_off = htons(c[i].frag_off);
-		expect(rig, PORT_IN0, &f, c[i].reason, c[i].name);
-		frame_udp4(&f, &flow_back, 18);
-		frame_ip4(&f)->frag_off = htons(c[i].frag_off);
-		expect(rig, PORT_UP0, &f, c[i].reason, c[i].name);
-	}
-	/* A later fragment has no L4 header: whatever is there must not be read as one. */
-	frame_proto4(&f, &flow_out, IPPROTO_TCP);
-	frame_ip4(&f)->frag_off = htons(0x0010);
-	expect(rig, PORT_IN0, &f, XE_R_FRAGMENT, "8 bytes of a TCP fragment");
-}
-
 void ipv4_ttl(void **state)
 {
 	struct rig *rig = *state;

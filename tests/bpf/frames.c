@@ -214,6 +214,7 @@ void frame_add_ext(struct frame *f, uint8_t type, uint32_t hdr_len)
 	f->b[off] = *next;
 	f->b[off + 1] = (uint8_t)(hdr_len / 8 - 1);
 	*next = type;
+	f->is_frag6 |= type == IPPROTO_FRAGMENT;
 	ip->payload_len = htons((uint16_t)(ntohs(ip->payload_len) + hdr_len));
 }
 

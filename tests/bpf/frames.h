@@ -14,6 +14,7 @@
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "xegress/steer_abi.h"
@@ -27,6 +28,7 @@ struct frame {
 	uint32_t len;
 	uint32_t l4_off;        /* bytes from the Ethernet header */
 	struct xe_tuple4 tuple; /* .port is the test's to fill; IPv6 without the addresses */
+	bool is_frag6;
 	struct xe_addr src6, dst6;
 };
 

@@ -182,6 +182,7 @@ int rig_reset(void **state)
 	for (uint32_t w = 0; w < XE_MAX_WORKERS; w++)
 		rig->steer.beats[w] = beat;
 	rig->steer.conf->any_accept = 0;
+	rig->steer.conf->take_fragments = 1;
 	memset(rig->steer.owned, 0, XE_OWNED_ENTRIES * sizeof(uint64_t));
 	memset(rig->steer.guarded, 0, XE_GUARDED_WORDS * sizeof(uint64_t));
 	rig_clear_live(rig);
@@ -264,7 +265,14 @@ void rig_put_port(struct rig *rig, uint32_t port)
 uint64_t rig_hash(const struct rig *rig, uint32_t port, const struct frame *f)
 {
 	struct xe_tuple4 t = f->tuple;
+	struct frame copy = *f;
 
+	/* A fragment's flow is not known. */
+	if (frame_eth(&copy)->h_proto == htons(ETH_P_IP) &&
+	    frame_ip4(&copy)->frag_off & htons(0x3fff))
+		return 0;
+	if (f->is_frag6)
+		return 0;
 	t.port = rig->conf[port].role == XE_ROLE_UPLINK ? XE_PORT_ANYUPLINK : (uint16_t)port;
 	if (t.family)
 		return xe_flow_hash6(&t, &f->src6, &f->dst6, settings.k0, settings.k1);

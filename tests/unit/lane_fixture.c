@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/insum.h"
+#include "pipeline/reassemble.h"
 
 #define RULES_MAX  32
 #define ROUTE_MASK 0xffff0000u
@@ -183,6 +184,7 @@ static void open_tables(struct lf *f, uint32_t sessions)
 	assert_int_equal(xe_natpool_open(&lane->pool, &lane->sessions, f->owned, f->blocks,
 					 &f->taken, 0, 1, lf_random(), lf_random()),
 			 0);
+	assert_int_equal(xe_reassemble_open(lane), 0);
 	f->terms = xe_terms_table_new();
 	assert_int_equal(xe_terms_open(&lane->terms, f->terms, sessions, k0, k1), 0);
 	for (uint32_t i = 0; i < LF_EXT_CNT; i++) {
@@ -207,7 +209,7 @@ struct lf *lf_open(const char *const *rules, uint32_t sessions)
 	f->lane->timeouts = (struct xe_timeouts){7440, 240, 300, 20};
 	f->lane->gso.bypass_fd = f->lane->gso.qdisc_fd = -1;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair), 0);
-	f->lane->punt_fd = pair[0];
+	f->lane->punt_fd = f->lane->punt_uplink_fd = pair[0];
 	f->punt_fd = pair[1];
 	f->nexthop_state = XE_NH_READY;
 	f->mtu = 1500;
@@ -225,7 +227,10 @@ void lf_close(struct lf *f)
 	struct xe_lane *lane = f->lane;
 
 	xe_hold_flush(lane, XE_PORT_NONE);
+	xe_reassemble_flush(lane, XE_PORT_NONE);
 	lf_check_conservation(f);
+	assert_int_equal(lane->frags.table.kept_cnt, 0);
+	xe_reassemble_close(lane);
 	xe_terms_close(&lane->terms);
 	xe_terms_table_free(f->terms);
 	xe_natpool_close(&lane->pool);
@@ -528,6 +533,20 @@ uint64_t lf_punts(const struct lf *f)
 	return count(f, "W_PUNT");
 }
 
+/* Of datagrams that are not whole. */
+static uint32_t fragment_frames(const struct xe_frags *frags)
+{
+	const struct xe_frag_table *t = &frags->table;
+	uint32_t n = 0;
+
+	for (uint32_t side = 0; frags->held && side < XE_FRAG_SIDES; side++)
+		for (uint32_t d = t->groups[side].oldest; d != XE_NIL;
+		     d = t->datagrams[d].in[XE_FRAG_BY_SIDE].newer)
+			for (uint32_t s = t->datagrams[d].first; s != XE_NIL; s = t->slots[s].next)
+				n += frags->held[s].frame_cnt;
+	return n;
+}
+
 void lf_check_conservation(struct lf *f)
 {
 	const struct xe_lane_counters *c = &f->lane->cnt;
@@ -538,12 +557,15 @@ void lf_check_conservation(struct lf *f)
 		tx += f->xsk[port].tx_cnt;
 	}
 	for (uint32_t i = 0; i < f->lane->hold.cnt; i++)
-		held += f->lane->hold.held[i].packet.frame_cnt;
+		for (const struct xe_packet *p = &f->lane->hold.held[i].packet; p; p = p->next)
+			held += p->frame_cnt;
+	held += fragment_frames(&f->lane->frags);
 	assert_int_equal(xe_umem_audit(&f->lane->umem, fill, tx), 0);
 	assert_int_equal(f->lane->umem.hand_cnt, held);
 	assert_int_equal(c->to_kernel, lf_punts(f));
 	assert_int_equal(c->rx_packets + c->made, c->tx_packets + lf_drops(f) + c->merged +
-							  c->to_kernel + f->lane->hold.cnt);
+							  c->to_kernel + f->lane->hold.cnt +
+							  f->lane->frags.table.kept_cnt);
 }
 
 uint16_t lf_sport(const struct lf_sent *sent)

@@ -317,8 +317,6 @@ static const struct {
 	{"IP header length 16", 14, 0x44, 0},
 	{"IP header longer than the packet", 17, 19, 0},
 	{"total length beyond the frame", 16, 0x01, 0},
-	{"more fragments", 20, 0x20, 0},
-	{"fragment offset", 21, 0x01, 0},
 	{"protocol", 23, 1, 0},
 	{"TCP header of 16 bytes", 46, 0x40, 0},
 	{"IP header runs into TCP", 14, 0x4f, 90},
