@@ -41,7 +41,7 @@ class Bench:
         with _lock:
             self._next = _counters.setdefault(net.id, dict(
                 server=itertools.cycle(range(7000, 7900)), raw_server=itertools.cycle(n.RAW_SERVER),
-                ident=itertools.cycle(range(1000, 60000)),
+                word=itertools.count(1), ident=itertools.cycle(range(1000, 60000)),
                 client=itertools.cycle(range(40000, 60000)), raw_client=itertools.cycle(n.RAW_CLIENT),
                 **{"rule%d" % r: itertools.cycle(range(r, r + 10)) for r in range(7900, 8200, 10)}))
         self._senders = {}
@@ -72,7 +72,8 @@ class Bench:
         with self.net.inside(ns):
             s = socket.socket(family, kind)
         s.settimeout(3 * SLOW)
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if kind == socket.SOCK_STREAM:  # two datagram sockets with it may get one L4 port
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.open.append(s)
         return s
 
@@ -109,14 +110,19 @@ class Bench:
         s, ext = self.accept(listener)
         return c, s, ext
 
-    def ext(self, client, server, addr, data=b"?"):
-        """Send by UDP; the (address, L4 port) that the server's socket sees. Sent again when lost."""
+    def ext(self, client, server, addr):
+        """Send by UDP; the (address, L4 port) that the server's socket sees. Sent again when lost; what
+        comes late of another flow is not taken for this one's."""
+        word = b"ext %d" % self.port("word")
         for _ in range(4):
-            client.sendto(data, (addr, server.getsockname()[1]))
-            if select.select([server], [], [], 0.7 * SLOW)[0]:
+            client.sendto(word, (addr, server.getsockname()[1]))
+            end = time.monotonic() + 0.7 * SLOW
+            while time.monotonic() < end:
+                if not select.select([server], [], [], max(0, end - time.monotonic()))[0]:
+                    break
                 got, peer = server.recvfrom(65536)
-                same("payload", got[:64], data[:64])
-                return peer[:2]
+                if got == word:
+                    return peer[:2]
         raise AssertionError("the server at %s:%d got nothing" % (addr, server.getsockname()[1]))
 
     def heard(self, s, seconds=0.5):

@@ -42,6 +42,7 @@ SERVERS = ("o1", "o2")
 # L4 ports whose traffic a test makes and reads by itself: that namespace's stack never sees it.
 RAW_CLIENT = range(61000, 65000)
 RAW_SERVER = range(6000, 7000)
+RAW_SERVER_TOO = "7990-7999, 8050-8059"  # of rules whose tests make the segments (service.py: MSS)
 
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -224,9 +225,9 @@ class Net:
         self.on(ns, "nft", "-f", "-", text="""table inet raw_ports {
             chain in {
                 type filter hook prerouting priority -500
-                meta l4proto { tcp, udp } th dport %d-%d drop
+                meta l4proto { tcp, udp } th dport { %d-%d%s } drop
             }
-        }""" % (ports[0], ports[-1]))
+        }""" % (ports[0], ports[-1], ", " + RAW_SERVER_TOO if ns in SERVERS else ""))
 
     # ---- end
 
