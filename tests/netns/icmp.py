@@ -19,7 +19,11 @@ import struct
 import sys
 import time
 
-IP_RECVERR, IP_MTU_DISCOVER, IP_PMTUDISC_DO = 11, 10, 2
+IP_RECVERR, IPV6_RECVERR = 11, 25
+
+
+def family(addr):
+    return socket.AF_INET6 if ":" in addr else socket.AF_INET
 
 
 def error_of(sock):
@@ -29,20 +33,25 @@ def error_of(sock):
     except BlockingIOError:
         return None
     for level, kind, data in anc:
-        if level == socket.SOL_IP and kind == IP_RECVERR:
+        if (level, kind) in ((socket.SOL_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)):
             _, origin, typ, code, _, info, _ = struct.unpack_from("IBBBBII", data)
-            offender = socket.inet_ntoa(data[20:24])
-            if origin == 2:
+            offender = (socket.inet_ntoa(data[20:24]) if level == socket.SOL_IP else
+                        socket.inet_ntop(socket.AF_INET6, data[24:40]))
+            if origin in (2, 3):
                 return "%d %d %s%s" % (typ, code, offender, " %d" % info if info else "")
             return "local %d" % info
     return None
 
 
 def ask(proto, dst, l4_port, ttl):
-    tcp = proto == "tcp"
-    s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)
-    s.setsockopt(socket.SOL_IP, IP_RECVERR, 1)
-    s.setsockopt(socket.SOL_IP, socket.IP_TTL, int(ttl))
+    tcp, v6 = proto == "tcp", ":" in dst
+    s = socket.socket(family(dst), socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM)
+    if v6:
+        s.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, int(ttl))
+    else:
+        s.setsockopt(socket.SOL_IP, IP_RECVERR, 1)
+        s.setsockopt(socket.SOL_IP, socket.IP_TTL, int(ttl))
     s.setblocking(False)
     s.connect_ex((dst, int(l4_port)))
     if not tcp:
@@ -66,7 +75,7 @@ def ask(proto, dst, l4_port, ttl):
 
 
 def client(dst, l4_port, sport):
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s = socket.socket(family(dst), socket.SOCK_DGRAM)
     s.bind(("", int(sport)))
     s.connect((dst, int(l4_port)))
     s.settimeout(3)
@@ -76,7 +85,7 @@ def client(dst, l4_port, sport):
 
 
 def server(addr, l4_port):
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s = socket.socket(family(addr), socket.SOCK_DGRAM)
     s.bind((addr, int(l4_port)))
     print("listening", flush=True)
     data, peer = s.recvfrom(2048)
