@@ -64,6 +64,7 @@ struct xe_packet {
 
 struct xe_burst {
 	uint32_t cnt;
+	uint32_t error_cnt; /* ICMP errors among them, when parse was done (icmp.h) */
 	struct xe_packet packets[XE_BURST_SIZE];
 };
 

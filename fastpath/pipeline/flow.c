@@ -263,15 +263,20 @@ static void prefetch_nexthops(const struct xe_lane *lane, struct xe_burst *burst
 	}
 }
 
+/* Apart, so that packets do not pay for them; what they overtake in the burst does not matter. */
+static void flow_errors(struct xe_lane *lane, struct xe_burst *burst)
+{
+	xe_burst_for_each (p, burst)
+		if (!p->ended && p->proto == IPPROTO_ICMP)
+			xe_icmp(lane, p);
+}
+
 void xe_flow(struct xe_lane *lane, struct xe_burst *burst)
 {
 	prefetch_nexthops(lane, burst);
-	xe_burst_for_each (p, burst) {
-		if (p->ended)
-			continue;
-		if (__builtin_expect(p->proto == IPPROTO_ICMP, 0))
-			xe_icmp(lane, p);
-		else
+	if (burst->error_cnt)
+		flow_errors(lane, burst);
+	xe_burst_for_each (p, burst)
+		if (!p->ended)
 			flow_one(lane, p);
-	}
 }

@@ -146,23 +146,31 @@ static bool parse_one(struct xe_lane *lane, struct xe_packet *p)
 	return true;
 }
 
-static bool parse_error(struct xe_lane *lane, struct xe_packet *p)
+/* No whole TCP or UDP packet: an ICMP error about a flow, which flow looks for, a fragment, or
+ * nothing to be taken. */
+static __attribute__((noinline, cold)) void parse_other(struct xe_lane *lane,
+							struct xe_burst *burst, struct xe_packet *p)
 {
 	uint32_t ip_len = xe_icmp_parse(p);
 
-	if (ip_len)
-		trim(lane, p, XE_L3_OFF + ip_len);
-	return ip_len;
+	if (!ip_len) {
+		if (!xe_reassemble(lane, p))
+			xe_packet_drop(lane, p, XE_R_W_MALFORMED);
+		return;
+	}
+	trim(lane, p, XE_L3_OFF + ip_len);
+	p->guess = XE_NIL;
+	burst->error_cnt++;
 }
 
 void xe_parse(struct xe_lane *lane, struct xe_burst *burst)
 {
+	burst->error_cnt = 0;
 	xe_burst_for_each (p, burst) {
 		if (p->ended)
 			continue;
-		if (!parse_one(lane, p) && !parse_error(lane, p)) {
-			if (!xe_reassemble(lane, p))
-				xe_packet_drop(lane, p, XE_R_W_MALFORMED);
+		if (!parse_one(lane, p)) {
+			parse_other(lane, burst, p);
 			continue;
 		}
 		p->guess = xe_session_guess(&lane->sessions, p->hash);

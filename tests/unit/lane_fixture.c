@@ -268,6 +268,20 @@ static uint64_t flow_hash6(const struct lf *f, uint16_t port, const uint8_t *byt
 	if (len < 14 + 48 || 14 + lf_l4_off(ip) + 4 > len)
 		return lf_random();
 	l4 = ip + lf_l4_off(ip);
+	if (ip[6] == IPPROTO_ICMPV6) {
+		const uint8_t *quoted = l4 + 8;
+
+		if (len < 14 + 48 + 48 || quoted + lf_l4_off(quoted) + 4 > bytes + len)
+			return lf_random();
+		memcpy(&src, quoted + 24, 16);
+		memcpy(&dst, quoted + 8, 16);
+		l4 = quoted + lf_l4_off(quoted);
+		memcpy(&t.sport_be, l4 + 2, 2);
+		memcpy(&t.dport_be, l4, 2);
+		t.port = port < LF_UPLINK ? port : XE_PORT_ANYUPLINK;
+		t.proto = quoted[6] == 60 ? quoted[40] : quoted[6];
+		return xe_flow_hash6(&t, &src, &dst, f->lane->sessions.k0, f->lane->sessions.k1);
+	}
 	memcpy(&src, ip + 8, 16);
 	memcpy(&dst, ip + 24, 16);
 	memcpy(&t.sport_be, l4, 2);

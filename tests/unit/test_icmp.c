@@ -22,6 +22,8 @@ static const char *const rules[] = {
 	"accept from 10.1.0.0/16 to 10.2.0.0/16",
 	"accept from 10.1.0.0/16 to 203.0.113.0/24",
 	"masquerade from 10.1.0.0/16",
+	"accept from 2001:db8:1::/64 to 2001:db8:113::/48",
+	"masquerade from 2001:db8:1::/64",
 	NULL,
 };
 
@@ -55,32 +57,48 @@ static void put16(uint8_t *p, uint32_t v)
 	p[1] = (uint8_t)v;
 }
 
+static bool is_v6(const char *addr)
+{
+	return strchr(addr, ':');
+}
+
+/* The checksums, after a change. */
 static void finish(struct lf_bytes *b, uint32_t hdr_len)
 {
 	uint8_t *ip = b->b + 14, *icmp = ip + hdr_len;
+	uint32_t len = b->len - 14 - hdr_len, pseudo = 0;
 
-	put16(ip + 10, 0);
-	put16(ip + 10, (uint16_t)~lf_sum(ip, hdr_len, 0));
+	if (b->b[12] == 0x86) {
+		pseudo = lf_sum(ip + 8, 32, len + IPPROTO_ICMPV6);
+	} else {
+		put16(ip + 10, 0);
+		put16(ip + 10, (uint16_t)~lf_sum(ip, hdr_len, 0));
+	}
 	put16(icmp + 2, 0);
-	put16(icmp + 2, (uint16_t)~lf_sum(icmp, b->len - 14 - hdr_len, 0));
+	put16(icmp + 2, (uint16_t)~lf_sum(icmp, len, pseudo));
 }
 
-static void build(struct lf_bytes *b, const struct spec *s)
+static uint32_t hdr_len_of(const struct spec *s)
 {
-	static struct lf_bytes q;
-	uint32_t hdr_len = 20 + s->ip_options_len, quote_len;
-	uint8_t *ip = b->b + 14, *icmp = ip + hdr_len;
+	return is_v6(s->src) ? 40 : 20 + s->ip_options_len;
+}
 
-	lf_build(&q, &s->quoted);
-	quote_len = s->quote_len ? s->quote_len : q.len - 14;
-	if (s->ext_len) { /* behind 128 bytes, which the length field says (RFC 4884) */
-		memset(q.b + 14 + quote_len, 0, 128);
-		quote_len = 128;
+static void build_ip(struct lf_bytes *b, const struct spec *s)
+{
+	uint8_t *ip = b->b + 14;
+
+	if (is_v6(s->src)) {
+		put16(b->b + 12, 0x86dd);
+		put16(ip, 0x6c12);
+		put16(ip + 4, b->len - 14 - 40);
+		ip[6] = IPPROTO_ICMPV6;
+		ip[7] = s->ttl ? s->ttl : 64;
+		inet_pton(AF_INET6, s->src, ip + 8);
+		inet_pton(AF_INET6, s->dst, ip + 24);
+		return;
 	}
-	b->len = 14 + hdr_len + 8 + quote_len + s->ext_len;
-	memset(b->b, 0, 14 + hdr_len + 8);
 	put16(b->b + 12, 0x0800);
-	ip[0] = (uint8_t)(0x40 | hdr_len / 4);
+	ip[0] = (uint8_t)(0x40 | hdr_len_of(s) / 4);
 	ip[1] = 0xc1;
 	put16(ip + 2, b->len - 14);
 	put16(ip + 4, 0x4321);
@@ -90,12 +108,29 @@ static void build(struct lf_bytes *b, const struct spec *s)
 	inet_pton(AF_INET, s->src, ip + 12);
 	inet_pton(AF_INET, s->dst, ip + 16);
 	memset(ip + 20, 1, s->ip_options_len);
+}
+
+static void build(struct lf_bytes *b, const struct spec *s)
+{
+	static struct lf_bytes q;
+	uint32_t hdr_len = hdr_len_of(s), quote_len;
+	uint8_t *icmp = b->b + 14 + hdr_len;
+
+	lf_build(&q, &s->quoted);
+	quote_len = s->quote_len ? s->quote_len : q.len - 14;
+	if (s->ext_len) { /* behind 128 bytes, which the length field says (RFC 4884) */
+		memset(q.b + 14 + quote_len, 0, 128);
+		quote_len = 128;
+	}
+	b->len = 14 + hdr_len + 8 + quote_len + s->ext_len;
+	memset(b->b, 0, 14 + hdr_len + 8);
+	build_ip(b, s);
 	icmp[0] = s->type;
 	icmp[1] = s->code;
 	put16(icmp + 4, s->rest >> 16);
-	if (s->ext_len)
-		icmp[5] = 128 / 4;
 	put16(icmp + 6, s->rest);
+	if (s->ext_len)
+		icmp[is_v6(s->src) ? 4 : 5] = is_v6(s->src) ? 128 / 8 : 128 / 4;
 	memcpy(icmp + 8, q.b + 14, quote_len);
 	memset(icmp + 8 + quote_len, 0xe4, s->ext_len);
 	finish(b, hdr_len);
@@ -141,24 +176,82 @@ static const struct lf_spec inner[] = {
 	 .ip_options_len = 8},
 	/* untranslated */
 	{.src = "10.1.0.2", .sport = 5003, .dst = "203.0.113.5", .dport = 7, .payload_len = 9},
+	{.src = "2001:db8:1::5",
+	 .sport = 5004,
+	 .dst = "2001:db8:9::1",
+	 .dport = 7,
+	 .payload_len = 50},
+	{.src = "2001:db8:1::5",
+	 .sport = 5005,
+	 .dst = "2001:db8:9::1",
+	 .dport = 80,
+	 .proto = TCP,
+	 .tcp_flags = XE_TH_SYN,
+	 .tcp_options_len = 12},
+	{.src = "2001:db8:1::6",
+	 .sport = 5006,
+	 .dst = "2001:db8:9::1",
+	 .dport = 7,
+	 .payload_len = 51,
+	 .ext_len = 16},
+	{.src = "2001:db8:1::5",
+	 .sport = 5007,
+	 .dst = "2001:db8:113::1",
+	 .dport = 7,
+	 .payload_len = 9},
 };
 
-static const struct {
+struct kind {
 	uint8_t type, code;
 	uint32_t rest;
-} kinds[] = {{3, 0, 0},  {3, 1, 0},  {3, 3, 0},        {3, 4, 1300},     {3, 13, 0},
-	     {11, 0, 0}, {11, 1, 0}, {12, 0, 9 << 24}, {11, 0, 16 << 16}};
+};
+#define FIRST6 6 /* of them */
+
+static const struct kind kinds[] = {{3, 0, 0},    {3, 1, 0},        {3, 3, 0},
+				    {3, 4, 1300}, {3, 13, 0},       {11, 0, 0},
+				    {11, 1, 0},   {12, 0, 9 << 24}, {11, 0, 16 << 16}};
+
+static const struct kind kinds6[] = {{1, 0, 0}, {1, 4, 0}, {2, 0, 1300}, {2, 0, 0x05000000},
+				     {3, 0, 0}, {3, 1, 0}, {4, 1, 40}};
+
+static struct kind kind_of(const struct lf_spec *in, size_t i)
+{
+	return is_v6(in->src) ? kinds6[i % CNT(kinds6)] : kinds[i % CNT(kinds)];
+}
+
+/* The untranslated ones leave by the other uplink. */
+static uint16_t uplink_of(const struct lf_spec *in)
+{
+	return !strncmp(in->dst, "203", 3) || strstr(in->dst, ":113:") ? LF_UPLINK2 : LF_UPLINK;
+}
+
+/* Up to so many bytes of the L4 header; 0: all. */
+static uint32_t quote_len_of(const struct lf_spec *in, uint32_t l4_len)
+{
+	if (!l4_len)
+		return 0;
+	return l4_len + (is_v6(in->src) ? 40 + in->ext_len : 20 + in->ip_options_len);
+}
+
+/* RFC 4884 knows extensions of these only. */
+static uint32_t ext_len_of(const struct lf_spec *in, struct kind k, uint32_t len)
+{
+	return is_v6(in->src) && k.type != 1 && k.type != 3 ? 0 : len;
+}
 
 /* The flow of this packet is opened; `out` is the packet as it left, to be built again. */
 static void open_flow(struct lf *f, const struct lf_spec *spec, struct lf_spec *out)
 {
 	const struct lf_sent *sent = lf_pass(f, LF_INSIDE, spec);
-	static char src[16][INET_ADDRSTRLEN];
+	static char src[16][INET6_ADDRSTRLEN];
 	static uint32_t n;
 
 	assert_non_null(sent);
 	*out = *spec;
-	out->src = inet_ntop(AF_INET, sent->bytes + 26, src[n++ % 16], INET_ADDRSTRLEN);
+	if (is_v6(spec->src))
+		out->src = inet_ntop(AF_INET6, sent->bytes + 22, src[n++ % 16], INET6_ADDRSTRLEN);
+	else
+		out->src = inet_ntop(AF_INET, sent->bytes + 26, src[n++ % 16], INET6_ADDRSTRLEN);
 	out->sport = lf_sport(sent);
 }
 
@@ -187,86 +280,91 @@ static void expect(const struct lf *f, const struct spec *want, uint16_t port)
 	assert_int_equal(sent->len, w.len);
 	memcpy(w.b, sent->bytes, 12);
 	assert_memory_equal(sent->bytes, w.b, w.len);
-	assert_int_equal(lf_sum(sent->bytes + 14, 20 + s.ip_options_len, 0), 0xffff);
 }
 
-static const uint32_t quote_lens[] = {0, 8, 9, 12, 16, 18, 20, 30};
+static const uint32_t quote_lens[] = {0, 8, 9, 12, 18, 20, 30, 0, 19, 16, 8};
 
 /* From outside, by the peer and by a router on the way, of every kind and length. */
-static void test_to_the_container(void **state)
+static void to_the_container(struct lf *f, const struct lf_spec *in, size_t i)
 {
-	struct lf *f = *state;
 	static struct lf_bytes b;
+	struct kind k = kind_of(in, i);
+	bool router = i & 1;
+	uint32_t used_s = f->lane->now_s, len = quote_lens[i % CNT(quote_lens)];
+	struct lf_spec out;
+	struct spec s;
 
-	for (size_t i = 0; i < CNT(inner) * CNT(kinds) * CNT(quote_lens) * 2; i++) {
-		const struct lf_spec *in = &inner[i % CNT(inner)];
-		uint32_t len = quote_lens[i / CNT(inner) / CNT(kinds) % CNT(quote_lens)];
-		size_t kind = i / CNT(inner) % CNT(kinds);
-		bool router = i & 1;
-		uint32_t used_s;
-		struct lf_spec out;
-		struct spec s;
-
-		open_flow(f, in, &out);
-		used_s = f->lane->now_s;
-		f->lane->now_s += 5;
-		s = (struct spec){.src = router ? "192.0.2.77" : in->dst,
-				  .dst = out.src,
-				  .type = kinds[kind].type,
-				  .code = kinds[kind].code,
-				  .rest = kinds[kind].rest,
-				  .ip_options_len = i % 5 == 0 ? 12 : 0,
-				  .quote_len = len ? 20 + in->ip_options_len + len : 0,
-				  .ext_len = !len && i % 7 == 0 ? 12 : 0,
-				  .quoted = out};
-		s.quoted.ttl = 1;
-		build(&b, &s);
-		deliver(f, !strncmp(in->dst, "203", 3) ? LF_UPLINK2 : LF_UPLINK, &b);
-		s.dst = in->src;
-		s.quoted = *in;
-		s.quoted.ttl = 1;
-		expect(f, &s, LF_INSIDE);
-		/* to where the flow's packets come from */
-		assert_memory_equal(f->sent[0].bytes, "\2\1\0\0\0\1\2\0\0\0\0\1", 12);
-		assert_int_equal(lf_drops(f) + lf_punts(f), 0);
-		/* and the session has not noticed */
-		for (uint32_t n = 0; n < f->lane->sessions.high; n++)
-			assert_true(f->lane->sessions.slots[n].last_used_s <= used_s);
-	}
+	open_flow(f, in, &out);
+	f->lane->now_s += 5;
+	s = (struct spec){.src = !router          ? in->dst
+				 : is_v6(in->src) ? "2001:db8:77::7"
+						  : "192.0.2.77",
+			  .dst = out.src,
+			  .type = k.type,
+			  .code = k.code,
+			  .rest = k.rest,
+			  .ip_options_len = i % 5 == 0 ? 12 : 0,
+			  .quote_len = quote_len_of(in, len),
+			  .ext_len = !len && i / 22 % 2 ? ext_len_of(in, k, 12) : 0,
+			  .quoted = out};
+	s.quoted.ttl = 1;
+	build(&b, &s);
+	deliver(f, uplink_of(in), &b);
+	s.dst = in->src;
+	s.quoted = *in;
+	s.quoted.ttl = 1;
+	expect(f, &s, LF_INSIDE);
+	/* to where the flow's packets come from */
+	assert_memory_equal(f->sent[0].bytes, "\2\1\0\0\0\1\2\0\0\0\0\1", 12);
+	assert_int_equal(lf_drops(f) + lf_punts(f), 0);
+	/* and the session has not noticed */
+	for (uint32_t n = 0; n < f->lane->sessions.high; n++)
+		assert_true(f->lane->sessions.slots[n].last_used_s <= used_s);
 }
 
 /* From a container, or from a router behind it, about what came in. */
+static void from_the_container(struct lf *f, const struct lf_spec *in, size_t i)
+{
+	static struct lf_bytes b;
+	struct kind k = kind_of(in, i);
+	bool router = uplink_of(in) == LF_UPLINK && i & 1;
+	uint32_t len = quote_lens[i % CNT(quote_lens)];
+	struct lf_spec out;
+	struct spec s;
+
+	open_flow(f, in, &out);
+	s = (struct spec){.src = !router          ? in->src
+				 : is_v6(in->src) ? "2001:db8:1::99"
+						  : "10.1.9.9",
+			  .dst = in->dst,
+			  .type = k.type,
+			  .code = k.code,
+			  .rest = k.rest,
+			  .ip_options_len = i % 5 == 0 ? 4 : 0,
+			  .quote_len = quote_len_of(in, len),
+			  .ext_len = !len && i / 22 % 2 ? ext_len_of(in, k, 40) : 0,
+			  .quoted = backward(in)};
+	build(&b, &s);
+	deliver(f, LF_INSIDE, &b);
+	s.src = out.src;
+	s.quoted = backward(&out);
+	expect(f, &s, uplink_of(in));
+	assert_int_equal(lf_drops(f) + lf_punts(f), 0);
+}
+
+/* So many that every kind meets every length, twice: the numbers of both share no factor. */
+#define ROUNDS 630u
+
+static void test_to_the_container(void **state)
+{
+	for (size_t i = 0; i < CNT(inner) * ROUNDS; i++)
+		to_the_container(*state, &inner[i % CNT(inner)], i / CNT(inner));
+}
+
 static void test_from_the_container(void **state)
 {
-	struct lf *f = *state;
-	static struct lf_bytes b;
-
-	for (size_t i = 0; i < CNT(inner) * CNT(kinds) * CNT(quote_lens) * 2; i++) {
-		const struct lf_spec *in = &inner[i % CNT(inner)];
-		uint32_t len = quote_lens[i / CNT(inner) / CNT(kinds) % CNT(quote_lens)];
-		size_t kind = i / CNT(inner) % CNT(kinds);
-		bool translated = strncmp(in->dst, "203", 3);
-		bool router = translated && i & 1;
-		struct lf_spec out;
-		struct spec s;
-
-		open_flow(f, in, &out);
-		s = (struct spec){.src = router ? "10.1.9.9" : in->src,
-				  .dst = in->dst,
-				  .type = kinds[kind].type,
-				  .code = kinds[kind].code,
-				  .rest = kinds[kind].rest,
-				  .ip_options_len = i % 5 == 0 ? 4 : 0,
-				  .quote_len = len ? 20 + in->ip_options_len + len : 0,
-				  .ext_len = !len && i % 3 == 0 ? 40 : 0,
-				  .quoted = backward(in)};
-		build(&b, &s);
-		deliver(f, LF_INSIDE, &b);
-		s.src = out.src;
-		s.quoted = backward(&out);
-		expect(f, &s, translated ? LF_UPLINK : LF_UPLINK2);
-		assert_int_equal(lf_drops(f) + lf_punts(f), 0);
-	}
+	for (size_t i = 0; i < CNT(inner) * ROUNDS; i++)
+		from_the_container(*state, &inner[i % CNT(inner)], i / CNT(inner));
 }
 
 /* What an offload has not completed is quoted by a kernel as it is, and stays so. */
@@ -285,7 +383,7 @@ static void test_quoted_partial(void **state)
 		s.dst = out.src;
 		s.quoted = out;
 		build(&b, &s);
-		deliver(f, LF_UPLINK, &b);
+		deliver(f, uplink_of(&in), &b);
 		s.dst = in.src;
 		s.quoted = in;
 		expect(f, &s, LF_INSIDE);
@@ -296,7 +394,7 @@ static void test_quoted_partial(void **state)
 		deliver(f, LF_INSIDE, &b);
 		s.src = out.src;
 		s.quoted = backward(&out);
-		expect(f, &s, strncmp(in.dst, "203", 3) ? LF_UPLINK : LF_UPLINK2);
+		expect(f, &s, uplink_of(&in));
 	}
 }
 
@@ -408,7 +506,36 @@ static const struct drop_case {
 	{"total length beyond", XE_R_W_MALFORMED, NULL, 16, 9, true, false, {}},
 };
 
-static void check_drop(const struct drop_case *c)
+/* The same of ICMPv6: 14 bytes of Ethernet, 40, 8, and what is quoted from 62 on. */
+static const struct drop_case drop6_cases[] = {
+	{"v6: ICMP checksum", XE_R_ICMP_BAD_CSUM, NULL, 57, 0x55, false, false, {}},
+	{"v6: checksum without the addresses",
+	 XE_R_ICMP_BAD_CSUM,
+	 NULL,
+	 23,
+	 0x55,
+	 false,
+	 false,
+	 {}},
+	{"v6: another L4 port", XE_R_ICMP_NO_SESSION, NULL, 105, 99, true, false, {}},
+	{"v6: another peer", XE_R_ICMP_NO_SESSION, NULL, 101, 99, true, false, {}},
+	{"v6: outward, another L4 port", XE_R_ICMP_NO_SESSION, NULL, 105, 99, true, true, {}},
+	{"v6: hop limit 1", XE_R_W_TTL, NULL, 0, 0, false, false, {.ttl = 1}},
+	{"v6: too big", XE_R_TOO_BIG, small_mtu, 0, 0, false, false, {}},
+	{"v6: neighbour not known", XE_R_ICMP_NO_WAY, no_neighbour, 0, 0, false, true, {}},
+	{"v6: port gone", XE_R_PORT_GONE, inside_gone, 0, 0, false, false, {}},
+	{"v6: echo", XE_R_W_MALFORMED, NULL, 0, 0, false, false, {.type = 128}},
+	{"v6: redirect", XE_R_W_MALFORMED, NULL, 0, 0, false, true, {.type = 137}},
+	{"v6: type 0", XE_R_W_MALFORMED, NULL, 54, 0, true, false, {}},
+	{"v6: 7 bytes of L4", XE_R_W_MALFORMED, NULL, 0, 0, false, false, {.quote_len = 47}},
+	{"v6: quoted IPv4", XE_R_W_MALFORMED, NULL, 62, 0x45, true, false, {}},
+	{"v6: quoted ICMPv6", XE_R_W_MALFORMED, NULL, 68, 58, true, false, {}},
+	{"v6: quoted options too long", XE_R_W_MALFORMED, NULL, 68, 60, true, false, {}},
+	{"v6: not to the quoted sender", XE_R_W_MALFORMED, NULL, 53, 99, true, false, {}},
+	{"v6: payload length beyond", XE_R_W_MALFORMED, NULL, 18, 9, true, false, {}},
+};
+
+static void check_drop(const struct drop_case *c, const struct lf_spec *in)
 {
 	struct lf *f = lf_open(rules, 64);
 	struct xe_lane_counters before;
@@ -417,16 +544,16 @@ static void check_drop(const struct drop_case *c)
 	struct lf_spec out;
 
 	print_message("%s\n", c->name);
-	open_flow(f, &inner[0], &out);
-	s.type = s.type ? s.type : 3;
-	s.src = c->outward ? inner[0].src : "192.0.2.77";
-	s.dst = c->outward ? inner[0].dst : out.src;
-	s.quoted = c->outward ? backward(&inner[0]) : out;
+	open_flow(f, in, &out);
+	s.type = s.type ? s.type : 3; /* unreachable, or time exceeded */
+	s.src = c->outward ? in->src : is_v6(in->src) ? "2001:db8:77::7" : "192.0.2.77";
+	s.dst = c->outward ? in->dst : out.src;
+	s.quoted = c->outward ? backward(in) : out;
 	build(&b, &s);
 	if (c->off)
 		b.b[c->off] = c->value;
 	if (c->fix)
-		finish(&b, 20);
+		finish(&b, hdr_len_of(&s));
 	if (c->prepare)
 		c->prepare(f);
 	before = f->lane->cnt;
@@ -442,7 +569,9 @@ static void test_drops(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < CNT(drop_cases); i++)
-		check_drop(&drop_cases[i]);
+		check_drop(&drop_cases[i], &inner[0]);
+	for (size_t i = 0; i < CNT(drop6_cases); i++)
+		check_drop(&drop6_cases[i], &inner[FIRST6]);
 }
 
 /* Larger than the way, and it may be fragmented. */
@@ -483,24 +612,25 @@ static void test_mutated(void **state)
 	for (size_t i = 0; i < CNT(inner); i++)
 		open_flow(f, &inner[i], &out[i]);
 	for (int n = 0; n < 100000; n++) {
-		size_t i = lf_random() % CNT(inner), kind = lf_random() % CNT(kinds);
-		bool outward = lf_random() & 1;
-		struct spec s = {.src = outward ? inner[i].src : "192.0.2.77",
+		size_t i = lf_random() % CNT(inner);
+		bool outward = lf_random() & 1, v6 = i >= FIRST6;
+		struct kind k = kind_of(&inner[i], lf_random());
+		struct spec s = {.src = outward ? inner[i].src
+					: v6    ? "2001:db8:77::7"
+						: "192.0.2.77",
 				 .dst = outward ? inner[i].dst : out[i].src,
-				 .type = kinds[kind].type,
-				 .code = kinds[kind].code,
+				 .type = k.type,
+				 .code = k.code,
 				 .quoted = outward ? backward(&inner[i]) : out[i]};
 
 		if (lf_random() & 1)
-			s.quote_len = (uint32_t)(lf_random() % 64 + 1);
-		s.ip_options_len = lf_random() & 3 ? 0 : (uint32_t)(lf_random() % 11) * 4;
-		if (s.quote_len > 28 + 8)
-			s.quote_len = 36;
+			s.quote_len = (uint32_t)(lf_random() % (v6 ? 56 : 36) + 1);
+		s.ip_options_len = v6 || lf_random() & 3 ? 0 : (uint32_t)(lf_random() % 11) * 4;
 		build(&b, &s);
-		for (uint64_t k = lf_random() % 4; k; k--)
+		for (uint64_t c = lf_random() % 4; c; c--)
 			b.b[14 + lf_random() % (b.len - 14)] = (uint8_t)lf_random();
 		if (lf_random() & 1)
-			finish(&b, 20 + s.ip_options_len);
+			finish(&b, hdr_len_of(&s));
 		if (!(lf_random() & 7))
 			b.len = (uint32_t)(lf_random() % b.len + 1);
 		deliver(f, outward ? LF_INSIDE : LF_UPLINK, &b);
@@ -508,7 +638,16 @@ static void test_mutated(void **state)
 			const uint8_t *ip = f->sent[k].bytes + 14;
 			uint32_t hdr_len = (ip[0] & 15) * 4u;
 
-			if (ip[9] != IPPROTO_ICMP) /* mutated into one of the flow's packets */
+			if (ip[0] >> 4 == 6 && ip[6] == IPPROTO_ICMPV6) {
+				uint32_t len = f->sent[k].len - 54;
+
+				assert_int_equal(lf_sum(ip + 40, len,
+							lf_sum(ip + 8, 32, len + IPPROTO_ICMPV6)),
+						 0xffff);
+				left++;
+			}
+			/* else mutated into one of the flow's packets */
+			if (ip[0] >> 4 == 6 || ip[9] != IPPROTO_ICMP)
 				continue;
 			left++;
 			assert_int_equal(lf_sum(ip + hdr_len, f->sent[k].len - 14 - hdr_len, 0),
