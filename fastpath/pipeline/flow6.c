@@ -60,6 +60,7 @@ void xe_flow6_let_go(struct xe_lane *lane, const struct xe_packet *p)
 void xe_flow6_new(struct xe_lane *lane, struct xe_packet *p)
 {
 	if (!xe_flow6_hold(lane, p)) {
+		xe_answer(lane, p, XE_ANSWER_PROHIBITED, 0);
 		xe_packet_drop(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}

@@ -69,6 +69,7 @@ bg sink o "$PY" "$ROOT/tests/netns/sink.py" 8081
 within 5000 listening o tcp 8081 || die "set-up: no upload sink"
 serve_echo w $SRV1 7001
 serve_echo w $SRV4 7004
+serve_echo h $EXT 20500 # in the range, but there before us
 xe_start
 # So that the first probe does not wait for a route or a neighbour.
 for c in c1 c2; do
@@ -207,6 +208,8 @@ watch_start crafted c1 eth0
 		${live/qsport=$extport/qsport=$((extport ^ 1))}
 	counted "about a packet of the host's own" "not_owned=1" w up0 unreachable \
 		${live/qsport=$extport/qsport=50000}
+	counted "about what a listener of the host in the range sent" "not_owned=1" w up0 \
+		unreachable ${live/qsport=$extport/qsport=20500}
 	counted "about an inside address" "not_owned=1" w up0 unreachable \
 		src=$GW dst=$C1 qsrc=$C1 qsport=4100 qdst=$SRV1 qdport=7001 $up
 	counted "not sent to whom it quotes" "not_tcp_udp=1" w up0 unreachable ${live/dst=$EXT/dst=$C1}
