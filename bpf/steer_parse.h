@@ -154,7 +154,9 @@ static __always_inline const __u8 *v6_ext_hdr(struct xdp_md *ctx, struct steer_s
 static __always_inline int v6_walk(struct xdp_md *ctx, struct steer_scratch *tmp, void *l3,
 				   void *data_end, __u32 *off, __u8 *nexthdr)
 {
-	for (int i = 0; i <= XE_MAX_EXT_HDRS; i++) {
+	/* Unrolled: kernels before 6.8 refuse a loop whose body falls through to its head. */
+	_Pragma("unroll") for (int i = 0; i <= XE_MAX_EXT_HDRS; i++)
+	{
 		const __u8 *hdr;
 
 		switch (*nexthdr) {
