@@ -48,7 +48,7 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 	__builtin_memset(&tmp->pkt, 0, sizeof(tmp->pkt));
 	reason = parse_packet(ctx, tmp, data, data_end, bpf_xdp_get_buff_len(ctx), pc->l2_addr);
 	if (reason == XE_R_NOT_TCP_UDP && !tmp->pkt.is_frag)
-		reason = parse_error(ctx, tmp, data, data_end);
+		reason = parse_error(ctx, tmp);
 	if (reason == XE_R_MALFORMED && pc->role == XE_ROLE_UPLINK)
 		return XE_R_NOT_OWNED; /* not ours to judge */
 	if (reason != XE_R_TAKEN)

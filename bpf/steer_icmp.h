@@ -65,9 +65,8 @@ static __always_inline int parse_error4(struct xdp_md *ctx, struct steer_scratch
 	return XE_R_TAKEN;
 }
 
-/* Types 1 to 4: unreachable, too big, time exceeded, parameter problem. `l3`: the IPv6 header. */
-static __always_inline int parse_error6(struct xdp_md *ctx, struct steer_scratch *tmp, void *l3,
-					void *data_end)
+/* Types 1 to 4: unreachable, too big, time exceeded, parameter problem. */
+static __always_inline int parse_error6(struct xdp_md *ctx, struct steer_scratch *tmp)
 {
 	struct steer_quote *q = &tmp->quote;
 	struct steer_pkt *p = &tmp->pkt;
@@ -87,9 +86,8 @@ static __always_inline int parse_error6(struct xdp_md *ctx, struct steer_scratch
 		return XE_R_NOT_TCP_UDP;
 	off += sizeof(q->ip6);
 	nexthdr = q->ip6.nexthdr;
-	if (v6_walk(ctx, tmp, l3, data_end, &off, &nexthdr) != XE_R_TAKEN || p->is_frag ||
-	    (nexthdr != IPPROTO_TCP && nexthdr != IPPROTO_UDP) || off + 8 > p->l3_len ||
-	    off > 1024 ||
+	/* No walk over extension headers here: a second one would take the stack that is left. */
+	if ((nexthdr != IPPROTO_TCP && nexthdr != IPPROTO_UDP) || off + 8 > p->l3_len ||
 	    bpf_xdp_load_bytes(ctx, sizeof(struct ethhdr) + off, q->l4_ports_be,
 			       sizeof(q->l4_ports_be)))
 		return XE_R_NOT_TCP_UDP;
@@ -103,13 +101,12 @@ static __always_inline int parse_error6(struct xdp_md *ctx, struct steer_scratch
 }
 
 /* For what parse_packet() calls neither TCP nor UDP: XE_R_TAKEN, an error to be decided about. */
-static __always_inline int parse_error(struct xdp_md *ctx, struct steer_scratch *tmp, void *data,
-				       void *data_end)
+static __always_inline int parse_error(struct xdp_md *ctx, struct steer_scratch *tmp)
 {
 	if (!tmp->pkt.is_v6 && tmp->pkt.proto == IPPROTO_ICMP)
 		return parse_error4(ctx, tmp);
 	if (tmp->pkt.is_v6 && tmp->pkt.proto == IPPROTO_ICMPV6)
-		return parse_error6(ctx, tmp, data + sizeof(struct ethhdr), data_end);
+		return parse_error6(ctx, tmp);
 	return XE_R_NOT_TCP_UDP;
 }
 

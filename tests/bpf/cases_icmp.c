@@ -176,7 +176,7 @@ void icmp_errors_v6(void **state)
 	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "from a group");
 	frame_add_ext(&q, IPPROTO_DSTOPTS, 8);
 	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
-	expect(rig, PORT_UP0, &f, XE_R_TAKEN, "about a packet with options");
+	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "about a packet with options");
 	frame_udp6(&q, &sent, 20);
 	frame_add_ext(&q, IPPROTO_FRAGMENT, 8);
 	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
