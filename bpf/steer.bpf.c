@@ -63,7 +63,7 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 	if (pc->role == XE_ROLE_UPLINK && tmp->pkt.is_frag)
 		return fragment_uplink(ctx, tmp, pc, conf);
 	if (pc->role == XE_ROLE_UPLINK) {
-		reason = decide_uplink(&tmp->pkt, queue_worker(ctx, pc), conf, hash);
+		reason = decide_uplink(ctx, tmp, in->port, pc, conf, hash);
 		if (expired && reason == XE_R_NOT_OWNED)
 			reason = XE_R_TTL;
 		if (tmp->pkt.is_error)

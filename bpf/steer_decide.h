@@ -129,22 +129,13 @@ static __always_inline int egress_port(struct xdp_md *ctx, struct steer_scratch 
 	return XE_R_TAKEN;
 }
 
-/* On the stack, where bpf_loop() wants it. */
-struct rule_walk {
-	struct steer_scratch *tmp;
-	__u32 base, gen;
-	__u16 in_port, out_port;
-	__u32 best_rule;
-	__u8 verb;
-	__u8 found;
-};
-
 /* One tuple of the rule set: mask the packet, ask the hash table, keep the earliest rule. */
 static long match_tuple(__u32 n, void *arg)
 {
-	struct rule_walk *w = arg;
-	const struct steer_pkt *p = &w->tmp->pkt;
-	struct xe_rule_key *key = &w->tmp->rule_key;
+	struct steer_scratch *tmp = *(struct steer_scratch **)arg;
+	struct rule_walk *w = &tmp->walk;
+	const struct steer_pkt *p = &tmp->pkt;
+	struct xe_rule_key *key = &tmp->rule_key;
 	struct xe_rule_value *v;
 	struct xe_tuple *t;
 	__u32 idx = w->base + n;
@@ -171,44 +162,56 @@ static long match_tuple(__u32 n, void *arg)
 	return 0;
 }
 
-/*
- * Zero that the verifier takes for any number. Older kernels, 6.1 among them, verify a bpf_loop()
- * callback as if it ran once (later fixed by "bpf: verify callbacks as if they are called unknown
- * number of times"): what the walk starts with they hold for what every round finds, and cut out
- * the branches that compare with the match so far. Seen on 6.1: the last matching rule won.
- */
-static __always_inline __u32 unknown_zero(__u32 any)
+/* The verb of the first rule that matches, -1: none does. */
+static __always_inline int find_verb(struct steer_scratch *tmp, __u16 in_port, __u16 out_port,
+				     const struct xe_steer_conf *conf)
 {
-	__u32 same = any;
+	struct rule_walk *w = &tmp->walk;
+	__u32 gen = conf->rules_gen;
 
-	asm volatile("" : "+r"(same)); /* or clang would know, too */
-	return any - same;
+	w->base = (gen & 1) * XE_MAX_TUPLES;
+	w->gen = gen;
+	w->in_port = tmp->pkt.is_v6 ? in_port | XE_IN_IPV6 : in_port;
+	w->out_port = out_port;
+	w->best_rule = 0;
+	w->verb = 0;
+	w->found = 0;
+	__builtin_memset(&tmp->rule_key, 0, sizeof(tmp->rule_key)); /* what no round writes */
+	bpf_loop(conf->tuple_cnt[gen & 1], match_tuple, &tmp, 0); /* wants the stack */
+	return w->found ? w->verb : -1;
 }
 
 static __always_inline int match_rules(struct steer_scratch *tmp, __u16 in_port, __u16 out_port,
 				       const struct xe_steer_conf *conf)
 {
-	__u32 gen = conf->rules_gen, zero = unknown_zero(gen);
-	struct rule_walk w = {
-		.tmp = tmp,
-		.base = (gen & 1) * XE_MAX_TUPLES,
-		.gen = gen,
-		.in_port = tmp->pkt.is_v6 ? in_port | XE_IN_IPV6 : in_port,
-		.out_port = out_port,
-		.best_rule = zero,
-		.verb = zero,
-		.found = zero,
-	};
+	int verb = find_verb(tmp, in_port, out_port, conf);
 
-	__builtin_memset(&tmp->rule_key, 0, sizeof(tmp->rule_key)); /* what no round writes */
-	bpf_loop(conf->tuple_cnt[gen & 1], match_tuple, &w, 0);
-	if (!w.found)
+	if (verb < 0)
 		return XE_R_NO_RULE;
-	if (w.verb == XE_VERB_KERNEL)
+	if (verb == XE_VERB_KERNEL)
 		return XE_R_KERNEL_RULE;
-	if (w.verb == XE_VERB_DROP)
+	if (verb == XE_VERB_DROP)
 		return XE_R_DROP_RULE;
 	return XE_R_TAKEN;
+}
+
+/* Do sessions of ours receive on this address and L4 port? */
+static __always_inline int is_owned(const struct steer_pkt *p)
+{
+	__u32 *ext = bpf_map_lookup_elem(&ext_addrs, &p->dst), idx;
+	__u16 dport = bpf_ntohs(p->dport_be);
+	__u64 *word;
+
+	if (!ext)
+		return 0;
+	idx = xe_owned_idx(*ext, p->proto == IPPROTO_UDP, dport);
+	word = bpf_map_lookup_elem(&owned, &idx);
+	return word && (*word >> (dport & 63) & 1);
+}
+
+static __always_inline int starts_flow(const struct steer_pkt *p)
+{
+	return p->proto != IPPROTO_TCP || p->syn_only;
 }
 
 static __always_inline __u64 hash_packet(const struct steer_pkt *p, __u16 port)
@@ -296,6 +299,18 @@ static __always_inline int fragment_uplink(struct xdp_md *ctx, struct steer_scra
 	return conf->take_fragments ? XE_R_TAKEN : XE_R_FRAGMENT;
 }
 
+/* Does a rule send what is for this address and L4 port to an inside host? */
+static __always_inline int is_given_away(struct steer_scratch *tmp, __u32 port,
+					 const struct xe_steer_conf *conf)
+{
+	int verb;
+
+	if (!conf->any_inbound)
+		return 0;
+	verb = find_verb(tmp, port, XE_OUT_SOME_INSIDE, conf);
+	return verb == XE_VERB_DNAT || verb == XE_VERB_NAT;
+}
+
 static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratch *tmp, __u32 port,
 					 const struct xe_port_conf *pc,
 					 const struct xe_steer_conf *conf, __u64 *hash)
@@ -318,6 +333,10 @@ static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratc
 		return XE_R_MARTIAN;
 	if (!source_allowed(tmp, port))
 		return XE_R_SPOOFED;
+	/* For another container, by an external address: what rules say of its source, the worker
+	 * asks. */
+	if (is_owned(p) || is_given_away(tmp, port, conf))
+		return starts_flow(p) ? XE_R_TAKEN : XE_R_MIDFLOW;
 	reason = egress_port(ctx, tmp, pc, &out);
 	if (reason != XE_R_TAKEN)
 		return reason;
@@ -342,25 +361,45 @@ static __always_inline int is_guarded(const struct steer_pkt *p)
 	return word && (*word >> (dport & 63) & 1);
 }
 
-static __always_inline int decide_uplink(const struct steer_pkt *p, __u32 worker,
+/* May it start a flow to an inside host? Asked only where there is a rule for such. */
+static __always_inline int decide_inbound(struct xdp_md *ctx, struct steer_scratch *tmp, __u32 port,
+					  const struct xe_port_conf *pc,
+					  const struct xe_steer_conf *conf)
+{
+	int verb = find_verb(tmp, port | XE_IN_UPLINK, XE_OUT_SOME_INSIDE, conf);
+	__u16 out = 0;
+
+	if (verb == XE_VERB_DROP)
+		return XE_R_DROP_RULE;
+	if (verb != XE_VERB_DNAT && verb != XE_VERB_NAT && verb != XE_VERB_ACCEPT)
+		return verb == XE_VERB_KERNEL ? XE_R_KERNEL_RULE : XE_R_NOT_OWNED;
+	if (is_martian(&tmp->pkt))
+		return XE_R_MARTIAN;
+	/* Untranslated it goes where its own destination says, and only inside. */
+	if (verb == XE_VERB_ACCEPT &&
+	    (egress_port(ctx, tmp, pc, &out) != XE_R_TAKEN || !(out & XE_OUT_INSIDE)))
+		return XE_R_NOT_OWNED;
+	return starts_flow(&tmp->pkt) ? XE_R_TAKEN : XE_R_MIDFLOW;
+}
+
+static __always_inline int decide_uplink(struct xdp_md *ctx, struct steer_scratch *tmp, __u32 port,
+					 const struct xe_port_conf *pc,
 					 const struct xe_steer_conf *conf, __u64 *hash)
 {
-	__u32 *ext, idx;
-	__u16 dport;
-	__u64 *word;
+	const struct steer_pkt *p = &tmp->pkt;
 
 	*hash = hash_packet(p, XE_PORT_ANYUPLINK);
-	ext = bpf_map_lookup_elem(&ext_addrs, &p->dst);
-	if (ext) {
-		dport = bpf_ntohs(p->dport_be);
-		idx = xe_owned_idx(*ext, p->proto == IPPROTO_UDP, dport);
-		word = bpf_map_lookup_elem(&owned, &idx);
-		if (word && (*word >> (dport & 63) & 1))
-			return XE_R_TAKEN;
-	}
-	if (conf->any_accept && is_live(worker, *hash, conf))
+	if (is_owned(p))
 		return XE_R_TAKEN;
-	return ext && p->is_error && is_guarded(p) ? XE_R_ICMP_NOT_OWNED : XE_R_NOT_OWNED;
+	if (conf->any_accept && is_live(queue_worker(ctx, pc), *hash, conf))
+		return XE_R_TAKEN;
+	if (p->is_error)
+		return is_guarded(p) && bpf_map_lookup_elem(&ext_addrs, &p->dst)
+			       ? XE_R_ICMP_NOT_OWNED
+			       : XE_R_NOT_OWNED;
+	if (!conf->any_inbound)
+		return XE_R_NOT_OWNED;
+	return decide_inbound(ctx, tmp, port, pc, conf);
 }
 
 #endif

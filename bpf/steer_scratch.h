@@ -40,8 +40,19 @@ struct steer_quote {
 	__be16 l4_ports_be[2];
 };
 
+/* A walk over the rules: not on the stack, where it would stand once for each place that asks, and
+ * where kernels such as 6.1 take what it starts with for what every round of bpf_loop() finds. */
+struct rule_walk {
+	__u32 base, gen;
+	__u16 in_port, out_port;
+	__u32 best_rule;
+	__u8 verb;
+	__u8 found;
+};
+
 struct steer_scratch {
 	struct steer_pkt pkt;
+	struct rule_walk walk;
 	/* Arguments of helpers: each written whole before it is given away. */
 	struct bpf_fib_lookup fib;
 	struct xe_allow_key allow_key;

@@ -151,6 +151,8 @@ int xe_link_channels(const char *name, uint32_t *rx_queues, uint32_t *tx_queues)
 
 /* Does any interface have this address? */
 bool xe_netlink_has_addr(const struct xe_netlink *nl, const struct xe_addr *addr);
+/* The same, on this interface. */
+bool xe_netlink_addr_on(const struct xe_netlink *nl, int ifindex, const struct xe_addr *addr);
 
 /* ---- routes ---- */
 
@@ -246,5 +248,8 @@ int xe_netlink_neigh(const struct xe_netlink *nl, int ifindex, const struct xe_a
  * (-ENODEV, -ENETDOWN, ...).
  */
 int xe_netlink_neigh_use(struct xe_netlink *nl, int ifindex, const struct xe_addr *addr);
+
+/* Behind which interface does the bridge see this Ethernet address? 0: none, or it is no bridge. */
+int xe_netlink_bridge_port(struct xe_netlink *nl, int bridge_ifindex, const uint8_t mac[6]);
 
 #endif

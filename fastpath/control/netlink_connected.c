@@ -180,12 +180,18 @@ uint32_t xe_netlink_connected(struct xe_netlink *nl, int ifindex, struct xe_pref
 
 bool xe_netlink_has_addr(const struct xe_netlink *nl, const struct xe_addr *addr)
 {
+	return xe_netlink_addr_on(nl, 0, addr);
+}
+
+bool xe_netlink_addr_on(const struct xe_netlink *nl, int ifindex, const struct xe_addr *addr)
+{
 	const struct xe_mirror_addr *a;
 
 	for (unsigned int i = 0; i < XE_MIRROR_BUCKETS; i++) {
 		TAILQ_FOREACH(a, &nl->mirror.addrs_of[i], chain)
 		{
-			if (!memcmp(&a->now.local, addr, sizeof(*addr)))
+			if ((!ifindex || a->now.ifindex == ifindex) &&
+			    !memcmp(&a->now.local, addr, sizeof(*addr)))
 				return true;
 		}
 	}

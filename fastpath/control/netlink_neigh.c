@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/neighbour.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "control/netlink.h"
 #include "control/netlink_mirror.h"
@@ -65,4 +66,25 @@ int xe_netlink_neigh_use(struct xe_netlink *nl, int ifindex, const struct xe_add
 		&nl->requests,
 		build(nl, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_ACK, NTF_USE, ifindex, addr), NULL,
 		NULL);
+}
+
+static int take_ifindex(const struct nlmsghdr *nlh, void *ctx)
+{
+	const struct ndmsg *ndm = mnl_nlmsg_get_payload(nlh);
+
+	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(*ndm))
+		*(int *)ctx = ndm->ndm_ifindex;
+	return 0;
+}
+
+int xe_netlink_bridge_port(struct xe_netlink *nl, int bridge_ifindex, const uint8_t mac[6])
+{
+	struct nlmsghdr *nlh = xe_nlsock_begin(&nl->requests, RTM_GETNEIGH, 0);
+	struct ndmsg *ndm = mnl_nlmsg_put_extra_header(nlh, sizeof(*ndm));
+	int ifindex = 0;
+
+	ndm->ndm_family = AF_BRIDGE;
+	mnl_attr_put(nlh, NDA_LLADDR, 6, mac);
+	mnl_attr_put_u32(nlh, NDA_MASTER, (uint32_t)bridge_ifindex);
+	return xe_nlsock_ask(&nl->requests, nlh, take_ifindex, &ifindex) ? 0 : ifindex;
 }

@@ -7,6 +7,7 @@
  * a refresh, which a cursor takes through the tables in turns of the event loop. Neighbours in use
  * are kept fresh: the kernel sees none of their traffic and would let them go stale.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/neighbour.h>
 #include <stdlib.h>
@@ -251,27 +252,81 @@ static bool masq_addr(const struct xe_service *svc, const struct xe_addr *dst,
 	return true;
 }
 
+/* An address of the host itself: of interest where it is an external one, on an uplink. One that is
+ * on no interface of ours (lo) counts for the first uplink. */
+static void answer_local(struct xe_service *svc, const struct xe_addr *dst,
+			 struct xe_nexthop_answer *a)
+{
+	const struct xe_port *uplink = NULL;
+
+	for (const struct xe_port *p = svc->port_list; p; p = p->next) {
+		if (!p->ifindex || p->id == XE_PORT_NONE || p->role != XE_ROLE_UPLINK)
+			continue;
+		if (!uplink || xe_netlink_addr_on(svc->netlink, p->ifindex, dst))
+			uplink = p;
+		if (xe_netlink_addr_on(svc->netlink, p->ifindex, dst))
+			break;
+	}
+	if (!uplink)
+		return;
+	a->state = XE_NH_LOCAL;
+	a->port = uplink->id;
+	a->mtu = 65535;
+	a->masq_ext = xe_ext_get(svc, dst);
+}
+
+/* Does this interface bridge inside ports of ours? */
+static bool is_bridge(const struct xe_service *svc, int ifindex)
+{
+	for (const struct xe_port *p = svc->port_list; p; p = p->next)
+		if (p->ifindex && p->role == XE_ROLE_INSIDE && p->ifindex != ifindex &&
+		    xe_netlink_l3_ifindex(svc->netlink, p->ifindex) == ifindex)
+			return true;
+	return false;
+}
+
+/* Toward an inside host behind a bridge: at which of its ports it is, the bridge knows when the
+ * neighbour is known. */
+static void find_member(struct xe_service *svc, const struct neighbour *n,
+			struct xe_nexthop_answer *a)
+{
+	const struct xe_port *p;
+
+	if (a->state != XE_NH_READY || a->port != XE_PORT_NONE)
+		return;
+	p = xe_port_by_ifindex(svc, xe_netlink_bridge_port(svc->netlink, n->ifindex, a->mac));
+	if (p && p->id != XE_PORT_NONE)
+		a->port = p->id;
+	else
+		a->state = XE_NH_NOT_PORT;
+}
+
 /* Route, egress port and Ext address for an entry. Returns the neighbour it goes through, XE_NIL:
  * none, the answer is complete. */
 static uint32_t ask_route(struct xe_service *svc, const struct xe_nexthop *nh,
 			  struct xe_nexthop_answer *a)
 {
 	struct xe_addr dst = nh->dst, src = nh->src, masq;
-	struct xe_port *in = svc->ports[nh->in_port], *out;
+	struct xe_port *in = nh->in_port < XE_MAX_PORTS ? svc->ports[nh->in_port] : NULL, *out;
+	int in_ifindex = in ? xe_netlink_l3_ifindex(svc->netlink, in->ifindex) : 0;
 	struct xe_route route;
 	uint32_t n;
 
 	a->state = XE_NH_NO_ROUTE;
-	if (!in ||
-	    xe_netlink_route(svc->netlink, &dst, &src,
-			     xe_netlink_l3_ifindex(svc->netlink, in->ifindex), &route) ||
-	    route.type != RTN_UNICAST)
+	/* Without a port: from one of ours to another, as if the host itself sent. */
+	if ((!in && nh->in_port != XE_PORT_NONE) ||
+	    xe_netlink_route(svc->netlink, &dst, in ? &src : NULL, in_ifindex, &route))
+		return XE_NIL;
+	if (route.type == RTN_LOCAL)
+		answer_local(svc, &dst, a);
+	if (route.type != RTN_UNICAST)
 		return XE_NIL;
 	out = xe_port_by_ifindex(svc, route.oif);
 	a->state = XE_NH_NOT_PORT;
-	if (!out || out->id == XE_PORT_NONE || route.encap)
+	if (route.encap || (out && out->id == XE_PORT_NONE) ||
+	    (!out && (in || !is_bridge(svc, route.oif))))
 		return XE_NIL;
-	a->port = out->id;
+	a->port = out ? out->id : XE_PORT_NONE;
 	a->mtu = route.mtu;
 	if (masq_addr(svc, &dst, &route, &masq))
 		a->masq_ext = xe_ext_get(svc, &masq);
@@ -293,8 +348,10 @@ static void resolve(struct xe_service *svc, uint32_t w, uint32_t idx)
 		if (n != XE_NIL)
 			entry_link(svc->resolver, w, idx, n);
 	}
-	if (n != XE_NIL)
+	if (n != XE_NIL) {
 		answer_neighbour(svc, &svc->resolver->neighbours[n], &a, ASK_NS);
+		find_member(svc, &svc->resolver->neighbours[n], &a);
+	}
 	xe_nexthop_write(table, idx, &a);
 }
 
@@ -310,6 +367,7 @@ static void retry(struct xe_service *svc, uint32_t w, uint32_t idx)
 	was = a.state;
 	answer_neighbour(svc, &svc->resolver->neighbours[n], &a,
 			 was == XE_NH_RESOLVING ? ASK_WAITING_NS : ASK_NS);
+	find_member(svc, &svc->resolver->neighbours[n], &a);
 	if (a.state != was)
 		xe_nexthop_write(table, idx, &a);
 }
@@ -493,6 +551,9 @@ static void tell_entries(struct xe_service *svc, const struct neighbour *n,
 
 			a.state = fresh->state;
 			memcpy(a.mac, fresh->mac, sizeof(a.mac));
+			if (table->slots[idx].in_port == XE_PORT_NONE && is_bridge(svc, n->ifindex))
+				a.port = XE_PORT_NONE; /* it may have moved */
+			find_member(svc, n, &a);
 			xe_nexthop_write(table, idx, &a);
 		}
 		xe_worker_wake(&svc->workers[w]);

@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,6 +69,8 @@ static int make_ranges(struct xe_service *svc, struct xe_ruleset *rs)
 		ranges[i].port_max = r->port_max ? r->port_max : XE_NAT_PORT_MAX;
 		if (err)
 			return err;
+		if (r->verb == XE_VERB_DNAT && !(ranges[i].dnat = xe_dnat_make(r)))
+			return -ENOMEM;
 	}
 	return 0;
 }
@@ -78,6 +81,8 @@ static void ruleset_free(struct xe_ruleset *rs)
 
 	for (uint32_t i = 0; ranges && i < rs->rule_cnt; i++)
 		free((void *)ranges[i].ext);
+	for (uint32_t i = 0; ranges && i < rs->rule_cnt; i++)
+		free((void *)ranges[i].dnat);
 	free(ranges);
 	xe_ruleset_free(rs);
 }
@@ -185,6 +190,40 @@ static int publish_deny(struct xe_service *svc, char *err, size_t err_size)
 	return ret;
 }
 
+/* Sessions whose replies only live tags announce outlive their rules: once set it stays. */
+static void announce_tags(struct xe_service *svc, const struct xe_ruleset *rs)
+{
+	bool any = rs->any_inbound;
+
+	for (uint32_t i = 0; i < rs->rule_cnt; i++)
+		any |= rs->rules[i].verb == XE_VERB_ACCEPT;
+	if (any) /* read by the workers, too */
+		__atomic_store_n(&svc->steer.conf->any_accept, 1, __ATOMIC_RELAXED);
+}
+
+/* dnat wins against the host: no flow of ours is to be given such an L4 port either. All L4 ports
+ * of an address are not meant: that is an address of its own. */
+static void reserve_dnat(struct xe_service *svc, const struct xe_ruleset *rs)
+{
+	memset(svc->dnat, 0, sizeof(svc->dnat));
+	for (uint32_t i = 0; i < rs->rule_cnt; i++) {
+		const struct xe_rule *r = &rs->rules[i];
+
+		if (r->verb != XE_VERB_DNAT || !r->to_port_min)
+			continue;
+		for (uint32_t p = r->to_port_min; p <= r->to_port_max; p++) {
+			if (r->proto != IPPROTO_UDP)
+				svc->dnat[0][p >> 6] |= 1ull << (p & 63);
+			if (r->proto != IPPROTO_TCP)
+				svc->dnat[1][p >> 6] |= 1ull << (p & 63);
+		}
+	}
+	for (int i = 0; i < 2; i++)
+		for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++)
+			__atomic_store_n(&svc->taken.bits[i][w],
+					 svc->listening[i][w] | svc->dnat[i][w], __ATOMIC_RELAXED);
+}
+
 int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
 {
 	struct xe_ruleset *rs = NULL;
@@ -211,18 +250,16 @@ int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
 		ruleset_free(rs);
 		return ret;
 	}
-	for (uint32_t i = 0; i < rs->rule_cnt; i++)
-		if (rs->rules[i].verb == XE_VERB_ACCEPT)
-			/* read by the workers, too */
-			__atomic_store_n(&svc->steer.conf->any_accept, 1,
-					 __ATOMIC_RELAXED); /* stays: its sessions outlive it */
+	announce_tags(svc, rs);
 	remember_ranges(svc, rs);
 	ret = publish_deny(svc, err, err_size);
 	if (ret) {
 		ruleset_free(rs);
 		return ret;
 	}
+	reserve_dnat(svc, rs);
 	ret = put_in_force(svc, rs);
+	__atomic_store_n(&svc->steer.conf->any_inbound, rs->any_inbound, __ATOMIC_RELAXED);
 	if (ret)
 		snprintf(err, err_size, "rules: the steering tables refuse them: %s",
 			 strerror(-ret));
@@ -275,8 +312,8 @@ void xe_safety_net_apply(struct xe_service *svc)
 		.nat_udp = svc->nat_ranges,
 		.nat_tcp_cnt = svc->nat_range_cnt,
 		.nat_udp_cnt = svc->nat_range_cnt,
-		.listen_tcp = svc->taken.bits[0],
-		.listen_udp = svc->taken.bits[1],
+		.listen_tcp = svc->listening[0],
+		.listen_udp = svc->listening[1],
 		.translated6 = svc->translated6,
 	};
 	char err[256] = "out of memory";
@@ -326,9 +363,11 @@ void xe_safety_net_poll(struct xe_service *svc)
 		for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++) {
 			uint64_t word = found[i][w] | svc->reserved[i][w];
 
-			if (word == svc->taken.bits[i][w])
+			if (word == svc->listening[i][w])
 				continue;
-			__atomic_store_n(&svc->taken.bits[i][w], word, __ATOMIC_RELAXED);
+			svc->listening[i][w] = word;
+			__atomic_store_n(&svc->taken.bits[i][w], word | svc->dnat[i][w],
+					 __ATOMIC_RELAXED);
 			changed = true;
 		}
 	}
@@ -336,6 +375,6 @@ void xe_safety_net_poll(struct xe_service *svc)
 		xe_guarded_publish(svc);
 	if (!changed || svc->fallback_stale || svc->fallback_why[0])
 		return;
-	if (xe_fallback_set_listeners(svc->fallback, svc->taken.bits[0], svc->taken.bits[1]))
+	if (xe_fallback_set_listeners(svc->fallback, svc->listening[0], svc->listening[1]))
 		svc->fallback_stale = true;
 }

@@ -102,8 +102,12 @@ struct xe_service {
 	struct xe_addr ext_addrs[XE_MAX_EXT_ADDRS];
 	uint64_t ext_full_ns; /* last time that none was free, nor could be made so */
 	const struct xe_ruleset *ruleset_next; /* being compiled: its Ext addresses are in use */
-	struct xe_taken taken;                 /* L4 ports of the host; read by the workers */
-	uint64_t reserved[2][XE_BITMAP_WORDS]; /* part of taken that does not come from sockets */
+	/* L4 ports that no flow is given, read by the workers: the host's and those of dnat rules.
+	 */
+	struct xe_taken taken;
+	uint64_t listening[2][XE_BITMAP_WORDS]; /* of these the host's: by sockets, and reserved */
+	uint64_t reserved[2][XE_BITMAP_WORDS];
+	uint64_t dnat[2][XE_BITMAP_WORDS];
 
 	struct xe_netlink *netlink;
 	struct xe_sockdiag *sockdiag;

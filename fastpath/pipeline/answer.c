@@ -113,7 +113,8 @@ static bool answer_from(const struct xe_lane *lane, const struct xe_packet *p, u
 {
 	const struct xe_lane_port *port = &lane->ports[p->in_port];
 	const uint8_t *ip = p->l2 + XE_L3_OFF;
-	bool spoken_to = p->role == XE_ROLE_UPLINK && p->session && p->session->ext != XE_EXT_NONE;
+	bool spoken_to =
+		p->role == XE_ROLE_UPLINK && p->session && xe_session_is_translated(p->session);
 
 	if (is_v6(p)) {
 		memcpy(from, spoken_to ? ip + IP6_DST : port->own6.b, 16);

@@ -28,6 +28,9 @@
 /* Has another worker received it? FINAL: none of them knows its flow, and the port is ours. */
 enum xe_handed { XE_HANDED_NOT = 0, XE_HANDED_IN, XE_HANDED_FINAL };
 
+/* out_port of a packet that is to come in again: hairpin.c. */
+#define XE_PORT_AGAIN 0xfffd
+
 struct xe_packet {
 	uint8_t *l2;     /* Ethernet header, in the first frame */
 	uint32_t len;    /* bytes from l2 to the end of the IP packet, padding cut off */
@@ -51,6 +54,7 @@ struct xe_packet {
 	bool partial;      /* L4 checksum field holds the pseudo-header sum only */
 	bool ended;
 	uint8_t handed;       /* enum xe_handed */
+	bool hairpin;         /* translated once, and back in by an uplink (hairpin.c) */
 	struct xe_tuple4 key; /* as it came in; IPv6 addresses get their numbers in flow */
 	uint64_t hash;
 	uint32_t guess; /* parse's, for flow: session * 2 + direction, XE_NIL: none */

@@ -97,11 +97,52 @@ static bool has_df(const struct xe_packet *p)
 	return xe_packet_is_v6(p) || xe_get16(p->l2 + XE_L3_OFF + XE_IP_FRAG) & htons(XE_IP_DF);
 }
 
+/* Where replies go: to where the flow's last packet came from. */
+static inline void keep_mac(struct xe_session *s, const struct xe_packet *p)
+{
+	if (memcmp(s->mac_back, p->l2 + 6, 6))
+		memcpy(s->mac_back, p->l2 + 6, 6);
+}
+
+/* The inside host's first packet in a flow that a peer began on a mapping: now it is the host's use
+ * of the mapping, too. */
+static __attribute__((noinline)) void answered(struct xe_lane *lane, const struct xe_session *s)
+{
+	if (s->flags & XE_SF_FROM_OUTSIDE && s->ext != XE_EXT_NONE &&
+	    !xe_session_packets(s, XE_DIR_OUT))
+		xe_natpool_use(&lane->pool, s->mapping, &s->key[XE_DIR_BACK]);
+}
+
+/* For another of ours: it comes in again (hairpin.c). Of its way only the other end's MTU counts,
+ * which is looked at there. */
+static __attribute__((noinline)) bool egress_again(struct xe_lane *lane, struct xe_packet *p)
+{
+	if (p->nexthop.state == XE_NH_ASKED) {
+		xe_hold_add(lane, p, p->session->nexthop);
+		return false;
+	}
+	if (*xe_packet_ttl(p) <= 1) {
+		xe_answer(lane, p, XE_ANSWER_TTL, 0);
+		xe_packet_drop(lane, p, XE_R_W_TTL);
+		return false;
+	}
+	p->out_port = XE_PORT_AGAIN;
+	p->frag_mtu = 0;
+	lane->hairpins++;
+	keep_mac(p->session, p);
+	return true;
+}
+
 /* Outward: by the next hop. False: the packet has ended. */
 static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 {
 	struct xe_session *s = p->session;
 
+	if (__builtin_expect(s->flags & XE_SF_FROM_OUTSIDE || s->hairpin, 0)) {
+		answered(lane, s);
+		if (s->hairpin)
+			return egress_again(lane, p);
+	}
 	switch (p->nexthop.state) {
 	case XE_NH_READY:
 		if (!lane->hold.cnt || !xe_hold_before(lane, s->nexthop))
@@ -113,6 +154,7 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 		xe_punt(lane, p, XE_R_P_NO_NEIGHBOUR);
 		return false;
 	case XE_NH_NO_ROUTE:
+	case XE_NH_LOCAL:
 		xe_punt(lane, p, XE_R_P_NO_ROUTE);
 		return false;
 	case XE_NH_NOT_PORT:
@@ -136,28 +178,30 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 		}
 		p->frag_mtu = (uint16_t)p->nexthop.mtu;
 	}
-	/* Where replies go: to where the flow's last packet came from. */
-	if (memcmp(s->mac_back, p->l2 + 6, 6))
-		memcpy(s->mac_back, p->l2 + 6, 6);
+	keep_mac(s, p);
 	return true;
 }
 
 static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 {
+	struct xe_session *s = p->session;
 	uint32_t mtu;
 
-	p->out_port = p->session->key[XE_DIR_OUT].port;
+	if (__builtin_expect(s->flags & XE_SF_FROM_OUTSIDE, 0) && s->ext == XE_EXT_NONE)
+		xe_flow_in_follow(lane, s);
+	p->out_port = s->key[XE_DIR_OUT].port;
 	if (!lane->ports[p->out_port].live) {
 		xe_packet_drop(lane, p, XE_R_PORT_GONE);
 		return false;
 	}
 	if (*xe_packet_ttl(p) <= 1) {
-		xe_answer(lane, p, XE_ANSWER_TTL, 0);
+		if (!p->hairpin)
+			xe_answer(lane, p, XE_ANSWER_TTL, 0);
 		xe_packet_drop(lane, p, XE_R_W_TTL);
 		return false;
 	}
 	mtu = lane->ports[p->out_port].mtu;
-	xe_mss_guess(p, xe_mss_of(p->session, p->dir), mtu);
+	xe_mss_guess(p, xe_mss_of(s, p->dir), mtu);
 	if (!is_too_big(p, mtu))
 		return true;
 	if (!has_df(p)) {
@@ -168,7 +212,8 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 		xe_punt(lane, p, XE_R_P_TOO_BIG);
 		return false;
 	}
-	xe_answer(lane, p, XE_ANSWER_TOO_BIG, mtu);
+	if (!p->hairpin)
+		xe_answer(lane, p, XE_ANSWER_TOO_BIG, mtu);
 	xe_packet_drop(lane, p, XE_R_TOO_BIG);
 	return false;
 }
@@ -204,6 +249,16 @@ static bool reopen(struct xe_lane *lane, struct xe_packet *p)
 	return !p->ended;
 }
 
+static __attribute__((noinline)) void flow_first(struct xe_lane *lane, struct xe_packet *p)
+{
+	if (p->role == XE_ROLE_UPLINK)
+		xe_flow_in(lane, p);
+	else if (xe_packet_is_v6(p))
+		xe_flow6_new(lane, p);
+	else
+		xe_flow_new(lane, p);
+}
+
 static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 {
 	enum xe_dir dir = p->guess & 1;
@@ -226,18 +281,7 @@ static void flow_one(struct xe_lane *lane, struct xe_packet *p)
 	if (!p->session) {
 		if (lane->handoff && xe_handover(lane, p))
 			return;
-		if (p->role == XE_ROLE_UPLINK) {
-			/* steer could not know whose the fragments are */
-			if (p->frag_cnt)
-				xe_punt(lane, p, XE_R_P_FRAG_NOT_OURS);
-			else
-				xe_packet_drop(lane, p, XE_R_NO_SESSION);
-			return;
-		}
-		if (xe_packet_is_v6(p))
-			xe_flow6_new(lane, p);
-		else
-			xe_flow_new(lane, p);
+		flow_first(lane, p);
 		if (p->ended)
 			return;
 		p->nexthop = xe_nexthop_read(&lane->nexthops.slots[p->session->nexthop]);
@@ -271,12 +315,24 @@ static void flow_errors(struct xe_lane *lane, struct xe_burst *burst)
 			xe_icmp(lane, p);
 }
 
+/* One copy of the loop and all that it calls, for both. */
+static __attribute__((noinline)) void flow_range(struct xe_lane *lane, struct xe_packet *p,
+						 struct xe_packet *end)
+{
+	for (; p < end; p++)
+		if (!p->ended)
+			flow_one(lane, p);
+}
+
 void xe_flow(struct xe_lane *lane, struct xe_burst *burst)
 {
 	prefetch_nexthops(lane, burst);
 	if (burst->error_cnt)
 		flow_errors(lane, burst);
-	xe_burst_for_each (p, burst)
-		if (!p->ended)
-			flow_one(lane, p);
+	flow_range(lane, burst->packets, burst->packets + burst->cnt);
+}
+
+void xe_flow_packet(struct xe_lane *lane, struct xe_packet *p)
+{
+	flow_range(lane, p, p + 1);
 }

@@ -9,8 +9,14 @@
 #include <netinet/in.h>
 
 #include "base/insum.h"
+#include "pipeline/flow_nat.h"
 #include "pipeline/limit.h"
-#include "pipeline/pipeline.h"
+
+/* A first packet on its way through here. */
+struct first {
+	uint32_t source, nexthop; /* its counter, its route */
+	bool hairpin;             /* toward another of ours */
+};
 
 static bool source_allowed(const struct xe_lane_port *port, const struct xe_packet *p)
 {
@@ -22,35 +28,6 @@ static bool source_allowed(const struct xe_lane_port *port, const struct xe_pack
 		if ((src_be & port->allow[i].mask_be) == port->allow[i].net_be)
 			return true;
 	return false;
-}
-
-/* The tuple of the replies and the Ext side of the flow. 0 or a reason. */
-static enum xe_worker_reason translate(struct xe_lane *lane, const struct xe_packet *p,
-				       const struct xe_nexthop_answer *nh, int rule,
-				       struct xe_tuple4 *back, uint32_t *ext, uint32_t *mapping)
-{
-	const struct xe_nat_range *range = lane->rules->attach;
-	struct xe_nat_want want = {
-		.independent = p->proto == IPPROTO_UDP,
-		.rss = lane->ports[nh->port].rss,
-	};
-
-	*ext = *mapping = XE_NIL;
-	if (lane->rules->rules[rule].verb == XE_VERB_ACCEPT) {
-		bool uplink = lane->ports[nh->port].role == XE_ROLE_UPLINK;
-
-		*back = xe_tuple4_reverse(&p->key, uplink ? XE_PORT_ANYUPLINK : nh->port);
-		return XE_R_NONE;
-	}
-	range += rule;
-	*ext = range->ext_cnt ? xe_nat_range_ext(&lane->pool, range, &p->key) : nh->masq_ext;
-	want.ext = *ext;
-	want.port_min = range->port_min;
-	want.port_max = range->port_max;
-	if (*ext == XE_NIL || lane->pool.ext[*ext].family != p->key.family ||
-	    xe_natpool_take(&lane->pool, &p->key, &want, back, mapping))
-		return XE_R_L4_PORTS_EXHAUSTED;
-	return XE_R_NONE;
 }
 
 /* An address of a tuple becomes another one. */
@@ -113,24 +90,26 @@ static void tags_del(struct xe_lane *lane, const struct xe_session *s)
 		tag_del(lane, s, XE_DIR_BACK);
 }
 
-/* All resources are there: make it. NULL: table or tag set full (the caller gives them back). */
-static struct xe_session *session_make(struct xe_lane *lane, const struct xe_packet *p,
-				       const struct xe_tuple4 *back, uint32_t ext, int rule)
+struct xe_session *xe_flow_make(struct xe_lane *lane, const struct xe_tuple4 *out,
+				const struct xe_tuple4 *back, const struct xe_flow_origin *o)
 {
-	struct xe_session *s = xe_session_new(&lane->sessions, &p->key, back);
+	struct xe_session *s = xe_session_new(&lane->sessions, out, back);
 
 	if (!s)
 		return NULL;
-	s->ext = (uint16_t)ext;
+	s->ext = (uint16_t)o->ext;
+	s->flags = o->flags;
+	s->hairpin = o->hairpin;
+	s->mapping = XE_NIL;
 	if (!tags_add(lane, s)) {
 		xe_session_free(&lane->sessions, s);
 		return NULL;
 	}
-	s->rule = (uint16_t)rule;
-	s->verb = lane->rules->rules[rule].verb;
+	s->rule = (uint16_t)o->rule;
+	s->verb = o->verb & 15;
 	s->created_s = s->last_used_s = lane->now_s;
-	s->tcp_state = p->proto == IPPROTO_TCP ? XE_TCP_SYN_SENT : XE_TCP_NONE;
-	if (p->proto == IPPROTO_UDP && p->key.dport_be == htons(53))
+	s->tcp_state = out->proto == IPPROTO_TCP ? XE_TCP_SYN_SENT : XE_TCP_NONE;
+	if (out->proto == IPPROTO_UDP && out->dport_be == htons(53))
 		s->flags |= XE_SF_DNS;
 	set_deltas(lane, s);
 	xe_wheel_add(&lane->wheel, &lane->sessions, s, xe_flow_left(lane, s, lane->now_s));
@@ -138,49 +117,37 @@ static struct xe_session *session_make(struct xe_lane *lane, const struct xe_pac
 	return s;
 }
 
-/* translate(), and once more in the place of a closed session when all L4 ports are in use. */
-static enum xe_worker_reason translate_or_reclaim(struct xe_lane *lane, const struct xe_packet *p,
-						  const struct xe_nexthop_answer *nh, int rule,
-						  struct xe_tuple4 *back, uint32_t *ext,
-						  uint32_t *mapping)
-{
-	enum xe_worker_reason reason = translate(lane, p, nh, rule, back, ext, mapping);
-
-	if (reason != XE_R_L4_PORTS_EXHAUSTED || *ext == XE_NIL || !xe_reclaim_l4_port(lane, p))
-		return reason;
-	reason = translate(lane, p, nh, rule, back, ext, mapping);
-	lane->pool.reclaimed = 0;
-	return reason;
-}
-
 /* With a route and a rule: what the flow takes, in this order, given back in reverse. */
-static enum xe_worker_reason flow_open(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop,
-				       const struct xe_nexthop_answer *nh, int rule)
+static enum xe_worker_reason flow_open(struct xe_lane *lane, struct xe_packet *p,
+				       const struct first *f, const struct xe_nexthop_answer *nh,
+				       uint32_t rule)
 {
-	enum xe_worker_reason reason;
-	struct xe_tuple4 back;
-	uint32_t ext, mapping;
-	enum xe_dir dir;
+	struct xe_flow_origin origin = {
+		.rule = rule,
+		.verb = (uint8_t)lane->rules->rules[rule].verb,
+		.hairpin = f->hairpin,
+	};
+	struct xe_flow_nat nat;
+	enum xe_worker_reason reason = xe_flow_nat(lane, p, nh, rule, f->source, &nat);
 
-	reason = translate_or_reclaim(lane, p, nh, rule, &back, &ext, &mapping);
 	if (reason)
 		return reason;
-	reason = XE_R_SESSIONS_FULL;
-	/* An untranslated flow's reply tuple may be taken by its mirror image. */
-	if (ext == XE_NIL &&
-	    xe_session_find(&lane->sessions, &back, xe_session_hash(&lane->sessions, &back), &dir))
-		goto l4_port;
-	p->session = session_make(lane, p, &back, ext, rule);
-	if (!p->session)
-		goto l4_port;
-	p->session->mapping = mapping;
-	p->session->nexthop = nexthop;
-	p->session->out_port = nh->port;
-	xe_nexthop_ref(&lane->nexthops, nexthop);
-	return XE_R_NONE;
-l4_port:
-	if (ext != XE_NIL)
-		xe_natpool_give(&lane->pool, &back, ext, mapping);
+	/* The reply tuple of a flow that keeps its L4 port may be taken by its mirror image. */
+	if (nat.ext != XE_NIL || !xe_session_is_there(&lane->sessions, &nat.back)) {
+		origin.ext = nat.ext;
+		p->session = xe_flow_make(lane, &p->key, &nat.back, &origin);
+	}
+	if (p->session) {
+		p->session->mapping = nat.mapping;
+		p->session->nexthop = f->nexthop;
+		p->session->out_port = nh->port;
+		xe_nexthop_ref(&lane->nexthops, f->nexthop);
+	} else {
+		reason = XE_R_SESSIONS_FULL;
+		if (nat.ext != XE_NIL)
+			xe_natpool_give(&lane->pool, &nat.back, nat.ext, nat.mapping, true);
+	}
+	xe_flow_nat_let_go(lane, &nat);
 	return reason;
 }
 
@@ -189,8 +156,14 @@ void xe_flow_end(struct xe_lane *lane, struct xe_session *s)
 	xe_wheel_del(&lane->wheel, &lane->sessions, s);
 	tags_del(lane, s);
 	if (s->ext != XE_EXT_NONE)
-		xe_natpool_give(&lane->pool, &s->key[XE_DIR_BACK], s->ext, s->mapping);
+		xe_natpool_give(&lane->pool, &s->key[XE_DIR_BACK], s->ext, s->mapping,
+				!(s->flags & XE_SF_FROM_OUTSIDE) ||
+					xe_session_packets(s, XE_DIR_OUT));
+	else if (s->flags & XE_SF_FROM_OUTSIDE)
+		xe_nexthop_unref(&lane->nexthops, s->toward);
 	if (s->source != XE_NIL) {
+		if (s->ext != XE_EXT_NONE && !(s->flags & XE_SF_FROM_OUTSIDE))
+			xe_source_pair_del(&lane->sources, s->source, s->ext);
 		if (s->tcp_state == XE_TCP_CLOSED)
 			xe_source_set_closed(&lane->sources, s->source, false);
 		xe_source_give(&lane->sources, s->source);
@@ -214,36 +187,19 @@ static int lookup_rule(const struct xe_lane *lane, const struct xe_packet *p, ui
 				 out);
 }
 
-/* May a session with this Ext address be what the rule makes of it on the new port? */
-static bool rule_fits(const struct xe_lane *lane, const struct xe_packet *p, int rule)
-{
-	const struct xe_nat_range *range = (const struct xe_nat_range *)lane->rules->attach + rule;
-	uint32_t ext = p->session->ext == XE_EXT_NONE ? XE_NIL : p->session->ext;
-
-	switch (lane->rules->rules[rule].verb) {
-	case XE_VERB_ACCEPT:
-		return ext == XE_NIL && p->session->key[XE_DIR_BACK].port ==
-						(lane->ports[p->nexthop.port].role == XE_ROLE_UPLINK
-							 ? XE_PORT_ANYUPLINK
-							 : p->nexthop.port);
-	case XE_VERB_MASQUERADE:
-		return ext != XE_NIL && ext == p->nexthop.masq_ext;
-	case XE_VERB_SNAT:
-		for (uint32_t i = 0; i < range->ext_cnt; i++)
-			if (range->ext[i] == ext)
-				return true;
-		return false;
-	default:
-		return false;
-	}
-}
-
 bool xe_flow_reroute(struct xe_lane *lane, struct xe_packet *p)
 {
-	int rule = lookup_rule(lane, p, p->nexthop.port);
+	int rule;
 
-	if (rule < 0 || !rule_fits(lane, p, rule))
-		return false;
+	/* A reply goes wherever the routes send it, by an uplink; so does what never leaves. */
+	if (p->session->flags & XE_SF_FROM_OUTSIDE || p->session->hairpin) {
+		if (lane->ports[p->nexthop.port].role != XE_ROLE_UPLINK)
+			return false;
+	} else {
+		rule = lookup_rule(lane, p, p->nexthop.port);
+		if (rule < 0 || !xe_flow_nat_fits(lane, p, (uint32_t)rule))
+			return false;
+	}
 	p->session->out_port = p->nexthop.port;
 	return true;
 }
@@ -270,15 +226,16 @@ static int find_rule(struct xe_lane *lane, struct xe_packet *p, uint16_t out_por
 }
 
 /* For want of resources: the sender is told, live flows keep what they have (RFC 5508 REQ-8). */
-static void refuse(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason)
+void xe_flow_refuse(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason)
 {
-	xe_answer(lane, p, XE_ANSWER_PROHIBITED, 0);
+	if (!p->hairpin) /* or the answer would leave by the uplink */
+		xe_answer(lane, p, XE_ANSWER_PROHIBITED, 0);
 	xe_packet_drop(lane, p, reason);
 }
 
 /* Under the rule's terms, if it has any: what is over its limit of new flows is not answered, a SYN
  * that comes again gets its turn. */
-static void open_under_terms(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop,
+static void open_under_terms(struct xe_lane *lane, struct xe_packet *p, const struct first *f,
 			     const struct xe_nexthop_answer *nh, int rule)
 {
 	struct xe_terms_ref terms;
@@ -288,41 +245,65 @@ static void open_under_terms(struct xe_lane *lane, struct xe_packet *p, uint32_t
 		xe_packet_drop(lane, p, reason);
 		return;
 	}
-	reason = flow_open(lane, p, nexthop, nh, rule);
+	reason = flow_open(lane, p, f, nh, (uint32_t)rule);
 	if (!reason) {
 		xe_limit_keep(lane, p->session, &terms);
 		return;
 	}
 	xe_limit_drop(lane, &terms);
-	refuse(lane, p, reason);
+	xe_flow_refuse(lane, p, reason);
 }
 
-/* source: XE_NIL, it is over its limit, and only a rule with `no-limit` lets it. */
-static void with_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop, uint32_t source)
+/* By an external address to another of ours: any uplink that the address is on (or that routes to
+ * it lead to) says which rules are to be asked. */
+static bool route_again(struct xe_lane *lane, struct xe_packet *p, const struct first *f,
+			const struct xe_nexthop_answer *nh)
 {
-	struct xe_nexthop_answer nh = xe_nexthop_read(&lane->nexthops.slots[nexthop]);
-	int rule;
+	if (nh->state == XE_NH_ASKED) {
+		xe_hold_add(lane, p, f->nexthop);
+		return false;
+	}
+	if (nh->port < XE_MAX_PORTS && lane->ports[nh->port].role == XE_ROLE_UPLINK)
+		return true;
+	xe_punt(lane, p, XE_R_P_NO_ROUTE);
+	return false;
+}
 
-	switch (nh.state) {
+static bool route_out(struct xe_lane *lane, struct xe_packet *p, const struct first *f,
+		      const struct xe_nexthop_answer *nh)
+{
+	switch (nh->state) {
 	case XE_NH_READY:
-		if (!lane->hold.cnt || !xe_hold_before(lane, nexthop))
-			break;
-		xe_hold_add(lane, p, nexthop);
-		return;
+		if (!lane->hold.cnt || !xe_hold_before(lane, f->nexthop))
+			return true;
+		xe_hold_add(lane, p, f->nexthop);
+		return false;
 	case XE_NH_NO_ROUTE:
+	case XE_NH_LOCAL:
 		xe_punt(lane, p, XE_R_P_NO_ROUTE);
-		return;
+		return false;
 	case XE_NH_NOT_PORT:
 		xe_punt(lane, p, XE_R_P_NOT_PORT);
-		return;
+		return false;
 	case XE_NH_NO_NEIGHBOUR:
-		xe_nexthop_retry(&lane->nexthops, nexthop, lane->now_s);
+		xe_nexthop_retry(&lane->nexthops, f->nexthop, lane->now_s);
 		xe_punt(lane, p, XE_R_P_NO_NEIGHBOUR);
-		return;
+		return false;
 	default:
-		xe_hold_add(lane, p, nexthop);
-		return;
+		xe_hold_add(lane, p, f->nexthop);
+		return false;
 	}
+}
+
+/* f->source XE_NIL: it is over its limit, and only a rule with `no-limit` lets it. */
+static void with_route(struct xe_lane *lane, struct xe_packet *p, struct first *f)
+{
+	struct xe_nexthop_answer nh = xe_nexthop_read(&lane->nexthops.slots[f->nexthop]);
+	int rule;
+
+	f->hairpin = xe_hairpin_wanted(lane, p);
+	if (f->hairpin ? !route_again(lane, p, f, &nh) : !route_out(lane, p, f, &nh))
+		return;
 	if (!lane->ports[nh.port].live || nh.port == p->in_port) {
 		xe_packet_drop(lane, p, XE_R_NOT_ALLOWED);
 		return;
@@ -330,10 +311,13 @@ static void with_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexth
 	rule = find_rule(lane, p, nh.port);
 	if (rule < 0)
 		return;
-	if (source == XE_NIL && !lane->rules->rules[rule].no_limit)
-		refuse(lane, p, XE_R_SOURCE_LIMIT);
+	if (f->hairpin && lane->rules->rules[rule].verb == XE_VERB_ACCEPT)
+		/* Without an address of its own outside, its peer would answer past us. */
+		xe_punt(lane, p, XE_R_P_RULE);
+	else if (f->source == XE_NIL && !lane->rules->rules[rule].no_limit)
+		xe_flow_refuse(lane, p, XE_R_SOURCE_LIMIT);
 	else
-		open_under_terms(lane, p, nexthop, &nh, rule);
+		open_under_terms(lane, p, f, &nh, rule);
 }
 
 /* The session, if one was made, counts for its source unless its rule says `no-limit`. */
@@ -360,7 +344,7 @@ static uint32_t get_nexthop(struct xe_lane *lane, const struct xe_packet *p)
 
 void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 {
-	uint32_t nexthop, source;
+	struct first f;
 
 	if (!source_allowed(&lane->ports[p->in_port], p)) {
 		xe_packet_drop(lane, p, XE_R_W_SPOOFED);
@@ -377,30 +361,32 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 	}
 	/* Limits before the route is asked: beyond them a scan costs the control thread nothing. */
 	if (lane->sessions.cnt == lane->sessions.capacity && !xe_reclaim_session(lane)) {
-		refuse(lane, p, XE_R_SESSIONS_FULL);
+		xe_flow_refuse(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}
-	source = xe_source_take(&lane->sources, p->key.family, xe_packet_source(p), p->in_port,
-				lane->sessions_per_source);
-	if (source == XE_NIL && !(lane->rules && lane->rules->any_no_limit)) {
-		refuse(lane, p, XE_R_SOURCE_LIMIT);
+	f.source = xe_source_take(&lane->sources, p->key.family, xe_packet_source(p), p->in_port,
+				  lane->sessions_per_source);
+	if (f.source == XE_NIL && !(lane->rules && lane->rules->any_no_limit)) {
+		xe_flow_refuse(lane, p, XE_R_SOURCE_LIMIT);
 		return;
 	}
 	/* Who has as many packets waiting as it may have does not ask for more next hops: scanning
 	 * hosts, it would keep the control thread from the others. */
 	lane->nexthops.only_known = lane->ports[p->in_port].held >= XE_HOLD_PER_PORT;
-	nexthop = get_nexthop(lane, p);
-	if (nexthop == XE_NIL) {
+	f.nexthop = get_nexthop(lane, p);
+	if (f.nexthop == XE_NIL) {
 		xe_packet_drop(lane, p,
 			       lane->nexthops.only_known ? XE_R_HOLD_FULL : XE_R_NEXTHOPS_FULL);
 	} else {
 		/* Keep the entry while we look; without a session or a held packet it goes again.
 		 */
-		xe_nexthop_ref(&lane->nexthops, nexthop);
-		with_route(lane, p, nexthop, source);
-		xe_nexthop_unref(&lane->nexthops, nexthop);
+		xe_nexthop_ref(&lane->nexthops, f.nexthop);
+		with_route(lane, p, &f);
+		xe_nexthop_unref(&lane->nexthops, f.nexthop);
 	}
-	settle_source(lane, p, source);
+	settle_source(lane, p, f.source);
+	if (p->session && p->session->source != XE_NIL && p->session->ext != XE_EXT_NONE)
+		xe_source_pair_add(&lane->sources, f.source, p->session->ext);
 }
 
 bool xe_flow_reopen(struct xe_lane *lane, struct xe_packet *p)
@@ -412,7 +398,7 @@ bool xe_flow_reopen(struct xe_lane *lane, struct xe_packet *p)
 		return false;
 	if (s->source != XE_NIL &&
 	    xe_source_is_full(&lane->sources, s->source, lane->sessions_per_source)) {
-		refuse(lane, p, XE_R_SOURCE_LIMIT);
+		xe_flow_refuse(lane, p, XE_R_SOURCE_LIMIT);
 		return false;
 	}
 	if (s->flags & XE_SF_TERMS) {

@@ -29,8 +29,12 @@ static void set_meta(struct xe_packet *p, bool final)
 	memcpy(&meta, p->l2 - sizeof(meta), sizeof(meta));
 	meta.gso_size = p->gso_size;
 	meta.gso_type = p->gso_type;
-	meta.flags = (meta.flags & ~(XE_META_FINAL | XE_META_JOIN_HERE)) |
-		     (final ? XE_META_FINAL : 0) | (p->frag_max ? XE_META_JOIN_HERE : 0);
+	meta.flow_hash = p->hash;
+	meta.port = p->in_port;
+	meta.magic = XE_META_MAGIC ^ p->in_port;
+	meta.flags &= ~(XE_META_FINAL | XE_META_HAIRPIN | XE_META_JOIN_HERE);
+	meta.flags |= (final ? XE_META_FINAL : 0) | (p->hairpin ? XE_META_HAIRPIN : 0) |
+		      (p->frag_max ? XE_META_JOIN_HERE : 0);
 	memcpy(p->l2 - sizeof(meta), &meta, sizeof(meta));
 }
 

@@ -68,6 +68,15 @@ static void let_go(struct xe_lane *lane, const struct xe_held *h)
 	lane->nexthops.slots[h->nexthop].held -= weight(&h->packet);
 }
 
+/* The kernel tells a container; what came from outside it could only send on to nowhere. */
+static void give_up(struct xe_lane *lane, struct xe_packet *p)
+{
+	if (p->role == XE_ROLE_UPLINK)
+		xe_packet_drop(lane, p, XE_R_TARGET_GONE);
+	else
+		xe_punt(lane, p, XE_R_P_NO_NEIGHBOUR);
+}
+
 /* Move what need not wait any longer into the burst, in the order it came; the references that it
  * held are let go after the burst, so that no entry goes and comes again in between. */
 static uint32_t collect(struct xe_lane *lane, uint32_t *nexthops)
@@ -93,7 +102,7 @@ static uint32_t collect(struct xe_lane *lane, uint32_t *nexthops)
 		burst->packets[burst->cnt] = h->packet;
 		burst->packets[burst->cnt].session = NULL;
 		if (late && still_waits(lane, h))
-			xe_punt(lane, &burst->packets[burst->cnt], XE_R_P_NO_NEIGHBOUR);
+			give_up(lane, &burst->packets[burst->cnt]);
 		burst->cnt++;
 	}
 	set_cnt(hold, kept);
@@ -117,6 +126,8 @@ void xe_hold_poll(struct xe_lane *lane)
 
 		xe_flow(lane, &lane->burst);
 		xe_nat(lane, &lane->burst);
+		if (lane->hairpins)
+			xe_hairpin(lane, &lane->burst);
 		xe_csum(lane, &lane->burst);
 		xe_fwd(lane, &lane->burst);
 		xe_tx(lane, &lane->burst);

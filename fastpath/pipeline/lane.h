@@ -131,6 +131,7 @@ struct xe_lane {
 	uint16_t worker, worker_cnt;     /* 0 of 1: the only one */
 	struct xe_live_bucket *live_all; /* worker's region at worker * (live.mask + 1) */
 	const uint32_t *any_accept;      /* steer_conf's */
+	uint32_t hairpins;               /* packets of this burst for hairpin.c */
 	struct xe_natpool pool;
 	struct xe_nexthops nexthops;
 	struct xe_sources sources;

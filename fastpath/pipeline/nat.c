@@ -42,7 +42,7 @@ static bool nat6_one(struct xe_lane *lane, struct xe_packet *p)
 	uint8_t *ip = p->l2 + XE_L3_OFF, *l4 = p->l2 + p->l4_off;
 
 	if (p->proto == IPPROTO_UDP && !xe_get16(l4 + XE_UDP_CSUM) &&
-	    p->session->ext != XE_EXT_NONE)
+	    xe_session_is_translated(p->session))
 		return false;
 	nat_csum(p, p->session, l4);
 	memcpy(ip + XE_IP6_SRC, xe_addr6_at(t, reply->dst_be), sizeof(struct xe_addr));
@@ -67,9 +67,11 @@ static void nat_one(struct xe_packet *p)
 		 xe_csum_apply(xe_get16(ip + XE_IP_CSUM), delta_of(p, s->ip_delta)));
 }
 
-void xe_nat(struct xe_lane *lane, struct xe_burst *burst)
+/* One copy of the loop and all that it calls, for both. */
+static __attribute__((noinline)) void nat_range(struct xe_lane *lane, struct xe_packet *p,
+						struct xe_packet *end)
 {
-	xe_burst_for_each (p, burst) {
+	for (; p < end; p++) {
 		if (p->ended)
 			continue;
 		if (!xe_packet_is_v6(p))
@@ -77,4 +79,14 @@ void xe_nat(struct xe_lane *lane, struct xe_burst *burst)
 		else if (!nat6_one(lane, p))
 			xe_packet_drop(lane, p, XE_R_W_MALFORMED);
 	}
+}
+
+void xe_nat(struct xe_lane *lane, struct xe_burst *burst)
+{
+	nat_range(lane, burst->packets, burst->packets + burst->cnt);
+}
+
+void xe_nat_packet(struct xe_lane *lane, struct xe_packet *p)
+{
+	nat_range(lane, p, p + 1);
 }

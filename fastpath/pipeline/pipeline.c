@@ -24,6 +24,8 @@ void xe_pipeline_run(struct xe_lane *lane, struct xe_burst *burst)
 	xe_parse(lane, burst);
 	xe_flow(lane, burst);
 	xe_nat(lane, burst);
+	if (__builtin_expect(lane->hairpins, 0))
+		xe_hairpin(lane, burst);
 	xe_merge(lane, burst);
 	xe_csum(lane, burst);
 	xe_fwd(lane, burst);

@@ -7,8 +7,10 @@
  *   xe_parse     headers, lengths, the tuple; never trusts what steer has checked; fragments wait
  *                until their datagram is whole, and are one packet from then on (reassemble.h)
  *                (from here: xe_handover, what another worker's session owns goes there)
- *   xe_flow      tuple -> session; IPv6: flow6.c; first packet: flow_new.c; next hop; TCP state
+ *   xe_flow      tuple -> session (IPv6: flow6.c), next hop, TCP state; a first packet goes to
+ *                flow_new, from outside to flow_in
  *   xe_nat       rewrite addresses and L4 ports, update checksum fields
+ *                (from here: xe_hairpin, what is for another container comes in again)
  *   xe_merge     join TCP segments of one flow into a superpacket
  *   xe_csum      complete checksums that the sender left partial
  *   xe_fwd       TTL, Ethernet header, egress port
@@ -82,6 +84,35 @@ void xe_flow_end(struct xe_lane *lane, struct xe_session *s);
 uint32_t xe_flow_left(const struct xe_lane *lane, const struct xe_session *s, uint32_t now_s);
 /* Set its timer anew: the time it has left may have become shorter. */
 void xe_flow_retime(struct xe_lane *lane, struct xe_session *s);
+
+/* One packet through xe_flow() and xe_nat(), for hairpin.c. */
+void xe_flow_packet(struct xe_lane *lane, struct xe_packet *p);
+void xe_nat_packet(struct xe_lane *lane, struct xe_packet *p);
+
+/* For whoever makes sessions (flow_new.c has them): a session with these keys, its timer, deltas
+ * and live tags; NULL: table or tag set full. The rest (next hop, source, ports, what it holds) is
+ * the caller's. rule: an index, or XE_RULE_GONE with the verb. */
+struct xe_flow_origin {
+	uint32_t ext, rule;
+	uint8_t verb; /* enum xe_verb */
+	uint8_t flags;
+	bool hairpin;
+};
+struct xe_session *xe_flow_make(struct xe_lane *lane, const struct xe_tuple4 *out,
+				const struct xe_tuple4 *back, const struct xe_flow_origin *o);
+/* The first packet is dropped and its sender told: for want of resources. */
+void xe_flow_refuse(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason);
+
+/* flow_in.c: the first packet of a flow from outside; as xe_flow_new(). */
+void xe_flow_in(struct xe_lane *lane, struct xe_packet *p);
+/* A packet toward the inside host of such a session that no mapping of ours holds: its Ethernet
+ * address may be another by now. */
+void xe_flow_in_follow(struct xe_lane *lane, struct xe_session *s);
+
+/* hairpin.c: is this first packet from an inside port for one of ours, by an external address? */
+bool xe_hairpin_wanted(const struct xe_lane *lane, const struct xe_packet *p);
+/* What xe_flow() has sent to XE_PORT_AGAIN comes in by its uplink. */
+void xe_hairpin(struct xe_lane *lane, struct xe_burst *burst);
 
 /* flow6.c: numbers for the addresses of an IPv6 packet's key. Of a packet of a known flow those
  * that its session has; else those that are known, XE_NIL for what is not (no session has it then).

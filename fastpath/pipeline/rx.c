@@ -20,6 +20,7 @@ static bool read_meta(struct xe_lane *lane, struct xe_packet *p)
 	p->frag_cnt = 0;
 	p->gso_unknown = meta.flags & XE_META_GSO_UNKNOWN;
 	p->handed = meta.flags & XE_META_FINAL ? XE_HANDED_FINAL : XE_HANDED_IN;
+	p->hairpin = meta.flags & XE_META_HAIRPIN;
 	p->role = lane->ports[meta.port].role;
 	return true;
 }

@@ -38,7 +38,8 @@ int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint6
 	pool->mappings = m;
 	pool->crowds = xe_crowds_open();
 	if (pool->crowds && !xe_index_open(&pool->mapping_index, pool->mapping_capacity) &&
-	    !xe_index_open(&pool->rest_index, pool->mapping_capacity))
+	    !xe_index_open(&pool->rest_index, pool->mapping_capacity) &&
+	    !xe_permits_open(&pool->permits, sessions->capacity, sessions->k0, sessions->k1))
 		return 0;
 	xe_natpool_close(pool);
 	return -ENOMEM;
@@ -52,6 +53,7 @@ void xe_natpool_close(struct xe_natpool *pool)
 	xe_index_close(&pool->mapping_index);
 	xe_index_close(&pool->rest_index);
 	xe_crowds_close(pool->crowds);
+	xe_permits_close(&pool->permits);
 	pool->crowds = NULL;
 	for (uint32_t i = 0; i < XE_MAX_EXT_ADDRS; i++) {
 		for (int udp = 0; udp < 2; udp++) {
@@ -77,12 +79,14 @@ static bool addr_equal(const struct xe_addr *a, const struct xe_addr *b)
 static void index_exts(struct xe_natpool *pool)
 {
 	memset(pool->ext_slot, 0, sizeof(pool->ext_slot));
+	memset(pool->ext_ends, 0, sizeof(pool->ext_ends));
 	for (uint32_t i = 0; i < XE_MAX_EXT_ADDRS; i++) {
 		const struct xe_addr *addr = &pool->ext[i].addr;
 		uint32_t at;
 
 		if (!(addr->q[0] | addr->q[1]))
 			continue;
+		pool->ext_ends[addr->b[15] >> 6] |= 1ull << (addr->b[15] & 63);
 		at = ext_home(pool, addr);
 		while (pool->ext_slot[at])
 			at = (at + 1) % XE_EXT_SLOTS;
@@ -90,20 +94,40 @@ static void index_exts(struct xe_natpool *pool)
 	}
 }
 
+static uint32_t find_ext(const struct xe_natpool *pool, const struct xe_addr *addr)
+{
+	/* Nearly all that is asked for is no Ext address: the first packets of all flows. */
+	if (!(pool->ext_ends[addr->b[15] >> 6] >> (addr->b[15] & 63) & 1))
+		return XE_NIL;
+	for (uint32_t at = ext_home(pool, addr); pool->ext_slot[at]; at = (at + 1) % XE_EXT_SLOTS)
+		if (addr_equal(&pool->ext[pool->ext_slot[at] - 1].addr, addr))
+			return pool->ext_slot[at] - 1u;
+	return XE_NIL;
+}
+
 uint16_t xe_natpool_owner(const struct xe_natpool *pool, const struct xe_addr *addr, bool udp,
 			  uint16_t l4_port)
 {
-	for (uint32_t at = ext_home(pool, addr); pool->ext_slot[at]; at = (at + 1) % XE_EXT_SLOTS) {
-		uint32_t ext = pool->ext_slot[at] - 1u;
-		uint8_t owner;
+	uint32_t ext = find_ext(pool, addr);
+	uint8_t owner;
 
-		if (!addr_equal(&pool->ext[ext].addr, addr))
-			continue;
-		owner = __atomic_load_n(&pool->blocks->owner[xe_owned_idx(ext, udp, l4_port)],
-					__ATOMIC_RELAXED);
-		return owner ? (uint16_t)(owner - 1) : (uint16_t)XE_NO_WORKER;
-	}
-	return XE_NO_WORKER;
+	if (ext == XE_NIL)
+		return XE_NO_WORKER;
+	owner = __atomic_load_n(&pool->blocks->owner[xe_owned_idx(ext, udp, l4_port)],
+				__ATOMIC_RELAXED);
+	return owner ? (uint16_t)(owner - 1) : (uint16_t)XE_NO_WORKER;
+}
+
+bool xe_natpool_is_owned(const struct xe_natpool *pool, const struct xe_addr *addr, bool udp,
+			 uint16_t l4_port)
+{
+	uint32_t ext = find_ext(pool, addr);
+	uint64_t word;
+
+	if (ext == XE_NIL)
+		return false;
+	word = __atomic_load_n(&pool->owned[xe_owned_idx(ext, udp, l4_port)], __ATOMIC_RELAXED);
+	return word >> (l4_port & 63) & 1;
 }
 
 /* The address in the form that tuples have it, and holds it. */
@@ -307,6 +331,8 @@ static uint32_t find_mapping(struct xe_natpool *pool, const struct xe_mapping *k
 		return XE_NIL;
 	}
 	rest_unlink(pool, idx);
+	m->filter = key->filter;
+	m->verb = key->verb;
 	pool->mapping_cnt++;
 	xe_l4_use(pool, m->is_udp, m->ext, m->ext_port, idx);
 	return idx;
@@ -365,7 +391,10 @@ static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
 		.ext = want->ext,
 		.is_udp = out->proto == IPPROTO_UDP,
 		.family = out->family,
+		.filter = want->filter,
+		.verb = want->verb,
 		.refs = 1,
+		.used = 1,
 	};
 	uint32_t idx;
 
@@ -377,6 +406,7 @@ static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
 		if (!xe_l4_back_is_free(pool, back))
 			return -EADDRINUSE;
 		pool->mappings[idx].refs++;
+		xe_natpool_use(pool, idx, back);
 		*mapping = idx;
 		return 0;
 	}
@@ -391,6 +421,8 @@ static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
 		xe_addr6_ref(&pool->sessions->addr6, key.src_be);
 	xe_index_put(&pool->mapping_index, key.hash, idx);
 	xe_l4_use(pool, key.is_udp, key.ext, key.ext_port, idx);
+	if (key.filter == XE_FILTER_ADDRESS)
+		xe_permit_add(&pool->permits, idx, back->src_be);
 	*mapping = idx;
 	return 0;
 }
@@ -422,8 +454,45 @@ int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out,
 	return ret;
 }
 
+uint32_t xe_natpool_find(const struct xe_natpool *pool, const struct xe_tuple4 *back, bool any_peer,
+			 uint32_t *ext)
+{
+	struct xe_addr addr = xe_tuple_addr(pool->sessions, back->family, back->dst_be);
+	const struct xe_mapping *m;
+	uint32_t use, idx;
+
+	*ext = find_ext(pool, &addr);
+	if (*ext == XE_NIL)
+		return XE_NIL;
+	use = pool->ext[*ext].ports[back->proto == IPPROTO_UDP].use[ntohs(back->dport_be)];
+	if (!(use & XE_USE_MAPPED))
+		return XE_NIL;
+	idx = use & ~XE_USE_MAPPED;
+	m = &pool->mappings[idx];
+	if (!m->refs || !m->used)
+		return XE_NIL;
+	if (any_peer || m->filter == XE_FILTER_INDEPENDENT ||
+	    (m->filter == XE_FILTER_ADDRESS && xe_permit_has(&pool->permits, idx, back->src_be)))
+		return idx;
+	return XE_NIL;
+}
+
+void xe_natpool_join(struct xe_natpool *pool, uint32_t mapping)
+{
+	pool->mappings[mapping].refs++;
+}
+
+void xe_natpool_use(struct xe_natpool *pool, uint32_t mapping, const struct xe_tuple4 *back)
+{
+	struct xe_mapping *m = &pool->mappings[mapping];
+
+	m->used++;
+	if (m->filter == XE_FILTER_ADDRESS)
+		xe_permit_add(&pool->permits, mapping, back->src_be);
+}
+
 void xe_natpool_give(struct xe_natpool *pool, const struct xe_tuple4 *back, uint32_t ext,
-		     uint32_t mapping)
+		     uint32_t mapping, bool used)
 {
 	int udp = back->proto == IPPROTO_UDP;
 	struct xe_mapping *m;
@@ -434,6 +503,11 @@ void xe_natpool_give(struct xe_natpool *pool, const struct xe_tuple4 *back, uint
 		return;
 	}
 	m = &pool->mappings[mapping];
+	if (used) {
+		m->used--;
+		if (m->filter == XE_FILTER_ADDRESS)
+			xe_permit_del(&pool->permits, mapping, back->src_be);
+	}
 	if (--m->refs)
 		return;
 	pool->mapping_cnt--;
@@ -442,13 +516,4 @@ void xe_natpool_give(struct xe_natpool *pool, const struct xe_tuple4 *back, uint
 		rest_begin(pool, mapping);
 	else /* its end was seen (RFC 6888 REQ-8 exception A) */
 		mapping_free(pool, mapping);
-}
-
-uint32_t xe_nat_range_ext(const struct xe_natpool *pool, const struct xe_nat_range *range,
-			  const struct xe_tuple4 *out)
-{
-	struct xe_addr src = xe_tuple_addr(pool->sessions, out->family, out->src_be);
-	uint64_t hash = xe_addr_hash(&src, pool->sessions->k0, pool->sessions->k1);
-
-	return range->ext[(uint32_t)hash % range->ext_cnt];
 }

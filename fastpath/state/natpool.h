@@ -35,7 +35,9 @@
 
 #include <stdint.h>
 
+#include "state/dnat.h"
 #include "state/index.h"
+#include "state/permit.h"
 #include "state/rss.h"
 #include "state/session.h"
 
@@ -57,6 +59,7 @@ struct xe_nat_range {
 	uint16_t port_min, port_max; /* host order, inclusive */
 	uint32_t ext_cnt;            /* 0: masquerade, the next hop says which */
 	const uint32_t *ext;         /* Ext address indexes */
+	const struct xe_dnat *dnat;  /* of a dnat rule */
 };
 
 /* What a new flow asks of the pool. */
@@ -64,6 +67,8 @@ struct xe_nat_want {
 	uint32_t ext;
 	uint16_t port_min, port_max; /* host order, inclusive */
 	bool independent;         /* of the destination: by a mapping; else the L4 port is shared */
+	uint8_t filter;           /* enum xe_filter, for a mapping that begins */
+	uint8_t verb;             /* enum xe_verb, likewise */
 	const struct xe_rss *rss; /* of the uplink it leaves by, for replies that come home to
 				     this worker, as far as a bounded number of draws finds such
 				     an L4 port; may be NULL */
@@ -83,6 +88,9 @@ struct xe_mapping {
 	uint16_t ext_port; /* host order */
 	uint8_t is_udp;
 	uint8_t family;
+	uint8_t filter; /* enum xe_filter: whom it lets in who was not spoken to */
+	uint8_t verb;   /* enum xe_verb: of its rule */
+	uint32_t used;  /* sessions that the inside has sent in; without one nobody is let in */
 	/* While it rests: since when, its place in the order of time (rest_next also links free
 	 * ones), and among those of the same source and Ext address. */
 	uint32_t rest_s;
@@ -118,6 +126,7 @@ _Static_assert(XE_EXT_SLOTS >= 2 * XE_MAX_EXT_ADDRS, "half empty at most");
 struct xe_natpool {
 	struct xe_ext ext[XE_MAX_EXT_ADDRS];
 	uint16_t ext_slot[XE_EXT_SLOTS];
+	uint64_t ext_ends[4]; /* a bit for each last byte that one of them has */
 	struct xe_blocks *blocks;
 	uint64_t *owned; /* map `owned` of steer_abi.h */
 	const struct xe_taken *taken;
@@ -129,6 +138,7 @@ struct xe_natpool {
 	uint32_t rest_first, rest_last, rest_cnt; /* oldest first */
 	struct xe_index rest_index;               /* of a source: the one that ended last */
 	struct xe_crowds *crowds;                 /* state/natpool_crowd.h */
+	struct xe_permits permits;                /* of mappings with `filter address-dependent` */
 	uint32_t now_s;                           /* xe_natpool_tick() */
 	uint64_t rng_k0, rng_k1, rng_counter;
 	struct xe_nat_want refused; /* by the last -ENOSPC */
@@ -154,9 +164,24 @@ int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, const struct xe_ad
  */
 int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out,
 		    const struct xe_nat_want *want, struct xe_tuple4 *back, uint32_t *mapping);
-/* The session on this reply tuple ends. */
+/* The session on this reply tuple ends. `used`: the inside has sent in it. */
 void xe_natpool_give(struct xe_natpool *pool, const struct xe_tuple4 *back, uint32_t ext,
-		     uint32_t mapping);
+		     uint32_t mapping, bool used);
+
+/*
+ * From outside: the mapping that this packet (its tuple as a reply) may come in by, and its Ext
+ * address; XE_NIL: none lets it in. any_peer: whatever the filter says. That the inside still uses
+ * the mapping is part of it: who sends in can hold a session, but not keep the mapping open.
+ */
+uint32_t xe_natpool_find(const struct xe_natpool *pool, const struct xe_tuple4 *back, bool any_peer,
+			 uint32_t *ext);
+/* A session that was opened from outside is in the mapping. */
+void xe_natpool_join(struct xe_natpool *pool, uint32_t mapping);
+/* The inside has answered in it. */
+void xe_natpool_use(struct xe_natpool *pool, uint32_t mapping, const struct xe_tuple4 *back);
+/* Is this external address and L4 port (host order) one that some worker's sessions have? */
+bool xe_natpool_is_owned(const struct xe_natpool *pool, const struct xe_addr *addr, bool udp,
+			 uint16_t l4_port);
 
 /* The worker's clock, between rounds: L4 ports that have rested are free again, at most `budget` of
  * them at once. */
@@ -167,10 +192,5 @@ void xe_natpool_tick(struct xe_natpool *pool, uint32_t now_s, uint32_t budget);
  * worker may ask for what a packet says. */
 uint16_t xe_natpool_owner(const struct xe_natpool *pool, const struct xe_addr *addr, bool udp,
 			  uint16_t l4_port);
-
-/* One of a rule's addresses for the inside source of a flow, the same every time (RFC 4787 REQ-2).
- */
-uint32_t xe_nat_range_ext(const struct xe_natpool *pool, const struct xe_nat_range *range,
-			  const struct xe_tuple4 *out);
 
 #endif

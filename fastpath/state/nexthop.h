@@ -30,6 +30,7 @@ enum xe_nexthop_state {
 	XE_NH_NO_NEIGHBOUR, /* it did not answer: the kernel's path says so to the sender */
 	XE_NH_NO_ROUTE,     /* unreachable, prohibit, blackhole, local, ... */
 	XE_NH_NOT_PORT,     /* leaves by an interface that is no port, or is denied */
+	XE_NH_LOCAL,        /* an address of this host, on the uplink `port`: for hairpin.c */
 };
 
 struct xe_nexthop_answer {

@@ -89,12 +89,12 @@ static const struct feature {
 	bool carried_out;
 	const char *name;
 } features[] = {
-	{is_dnat, false, "dnat"},
-	{is_nat, false, "nat"},
+	{is_dnat, true, "dnat"},
+	{is_nat, true, "nat"},
 	{is_reject, true, "reject"},
-	{has_mapping, false, "the option `mapping`"},
-	{has_filter, false, "the option `filter`"},
-	{has_pooling, false, "the option `pooling`"},
+	{has_mapping, true, "the option `mapping`"},
+	{has_filter, true, "the option `filter`"},
+	{has_pooling, true, "the option `pooling`"},
 	{has_mss, true, "the option `mss-clamp`"},
 	{has_no_limit, true, "the option `no-limit`"},
 	{has_limit, true, "the option `limit`"},

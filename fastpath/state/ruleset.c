@@ -210,18 +210,31 @@ static void fill_fixed(const struct xe_rule *rule, struct xe_tuple *masks, struc
 	key->proto = rule->proto;
 }
 
-/* Fills b->in and adds to the mask. A rule without `in` has one entry that masks the port away. */
+static bool changes_destination(const struct xe_rule *rule)
+{
+	return rule->verb == XE_VERB_DNAT;
+}
+
+/* Fills b->in and adds to the mask. A rule without `in` has one entry that masks the port away, but
+ * for the role where it is about inside ports only. */
 static __u32 in_ports(struct builder *b, const struct xe_rule *rule, __u16 *mask)
 {
+	__u16 family = *mask;
 	__u32 cnt;
 
-	b->in[0] = *mask;
-	*mask |= rule->in[0] ? (__u16)~XE_IN_IPV6 : 0;
-	if (!rule->in[0])
+	b->in[0] = family;
+	if (!rule->in[0]) {
+		if (!changes_destination(rule) && rule->verb != XE_VERB_KERNEL)
+			*mask |= XE_IN_UPLINK;
 		return 1;
+	}
+	*mask |= (__u16)~XE_IN_IPV6;
 	cnt = b->port_ids(b->ctx, rule->in, b->in, XE_MAX_PORTS);
-	for (__u32 i = 0; i < cnt; i++)
-		b->in[i] = (__u16)((b->in[i] & ~XE_OUT_INSIDE) | (*mask & XE_IN_IPV6));
+	for (__u32 i = 0; i < cnt; i++) {
+		__u16 id = b->in[i] & (__u16)~XE_OUT_INSIDE;
+
+		b->in[i] = id | family | (b->in[i] & XE_OUT_INSIDE ? 0 : XE_IN_UPLINK);
+	}
 	return cnt;
 }
 
@@ -232,6 +245,10 @@ static __u32 out_ports(struct builder *b, const struct xe_rule *rule, __u16 *mas
 
 	b->out[0] = 0;
 	*mask = rule->out[0] ? 0xffff : xe_verb_translates(rule->verb) ? XE_OUT_INSIDE : 0;
+	if (changes_destination(rule)) {
+		*mask = b->out[0] = XE_OUT_INSIDE;
+		return 1;
+	}
 	if (!rule->out[0])
 		return 1;
 	cnt = b->port_ids(b->ctx, rule->out, b->out, XE_MAX_PORTS);
@@ -239,6 +256,31 @@ static __u32 out_ports(struct builder *b, const struct xe_rule *rule, __u16 *mas
 		if (!xe_verb_translates(rule->verb) || !(b->out[i] & XE_OUT_INSIDE))
 			b->out[kept++] = b->out[i];
 	return kept;
+}
+
+/* The way back of a one-to-one rule: to its `source` addresses, from the uplinks of its `out` (or
+ * all) and from inside. Its `to` is the peer; whom its L4 ports are about is not asked there. */
+static int add_nat_back(struct builder *b, __u32 rule_idx)
+{
+	const struct xe_rule *rule = &b->rs->rules[rule_idx];
+	struct xe_rule_key key = {
+		.gen = b->rs->gen,
+		.src = rule->to.addr,
+		.dst = rule->nat_min,
+		.out_port = XE_OUT_INSIDE,
+		.proto = rule->proto,
+	};
+	struct xe_tuple masks = {
+		.src_mask = xe_prefix_mask(rule->to.len),
+		.dst_mask = xe_prefix_mask(rule->from.len),
+		.in_mask = xe_rule_family(rule) == AF_INET6 ? XE_IN_IPV6 : 0,
+		.out_mask = XE_OUT_INSIDE,
+		.proto_mask = rule->proto ? 0xff : 0,
+	};
+
+	key.in_port = masks.in_mask;
+	/* Any port: an address that a rule gives away is that rule's wherever it is spoken to. */
+	return add_entry(b, &masks, &key, rule_idx);
 }
 
 static int add_rule(struct builder *b, __u32 rule_idx)
@@ -256,6 +298,10 @@ static int add_rule(struct builder *b, __u32 rule_idx)
 		return 0; /* its prefixes are a deny list's (state/deny.h) */
 	fill_fixed(rule, &masks, &key);
 	in_cnt = in_ports(b, rule, &masks.in_mask);
+	if (changes_destination(rule) || rule->verb == XE_VERB_NAT)
+		b->rs->any_inbound = true;
+	for (__u32 i = 0; rule->verb == XE_VERB_ACCEPT && rule->in[0] && i < in_cnt; i++)
+		b->rs->any_inbound |= b->in[i] & XE_IN_UPLINK;
 	/* The product can be 1024 * 1024 * 30: add_entry() ends it at XE_MAX_RULE_ENTRIES. */
 	for (__u64 n = 0; n < (__u64)block_cnt * in_cnt * out_cnt; n++) {
 		const struct block *block = &blocks[n % block_cnt];
@@ -268,7 +314,7 @@ static int add_rule(struct builder *b, __u32 rule_idx)
 		if (ret)
 			return ret;
 	}
-	return 0;
+	return rule->verb == XE_VERB_NAT ? add_nat_back(b, rule_idx) : 0;
 }
 
 /* Entries start at this many and double: most rule sets are small. */

@@ -29,6 +29,7 @@ struct xe_ruleset {
 	bool any_no_limit; /* some rule has `no-limit` */
 	__u32 *terms; /* per rule, of the terms table (state/terms.h), XE_NIL: none; NULL: no rule
 			 has any. Set by who publishes, freed with the rules */
+	bool any_inbound; /* some rule is about what comes from outside, or changes a destination */
 	void *attach; /* per-rule state of the NAT stage, owned by its maker (state/natpool.h) */
 };
 

@@ -7,6 +7,9 @@
  *   key[XE_DIR_OUT]  inside host -> peer, on the inside port
  *   key[XE_DIR_BACK] peer -> Ext address and L4 port, on any uplink (or on the other inside port)
  *
+ * A flow from outside (XE_SF_FROM_OUTSIDE: dnat, nat, accept in an uplink, a mapping with a loose
+ * filter) has the same two keys, as if the inside host had spoken first; it began with XE_DIR_BACK.
+ *
  * The translation of a packet is the other key read backwards, so nothing else is stored for it.
  * The index is a table of buckets of one cache line, 8 entries of 16-bit tag and session number
  * each; a key is in one of two buckets. Lookup touches one bucket (rarely two) and one session
@@ -44,7 +47,7 @@ enum xe_tcp_state {
 /* Per direction: its live tag is in the second of the two buckets (state/live.h). */
 #define XE_SF_TAG_SECOND(dir) (0x10 << (dir))
 #define XE_SF_TERMS           0x80 /* its rule limits or clamps: pipeline/limit.h */
-#define XE_SF_FROM_OUTSIDE    0x40 /* opened by XE_DIR_BACK (dnat, accept in an uplink) */
+#define XE_SF_FROM_OUTSIDE    0x40 /* opened by XE_DIR_BACK (pipeline/flow_in.c) */
 
 #define XE_RULE_GONE 0xffffu /* the rule of a live flow has been taken out */
 #define XE_EXT_NONE  0xffffu /* untranslated; (uint16_t)XE_NIL */
@@ -58,7 +61,8 @@ struct xe_session {
 	uint32_t last_used_s;  /* worker's clock, seconds */
 	uint8_t mac_back[6];   /* Ethernet destination for XE_DIR_BACK: who sent the last packet
 				  out. The source is the port's own address, to which it was sent */
-	uint8_t tcp_state : 4; /* enum xe_tcp_state */
+	uint8_t tcp_state : 3; /* enum xe_tcp_state */
+	uint8_t hairpin : 1;   /* its peer is another of ours (pipeline/hairpin.c) */
 	uint8_t verb : 4;      /* enum xe_verb */
 	uint8_t flags;         /* XE_SF_* */
 	uint32_t created_s;
@@ -85,9 +89,12 @@ struct xe_session {
 	uint8_t tcp_scale;   /* of the windows, a nibble each; XE_TCP_NO_SCALE: not offered */
 	uint8_t tcp_seen;    /* XE_TS_* */
 	uint16_t out_port;   /* port id it left by when its rule was looked up */
-	uint32_t mapping;    /* shared Ext L4 port (endpoint-independent), XE_NIL: none */
-	uint16_t rule;       /* index in the rule set it was made under; XE_RULE_GONE */
-	uint16_t ext;        /* Ext address index, XE_EXT_NONE: untranslated */
+	union {
+		uint32_t mapping; /* shared Ext L4 port (endpoint-independent), XE_NIL: none */
+		uint32_t toward;  /* from outside and no Ext address: next hop to the inside host */
+	};
+	uint16_t rule; /* index in the rule set it was made under; XE_RULE_GONE */
+	uint16_t ext;  /* Ext address index, XE_EXT_NONE: untranslated */
 } __attribute__((aligned(64)));
 
 _Static_assert(offsetof(struct xe_session, count) == 64, "hot half is one cache line");
@@ -115,6 +122,15 @@ static inline uint64_t xe_session_packets(const struct xe_session *s, enum xe_di
 static inline uint64_t xe_session_bytes(const struct xe_session *s, enum xe_dir dir)
 {
 	return s->count[dir].bytes_high & ((1ull << XE_COUNT_BYTES_BITS) - 1);
+}
+
+/* Else both keys are about the same addresses and L4 ports. */
+static inline bool xe_session_is_translated(const struct xe_session *s)
+{
+	const struct xe_tuple4 *out = &s->key[XE_DIR_OUT], *back = &s->key[XE_DIR_BACK];
+
+	return ((out->src_be ^ back->dst_be) | (out->dst_be ^ back->src_be)) ||
+	       ((out->sport_be ^ back->dport_be) | (out->dport_be ^ back->sport_be));
 }
 
 #define XE_BUCKET_SLOTS 8
@@ -236,6 +252,13 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "xe_session_guess() co
 /* Find by key and its hash; *dir says which direction's key it was. */
 struct xe_session *xe_session_find(const struct xe_sessions *t, const struct xe_tuple4 *key,
 				   uint64_t hash, enum xe_dir *dir);
+
+static inline bool xe_session_is_there(const struct xe_sessions *t, const struct xe_tuple4 *key)
+{
+	enum xe_dir dir;
+
+	return xe_session_find(t, key, xe_session_hash(t, key), &dir);
+}
 
 /* The tuple that answers `t` as the peer sees it (no port id). */
 static inline struct xe_tuple4 xe_tuple4_reverse(const struct xe_tuple4 *t, uint16_t port)

@@ -92,3 +92,31 @@ void xe_source_set_closed(struct xe_sources *t, uint32_t source, bool closed)
 {
 	t->slots[source].closed += closed ? 1 : -1u;
 }
+
+void xe_source_pair_add(struct xe_sources *t, uint32_t source, uint32_t ext)
+{
+	struct xe_source *s = &t->slots[source];
+	int free_one = -1;
+
+	for (int i = 0; i < XE_SOURCE_PAIRS; i++) {
+		if (!s->pair[i].sessions) {
+			free_one = i;
+		} else if (s->pair[i].ext == ext) {
+			s->pair[i].sessions++;
+			return;
+		}
+	}
+	if (free_one >= 0)
+		s->pair[free_one] = (struct xe_source_pair){.sessions = 1, .ext = ext};
+}
+
+/* One that was not counted in, for want of a place, may be counted out here: then the pair is
+ * forgotten while it has sessions, and the next one has it from the hash. */
+void xe_source_pair_del(struct xe_sources *t, uint32_t source, uint32_t ext)
+{
+	struct xe_source *s = &t->slots[source];
+
+	for (int i = 0; i < XE_SOURCE_PAIRS; i++)
+		if (s->pair[i].sessions && s->pair[i].ext == ext)
+			s->pair[i].sessions--;
+}

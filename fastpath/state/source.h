@@ -16,6 +16,12 @@ struct xe_source {
 	uint8_t reserved;
 	uint32_t sessions;
 	uint32_t closed; /* of these: they do not count */
+	/* Ext addresses that its sessions have (RFC 4787 REQ-2), and how many. One that has more
+	 * than these at once, by rules with other pools, gets the rest by its hash. */
+	struct xe_source_pair {
+		uint32_t sessions; /* 0: free */
+		uint32_t ext;
+	} pair[2];
 	uint32_t hash;
 	uint32_t next_free;
 };
@@ -36,6 +42,18 @@ uint32_t xe_source_take(struct xe_sources *t, uint8_t family, uint64_t key, uint
 void xe_source_give(struct xe_sources *t, uint32_t source);
 /* One of its sessions is closed and does not count (true), or is no longer closed. */
 void xe_source_set_closed(struct xe_sources *t, uint32_t source, bool closed);
+
+#define XE_SOURCE_PAIRS 2
+/* The i-th Ext address that its sessions have, XE_NIL: none. */
+static inline uint32_t xe_source_pair(const struct xe_sources *t, uint32_t source, int i)
+{
+	const struct xe_source_pair *pair = &t->slots[source].pair[i];
+
+	return pair->sessions ? pair->ext : XE_NIL;
+}
+/* A session on this Ext address begins, ends. */
+void xe_source_pair_add(struct xe_sources *t, uint32_t source, uint32_t ext);
+void xe_source_pair_del(struct xe_sources *t, uint32_t source, uint32_t ext);
 
 /* Has it `limit` sessions that are not closed? */
 static inline bool xe_source_is_full(const struct xe_sources *t, uint32_t source, uint32_t limit)

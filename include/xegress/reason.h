@@ -121,7 +121,13 @@
 	XE_REASON(LIMIT_SOURCE_BITS, W_DROP,                                                       \
 		  "over its rule's `limit ... per-source` of bits a second")                       \
 	XE_REASON(LIMIT_SOURCE_FLOWS, W_DROP,                                                      \
-		  "over its rule's `limit ... per-source` of new flows a second")
+		  "over its rule's `limit ... per-source` of new flows a second")                  \
+	XE_REASON(TARGET_GONE, W_DROP,                                                             \
+		  "from outside, and the inside host it is for is behind no inside port, or does " \
+		  "not answer")                                                                    \
+	XE_REASON(TUPLE_TAKEN, W_DROP,                                                             \
+		  "from outside, and its peer has a flow to the same inside host and L4 port by "  \
+		  "another external one")
 
 #define XE_REASON_ENUM(name, class, text) XE_R_##name,
 enum xe_steer_reason { XE_REASONS_STEER(XE_REASON_ENUM) XE_R_STEER_CNT };

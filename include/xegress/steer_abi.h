@@ -52,6 +52,8 @@ struct xe_meta {
 /* The same for a fragment: its datagram was whole where it comes from, it is joined where it is
  * now and goes nowhere else before (pipeline/reassemble.h). */
 #define XE_META_JOIN_HERE 0x10
+/* The same: it came from an inside port and has been translated once (pipeline/hairpin.c). */
+#define XE_META_HAIRPIN 0x4
 
 /* A port as steer sees it. A zeroed entry (flags 0) passes everything. */
 #define XE_PF_LIVE   0x01 /* steer takes packets of this port */
@@ -120,6 +122,15 @@ struct xe_tuple {
 /* And IPv6 packets this one in the `in` field: a prefix such as ::/0 also holds the form in which
  * IPv4 addresses are looked up. */
 #define XE_IN_IPV6 0x8000
+/*
+ * What comes in by an uplink is looked up with XE_IN_UPLINK beside its port's id, and goes to "an
+ * inside port, which is not known yet". Rules without `in` are about inside ports only, those that
+ * change a destination (dnat, nat) and `kernel` about both; those that change a destination are
+ * found by XE_OUT_SOME_INSIDE only, so they and the rules about sources never hide each other, as
+ * if they stood in two lists.
+ */
+#define XE_IN_UPLINK       0x4000
+#define XE_OUT_SOME_INSIDE 0xffff
 
 struct xe_rule_key {
 	__u32 gen;
@@ -139,11 +150,13 @@ struct xe_rule_value {
 };
 
 struct xe_steer_conf {
-	__u32 rules_gen;      /* active rule set; its tuples start at (gen % 2) * XE_MAX_TUPLES */
-	__u32 tuple_cnt[2];   /* per half */
-	__u32 any_accept;     /* sessions of `accept` rules may exist: look for live tags in the
-				 regions of all workers, on uplinks too */
-	__u32 deny_cnt;       /* entries of deny_list; 0: it is not asked */
+	__u32 rules_gen;    /* active rule set; its tuples start at (gen % 2) * XE_MAX_TUPLES */
+	__u32 tuple_cnt[2]; /* per half */
+	__u32 any_accept;   /* sessions of `accept`, dnat and nat rules may exist: look for live
+			       tags in the regions of all workers, on uplinks too */
+	__u32 any_inbound;  /* rules by which flows start on uplinks, or toward an address that a
+			       rule changes: ask them */
+	__u32 deny_cnt;     /* entries of deny_list; 0: it is not asked */
 	__u32 take_fragments; /* what turns out not to be ours can be given back */
 };
 

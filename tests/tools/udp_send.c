@@ -9,6 +9,7 @@
  *     -r RATE       datagrams a second (default 20000)
  *     -w MS         how long to wait for the last answers (default 1000)
  *     -p L4PORT     local L4 port
+ *     -b ADDR       local address
  *     -z            send with UDP checksum 0
  *     -o            one way: don't expect answers
  *     -l COUNT      so many may be lost (default 0)
@@ -32,6 +33,7 @@
 		      later than this is not made up for, or a burst would overrun queues */
 
 static struct {
+	const char *from;
 	uint32_t size_min, size_max, count, seconds, rate, wait_ms, l4_port, may_lose;
 	int zero_checksum, one_way;
 } opt = {.size_min = 64, .size_max = 64, .rate = 20000, .wait_ms = 1000};
@@ -182,8 +184,12 @@ static int open_socket(const char *addr, const char *l4_port)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
 	setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &opt.zero_checksum, sizeof(opt.zero_checksum));
-	if (opt.l4_port) {
+	if (opt.l4_port || opt.from) {
 		sa.sin_port = htons((uint16_t)opt.l4_port);
+		if (opt.from && inet_pton(AF_INET, opt.from, &sa.sin_addr) != 1) {
+			errno = EINVAL;
+			return -1;
+		}
 		if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 			return -1;
 	}
@@ -199,7 +205,7 @@ static int parse(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "s:n:t:r:w:p:l:zo")) != -1) {
+	while ((c = getopt(argc, argv, "s:n:t:r:w:p:b:l:zo")) != -1) {
 		uint32_t value = optarg ? (uint32_t)strtoul(optarg, NULL, 10) : 0;
 
 		switch (c) {
@@ -222,6 +228,9 @@ static int parse(int argc, char **argv)
 			break;
 		case 'p':
 			opt.l4_port = value;
+			break;
+		case 'b':
+			opt.from = optarg;
 			break;
 		case 'l':
 			opt.may_lose = value;
@@ -249,7 +258,7 @@ int main(int argc, char **argv)
 
 	if (parse(argc, argv) < 0) {
 		fprintf(stderr, "usage: udp_send [-s MIN[-MAX]] [-n COUNT] [-t SECONDS] [-r RATE] "
-				"[-w MS] [-p L4PORT] [-l COUNT] [-z] [-o] ADDR PORT\n");
+				"[-w MS] [-p L4PORT] [-b ADDR] [-l COUNT] [-z] [-o] ADDR PORT\n");
 		return 2;
 	}
 	fd = open_socket(argv[optind], argv[optind + 1]);

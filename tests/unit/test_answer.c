@@ -269,7 +269,7 @@ static void test_from_outside(void **state)
 {
 	static struct lf_bytes in;
 	struct lf_spec s = {.src = "198.51.100.9", .sport = 7, .dst = "192.0.2.10", .dport = 9};
-	struct xe_session session = {.ext = 2};
+	struct xe_session session = {.key = {{.src_be = 1}, {.dst_be = 2}}};
 	struct lf *f = *state;
 	struct xe_packet p;
 
@@ -278,7 +278,7 @@ static void test_from_outside(void **state)
 	p = packet_of(f, LF_UPLINK, in.b, in.len);
 	p.session = &session;
 	expect_addr4(answer(f, &p, XE_ANSWER_TTL, 0)->bytes + 26, "192.0.2.10");
-	session.ext = XE_EXT_NONE;
+	session.key[XE_DIR_BACK].dst_be = 1;
 	p = packet_of(f, LF_UPLINK, in.b, in.len);
 	p.session = &session;
 	expect_addr4(answer(f, &p, XE_ANSWER_TTL, 0)->bytes + 26, "192.0.2.1");
@@ -289,7 +289,7 @@ static void test_from_outside(void **state)
 	p = packet_of(f, LF_UPLINK, in.b, in.len);
 	assert_null(answer(f, &p, XE_ANSWER_TTL, 0));
 	build6(&in, "2001:db8:9::1", "2001:db8:f::7", IPPROTO_UDP, 0, 10);
-	session.ext = 2;
+	session.key[XE_DIR_BACK].dst_be = 2;
 	p = packet_of(f, LF_UPLINK, in.b, in.len);
 	p.session = &session;
 	expect_addr6(answer(f, &p, XE_ANSWER_TTL, 0)->bytes + 22, "2001:db8:f::7");

@@ -136,7 +136,7 @@ static void pass_time(struct world *w, uint32_t s)
 
 static void give(struct world *w, struct taker *t)
 {
-	xe_natpool_give(&w->pool, &t->back, t->ext, t->mapping);
+	xe_natpool_give(&w->pool, &t->back, t->ext, t->mapping, true);
 	xe_session_free(&w->sessions, t->s);
 	if (!w->rests)
 		pass_time(w, XE_NAT_REST_S);
@@ -768,25 +768,6 @@ static void test_nearly_full(void **state)
 	free(t);
 }
 
-/* RFC 4787 REQ-2: an inside address keeps its Ext address; different ones use all of a pool. */
-static void test_paired_pooling(void **state)
-{
-	static const uint32_t exts[] = {EXT, EXT + 1, 9, 200};
-	struct xe_nat_range range = {.ext_cnt = 4, .ext = exts};
-	struct world *w = *state;
-	uint32_t cnt[256] = {};
-
-	for (uint32_t src = 0; src < 4000; src++) {
-		struct xe_tuple4 out = {.src_be = htonl(0x0a010000 + src)};
-		uint32_t ext = xe_nat_range_ext(&w->pool, &range, &out);
-
-		assert_int_equal(xe_nat_range_ext(&w->pool, &range, &out), ext);
-		cnt[ext]++;
-	}
-	for (int i = 0; i < 4; i++)
-		assert_in_range(cnt[exts[i]], 850, 1150);
-}
-
 /* Random takes and gives against lists of who has what. */
 static void test_random_operations(void **state)
 {
@@ -859,7 +840,6 @@ int main(void)
 		POOL_TEST(test_sides_of_1024),
 		POOL_TEST(test_not_to_be_guessed),
 		POOL_TEST(test_nearly_full),
-		POOL_TEST(test_paired_pooling),
 		POOL_TEST(test_random_operations),
 	};
 

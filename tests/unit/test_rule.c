@@ -368,32 +368,6 @@ static void test_bad(void **state)
 	}
 }
 
-/* What this version knows and does not carry out: whoever carries it out takes the line away, here
- * and in rule_check.c. */
-static const struct {
-	const char *text, *what;
-} later[] = {
-	{"dnat tcp to 192.0.2.1:80 dest 10.1.0.2", "dnat"},
-	{"nat from 10.1.2.0/28 source 192.0.2.16/28", "nat"},
-	{"masquerade mapping endpoint-dependent", "the option `mapping`"},
-	{"masquerade filter address-dependent", "the option `filter`"},
-	{"snat source 192.0.2.1-192.0.2.2 pooling paired", "the option `pooling`"},
-};
-
-static void test_later(void **state)
-{
-	struct xe_rule rule;
-	char err[256], want[256];
-
-	(void)state;
-	for (size_t i = 0; i < CNT(later); i++) {
-		snprintf(want, sizeof(want), "%s is not yet carried out by this version",
-			 later[i].what);
-		assert_int_equal(xe_rule_parse(later[i].text, &rule, err, sizeof(err)), -ENOTSUP);
-		assert_string_equal(err, want);
-	}
-}
-
 /* The longest rule there can be prints into the size that is promised. */
 static void test_longest(void **state)
 {
@@ -636,8 +610,8 @@ int main(void)
 		cmocka_unit_test(test_good),           cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_fields),         cmocka_unit_test(test_equal),
 		cmocka_unit_test(test_family),         cmocka_unit_test(test_covers),
-		cmocka_unit_test(test_prefix_lengths), cmocka_unit_test(test_later),
-		cmocka_unit_test(test_longest),        cmocka_unit_test(test_fields_dest),
+		cmocka_unit_test(test_prefix_lengths), cmocka_unit_test(test_longest),
+		cmocka_unit_test(test_fields_dest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

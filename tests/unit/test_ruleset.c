@@ -97,6 +97,8 @@ static bool oracle_matches(const struct xe_rule *r, const struct packet *p)
 		return false;
 	if (r->in[0] && !stands_for(r->in, p->in))
 		return false;
+	if (!r->in[0] && r->verb != XE_VERB_KERNEL && !(ports[p->in].id & XE_OUT_INSIDE))
+		return false;
 	if (r->out[0] && !stands_for(r->out, p->out))
 		return false;
 	return !(nat && out_inside);
@@ -112,8 +114,11 @@ static int oracle(const struct xe_rule *rules, __u32 cnt, const struct packet *p
 
 static int lookup(const struct xe_ruleset *rs, const struct packet *p)
 {
+	__u16 in = ports[p->in].id;
+
 	return xe_ruleset_lookup(rs, &p->src, &p->dst, htons(p->dport), p->proto,
-				 ports[p->in].id & (__u16)~XE_OUT_INSIDE, ports[p->out].id);
+				 in & XE_OUT_INSIDE ? in ^ XE_OUT_INSIDE : in | XE_IN_UPLINK,
+				 ports[p->out].id);
 }
 
 /* ---- random rules and packets ---- */
@@ -343,7 +348,7 @@ static void test_masks(void **state)
 	(void)state;
 	assert_int_equal(rs->tuple_cnt, 1);
 	assert_int_equal(rs->tuples[0].out_mask, XE_OUT_INSIDE);
-	assert_int_equal(rs->tuples[0].in_mask, 0);
+	assert_int_equal(rs->tuples[0].in_mask, XE_IN_UPLINK);
 	assert_int_equal(rs->tuples[0].dport_mask_be, 0);
 	assert_int_equal(rs->tuples[0].proto_mask, 0);
 	assert_int_equal(e->key.out_port, 0);
