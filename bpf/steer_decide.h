@@ -177,7 +177,7 @@ static __always_inline int find_verb(struct steer_scratch *tmp, __u16 in_port, _
 	w->verb = 0;
 	w->found = 0;
 	__builtin_memset(&tmp->rule_key, 0, sizeof(tmp->rule_key)); /* what no round writes */
-	bpf_loop(conf->tuple_cnt[gen & 1], match_tuple, &tmp, 0); /* wants the stack */
+	bpf_loop(conf->tuple_cnt[gen & 1], match_tuple, &tmp, 0);   /* wants the stack */
 	return w->found ? w->verb : -1;
 }
 

@@ -187,8 +187,11 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 	struct xe_session *s = p->session;
 	uint32_t mtu;
 
-	if (__builtin_expect(s->flags & XE_SF_FROM_OUTSIDE, 0) && s->ext == XE_EXT_NONE)
+	if (__builtin_expect(s->flags & XE_SF_FROM_OUTSIDE, 0) && s->ext == XE_EXT_NONE) {
 		xe_flow_in_follow(lane, s);
+		if (p->proto != IPPROTO_TCP) /* its opener's */
+			s->last_used_s = lane->now_s;
+	}
 	p->out_port = s->key[XE_DIR_OUT].port;
 	if (!lane->ports[p->out_port].live) {
 		xe_packet_drop(lane, p, XE_R_PORT_GONE);

@@ -150,13 +150,13 @@ struct xe_rule_value {
 };
 
 struct xe_steer_conf {
-	__u32 rules_gen;    /* active rule set; its tuples start at (gen % 2) * XE_MAX_TUPLES */
-	__u32 tuple_cnt[2]; /* per half */
-	__u32 any_accept;   /* sessions of `accept`, dnat and nat rules may exist: look for live
-			       tags in the regions of all workers, on uplinks too */
-	__u32 any_inbound;  /* rules by which flows start on uplinks, or toward an address that a
-			       rule changes: ask them */
-	__u32 deny_cnt;     /* entries of deny_list; 0: it is not asked */
+	__u32 rules_gen;      /* active rule set; its tuples start at (gen % 2) * XE_MAX_TUPLES */
+	__u32 tuple_cnt[2];   /* per half */
+	__u32 any_accept;     /* sessions of `accept`, dnat and nat rules may exist: look for live
+				 tags in the regions of all workers, on uplinks too */
+	__u32 any_inbound;    /* rules by which flows start on uplinks, or toward an address that a
+				 rule changes: ask them */
+	__u32 deny_cnt;       /* entries of deny_list; 0: it is not asked */
 	__u32 take_fragments; /* what turns out not to be ours can be given back */
 };
 

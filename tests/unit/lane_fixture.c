@@ -64,7 +64,11 @@ static void set_range(struct xe_nat_range *range, const struct xe_rule *rule)
 {
 	range->port_min = rule->port_min ? rule->port_min : 1024;
 	range->port_max = rule->port_max ? rule->port_max : 32767;
-	if (!rule->nat_family)
+	if (rule->verb == XE_VERB_DNAT) {
+		range->dnat = xe_dnat_make(rule);
+		assert_non_null(range->dnat);
+	}
+	if (rule->verb != XE_VERB_SNAT)
 		return;
 	for (uint32_t i = 0; i < LF_EXT_CNT; i++) {
 		struct xe_addr addr = to_addr(ext_addrs[i]);
@@ -103,6 +107,7 @@ static void open_rules(struct lf *f, const char *const *texts)
 		xe_terms_set(&f->terms[i], &rules[i]);
 	}
 	f->rules->attach = f->ranges;
+	f->rule_cnt = n;
 	f->lane->rules = f->rules;
 }
 
@@ -249,6 +254,8 @@ void lf_close(struct lf *f)
 	close(f->punt_fd);
 	free(lane->ports);
 	free(lane);
+	for (uint32_t i = 0; i < f->rule_cnt; i++)
+		free((void *)f->ranges[i].dnat);
 	free(f->ranges);
 	free(f->rings);
 	free(f->owned);
@@ -438,7 +445,8 @@ const struct lf_sent *lf_pass(struct lf *f, uint16_t port, const struct lf_spec 
 {
 	lf_put(f, port, spec);
 	lf_poll(f);
-	if (lf_answer(f)) {
+	/* Twice: from one container to another there are two ways to be found. */
+	for (int i = 0; i < 2 && lf_answer(f); i++) {
 		xe_hold_poll(f->lane);
 		lf_drain_tx(f);
 		lf_check_conservation(f);

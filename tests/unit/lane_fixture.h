@@ -56,6 +56,7 @@ struct lf {
 	struct xe_live_bucket *live;
 	struct xe_ruleset *rules;
 	struct xe_nat_range *ranges;
+	uint32_t rule_cnt;
 	struct xe_terms *terms;
 	int punt_fd;           /* one datagram a punted packet: virtio-net header and IP packet */
 	uint8_t nexthop_state; /* what lf_answer() answers; XE_NH_READY at start */

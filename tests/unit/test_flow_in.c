@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * test_flow_in.c - flows from outside, and between containers by external addresses: through the
+ * whole pipeline in memory (lane_fixture.h), packet by packet, to the byte.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "lane_fixture.h"
+
+#define SYN XE_TH_SYN
+#define ACK XE_TH_ACK
+
+static const char *const rules[] = {
+	"dnat tcp to 192.0.2.1:8080 dest 10.1.0.2:80",
+	"dnat udp to 192.0.2.1:7000-7009 in eth0 dest 10.2.0.3:9000-9009",
+	"dnat udp to 192.0.2.2:7100 dest 10.9.9.9:7100",
+	"nat from 10.2.0.16/28 source 192.0.2.128/28",
+	"accept udp to 10.1.0.9:53 in eth1",
+	"masquerade udp to 198.51.100.0/24:1000 filter endpoint-independent",
+	"masquerade udp to 198.51.100.0/24:2000 filter address-dependent",
+	"masquerade",
+	NULL,
+};
+
+static int setup(void **state)
+{
+	*state = lf_open(rules, 1024);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	lf_close(*state);
+	return 0;
+}
+
+static struct lf_spec udp(const char *src, uint16_t sport, const char *dst, uint16_t dport)
+{
+	return (struct lf_spec){
+		.src = src, .sport = sport, .dst = dst, .dport = dport, .payload_len = 40};
+}
+
+static void passes(struct lf *f, uint16_t in, struct lf_spec was, uint16_t out, struct lf_spec is)
+{
+	const struct lf_sent *sent = lf_pass(f, in, &was);
+
+	is.ttl = was.ttl ? was.ttl - 1 : 63;
+	if (!sent)
+		fail_msg("%s:%u to %s:%u did not pass", was.src, was.sport, was.dst, was.dport);
+	lf_expect(sent, &is, out);
+}
+
+static void ends(struct lf *f, uint16_t in, struct lf_spec s, enum xe_worker_reason reason)
+{
+	uint64_t before = f->lane->cnt.reason[reason], drops = lf_drops(f);
+
+	lf_pass(f, in, &s);
+	assert_int_equal(f->lane->cnt.reason[reason], before + 1);
+	assert_int_equal(lf_drops(f), drops + 1);
+}
+
+static void advance(struct lf *f, uint32_t seconds)
+{
+	f->lane->now_s += seconds;
+	xe_pipeline_housekeeping(f->lane);
+	lf_answer(f);
+	lf_check_conservation(f);
+}
+
+static void expect_empty(struct lf *f)
+{
+	advance(f, 8000);
+	advance(f, XE_NAT_REST_S);
+	assert_int_equal(f->lane->sessions.cnt, 0);
+	assert_int_equal(f->lane->pool.mapping_cnt, 0);
+	assert_int_equal(f->lane->pool.rest_cnt, 0);
+	assert_int_equal(f->lane->nexthops.cnt, 0);
+	for (uint32_t i = 0; i < f->lane->sources.high; i++)
+		assert_int_equal(f->lane->sources.slots[i].sessions, 0);
+	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
+		assert_int_equal(f->owned[i], 0);
+	for (uint32_t i = 0; i <= f->lane->live.mask; i++)
+		for (int n = 0; n < XE_LIVE_SLOTS; n++)
+			assert_int_equal(f->live[i].tag[n], 0);
+}
+
+static void test_dnat_udp(void **state)
+{
+	struct lf *f = *state;
+	struct xe_session *s;
+
+	passes(f, LF_UPLINK, udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
+	       udp("198.51.100.9", 500, "10.2.0.3", 9003));
+	s = &f->lane->sessions.slots[0];
+	assert_true(s->flags & XE_SF_FROM_OUTSIDE);
+	assert_int_equal(s->key[XE_DIR_OUT].src_be, inet_addr("10.2.0.3"));
+	assert_int_equal(s->key[XE_DIR_OUT].port, LF_INSIDE2);
+	assert_int_equal(s->key[XE_DIR_BACK].port, XE_PORT_ANYUPLINK);
+	passes(f, LF_INSIDE2, udp("10.2.0.3", 9003, "198.51.100.9", 500), LF_UPLINK,
+	       udp("192.0.2.1", 7003, "198.51.100.9", 500));
+	/* by another uplink the same flow; a new one is not for it (`in eth0`) */
+	passes(f, LF_UPLINK2, udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
+	       udp("198.51.100.9", 500, "10.2.0.3", 9003));
+	ends(f, LF_UPLINK2, udp("198.51.100.9", 501, "192.0.2.1", 7003), XE_R_NO_SESSION);
+	ends(f, LF_UPLINK, udp("198.51.100.9", 500, "192.0.2.1", 7010), XE_R_NO_SESSION);
+	/* what comes in keeps it alive: its opener is outside */
+	advance(f, 200);
+	passes(f, LF_UPLINK, udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
+	       udp("198.51.100.9", 500, "10.2.0.3", 9003));
+	advance(f, 200);
+	assert_int_equal(f->lane->sessions.cnt, 1);
+	expect_empty(f);
+}
+
+static void test_dnat_tcp(void **state)
+{
+	struct lf_spec in = udp("198.51.100.9", 500, "192.0.2.1", 8080), to = in;
+	struct lf *f = *state;
+
+	in.proto = to.proto = IPPROTO_TCP;
+	in.win = to.win = 1000;
+	in.payload_len = to.payload_len = 0;
+	in.tcp_flags = ACK;
+	ends(f, LF_UPLINK, in, XE_R_NO_SESSION);
+	in.tcp_flags = SYN | ACK;
+	ends(f, LF_UPLINK, in, XE_R_NO_SESSION);
+	in.tcp_flags = to.tcp_flags = SYN;
+	to.dst = "10.1.0.2";
+	to.dport = 80;
+	passes(f, LF_UPLINK, in, LF_INSIDE, to);
+	assert_int_equal(f->lane->sessions.slots[0].tcp_state, XE_TCP_SYN_SENT);
+	in = udp("10.1.0.2", 80, "198.51.100.9", 500);
+	in.proto = IPPROTO_TCP;
+	in.win = 1000;
+	in.payload_len = 0;
+	in.tcp_flags = SYN | ACK;
+	in.ack = 1;
+	to = in;
+	to.src = "192.0.2.1";
+	to.sport = 8080;
+	passes(f, LF_INSIDE, in, LF_UPLINK, to);
+	assert_int_equal(f->lane->sessions.slots[0].tcp_state, XE_TCP_SYN_BACK);
+	expect_empty(f);
+}
+
+/* No such host: the route is an uplink's. Nothing is made, nothing stays. */
+static void test_no_target(void **state)
+{
+	struct lf *f = *state;
+
+	ends(f, LF_UPLINK, udp("198.51.100.9", 1, "192.0.2.2", 7100), XE_R_TARGET_GONE);
+	expect_empty(f);
+}
+
+static void test_one_to_one(void **state)
+{
+	struct lf *f = *state;
+
+	passes(f, LF_INSIDE2, udp("10.2.0.19", 777, "198.51.100.9", 53), LF_UPLINK,
+	       udp("192.0.2.131", 777, "198.51.100.9", 53));
+	passes(f, LF_UPLINK, udp("198.51.100.9", 53, "192.0.2.131", 777), LF_INSIDE2,
+	       udp("198.51.100.9", 53, "10.2.0.19", 777));
+	passes(f, LF_UPLINK2, udp("198.51.100.8", 5, "192.0.2.130", 80), LF_INSIDE2,
+	       udp("198.51.100.8", 5, "10.2.0.18", 80));
+	passes(f, LF_INSIDE2, udp("10.2.0.18", 80, "198.51.100.8", 5), LF_UPLINK,
+	       udp("192.0.2.130", 80, "198.51.100.8", 5));
+	expect_empty(f);
+}
+
+static void test_accept_in(void **state)
+{
+	struct lf *f = *state;
+
+	passes(f, LF_UPLINK2, udp("203.0.113.5", 5, "10.1.0.9", 53), LF_INSIDE,
+	       udp("203.0.113.5", 5, "10.1.0.9", 53));
+	passes(f, LF_INSIDE, udp("10.1.0.9", 53, "203.0.113.5", 5), LF_UPLINK2,
+	       udp("10.1.0.9", 53, "203.0.113.5", 5));
+	ends(f, LF_UPLINK, udp("203.0.113.5", 6, "10.1.0.9", 53), XE_R_NO_SESSION);
+	expect_empty(f);
+}
+
+/* RFC 4787 section 5: whom a mapping lets in. */
+static void test_filters(void **state)
+{
+	struct lf *f = *state;
+	uint16_t port[3];
+	static const uint16_t dport[3] = {1000, 2000, 3000};
+
+	for (int i = 0; i < 3; i++) {
+		struct lf_spec s = udp("10.1.0.2", (uint16_t)(5000 + i), "198.51.100.9", dport[i]);
+
+		port[i] = lf_sport(lf_pass(f, LF_INSIDE, &s));
+	}
+	/* another L4 port of the one spoken to */
+	passes(f, LF_UPLINK, udp("198.51.100.9", 1, "192.0.2.1", port[0]), LF_INSIDE,
+	       udp("198.51.100.9", 1, "10.1.0.2", 5000));
+	passes(f, LF_UPLINK, udp("198.51.100.9", 1, "192.0.2.1", port[1]), LF_INSIDE,
+	       udp("198.51.100.9", 1, "10.1.0.2", 5001));
+	ends(f, LF_UPLINK, udp("198.51.100.9", 1, "192.0.2.1", port[2]), XE_R_NO_SESSION);
+	/* another address */
+	passes(f, LF_UPLINK, udp("198.51.100.8", 1000, "192.0.2.1", port[0]), LF_INSIDE,
+	       udp("198.51.100.8", 1000, "10.1.0.2", 5000));
+	ends(f, LF_UPLINK, udp("198.51.100.8", 2000, "192.0.2.1", port[1]), XE_R_NO_SESSION);
+	ends(f, LF_UPLINK, udp("198.51.100.8", 3000, "192.0.2.1", port[2]), XE_R_NO_SESSION);
+	/* the answer leaves by the mapping, and then its peer is spoken to */
+	passes(f, LF_INSIDE, udp("10.1.0.2", 5000, "198.51.100.8", 1000), LF_UPLINK,
+	       udp("192.0.2.1", port[0], "198.51.100.8", 1000));
+	expect_empty(f);
+}
+
+/* Who sends in does not keep the mapping open, however many of them take turns. */
+static void test_outside_does_not_keep_open(void **state)
+{
+	struct lf *f = *state;
+	struct lf_spec out = udp("10.1.0.2", 5000, "198.51.100.9", 1000);
+	uint16_t port = lf_sport(lf_pass(f, LF_INSIDE, &out));
+
+	for (uint16_t i = 0; i < 3; i++) {
+		passes(f, LF_UPLINK, udp("198.51.100.8", 100 + i, "192.0.2.1", port), LF_INSIDE,
+		       udp("198.51.100.8", 100 + i, "10.1.0.2", 5000));
+		advance(f, 99);
+	}
+	advance(f, 10); /* the inside has been silent for 307 s */
+	ends(f, LF_UPLINK, udp("198.51.100.8", 200, "192.0.2.1", port), XE_R_NO_SESSION);
+	/* those that were let in live on for their time, and the mapping with them */
+	assert_int_equal(f->lane->pool.mapping_cnt, 1);
+	expect_empty(f);
+}
+
+/* RFC 4787 REQ-9, both ends by mappings. */
+static void test_hairpin(void **state)
+{
+	struct lf *f = *state;
+	struct lf_spec one = udp("10.1.0.2", 5000, "198.51.100.9", 9),
+		       two = udp("10.2.0.3", 6000, "198.51.100.9", 9);
+	uint16_t ext1 = lf_sport(lf_pass(f, LF_INSIDE, &one));
+	uint16_t ext2 = lf_sport(lf_pass(f, LF_INSIDE2, &two));
+
+	passes(f, LF_INSIDE, udp("10.1.0.2", 5000, "192.0.2.1", ext2), LF_INSIDE2,
+	       udp("192.0.2.1", ext1, "10.2.0.3", 6000));
+	passes(f, LF_INSIDE2, udp("10.2.0.3", 6000, "192.0.2.1", ext1), LF_INSIDE,
+	       udp("192.0.2.1", ext2, "10.1.0.2", 5000));
+	passes(f, LF_INSIDE, udp("10.1.0.2", 5000, "192.0.2.1", ext2), LF_INSIDE2,
+	       udp("192.0.2.1", ext1, "10.2.0.3", 6000));
+	assert_int_equal(f->lane->sessions.cnt, 4);
+	/* to oneself */
+	passes(f, LF_INSIDE, udp("10.1.0.2", 5001, "192.0.2.1", ext1), LF_INSIDE,
+	       udp("192.0.2.1", 5001, "10.1.0.2", 5000));
+	expect_empty(f);
+}
+
+static void test_hairpin_dnat(void **state)
+{
+	struct lf_spec in = udp("10.2.0.3", 6000, "192.0.2.1", 8080);
+	const struct lf_sent *sent;
+	struct lf *f = *state;
+	struct lf_spec to;
+	uint16_t ext;
+
+	in.proto = IPPROTO_TCP;
+	in.tcp_flags = SYN;
+	in.payload_len = 0;
+	sent = lf_pass(f, LF_INSIDE2, &in);
+	assert_non_null(sent);
+	ext = lf_sport(sent);
+	to = in;
+	to.src = "192.0.2.1";
+	to.sport = ext;
+	to.dst = "10.1.0.2";
+	to.dport = 80;
+	to.ttl = 63;
+	lf_expect(sent, &to, LF_INSIDE);
+	/* the one-to-one address of another */
+	passes(f, LF_INSIDE, udp("10.1.0.2", 5000, "192.0.2.129", 99), LF_INSIDE2,
+	       udp("192.0.2.1", 5000, "10.2.0.17", 99));
+	expect_empty(f);
+}
+
+/* A peer that speaks from one L4 port to two that lead to the same: the second is refused. */
+static void test_tuple_taken(void **state)
+{
+	static const char *const both[] = {"dnat udp to 192.0.2.1:1-2 dest 10.1.0.2:80", NULL};
+	struct lf *f;
+
+	lf_close(*state);
+	*state = f = lf_open(both, 64);
+	passes(f, LF_UPLINK, udp("198.51.100.9", 7, "192.0.2.1", 1), LF_INSIDE,
+	       udp("198.51.100.9", 7, "10.1.0.2", 80));
+	ends(f, LF_UPLINK, udp("198.51.100.9", 7, "192.0.2.1", 2), XE_R_TUPLE_TAKEN);
+	expect_empty(f);
+}
+
+/* An inside address keeps its Ext address; one that has none goes where there is room. */
+static void test_pooling(void **state)
+{
+	static const char *const pool[] = {
+		"snat udp to 198.51.100.1 source 192.0.2.10-192.0.2.13 ports 2000-2003",
+		"snat udp to 198.51.100.2 source 192.0.2.10-192.0.2.13 ports 2000-2003 pooling "
+		"arbitrary",
+		NULL};
+	uint32_t sent = 0;
+	struct lf *f;
+
+	lf_close(*state);
+	*state = f = lf_open(pool, 64);
+	for (uint16_t i = 0; i < 6; i++) {
+		struct lf_spec s = udp("10.1.0.2", (uint16_t)(3000 + i), "198.51.100.1", 9);
+
+		sent += lf_pass(f, LF_INSIDE, &s) && f->sent[0].port == LF_UPLINK;
+	}
+	assert_int_equal(sent, 4); /* one address has four, and the others are not its own */
+	sent = 0;
+	for (uint16_t i = 0; i < 16; i++) {
+		struct lf_spec s = udp("10.1.0.3", (uint16_t)(3000 + i), "198.51.100.2", 9);
+
+		sent += lf_pass(f, LF_INSIDE, &s) && f->sent[0].port == LF_UPLINK;
+	}
+	assert_int_equal(sent, 12); /* all that are left of all of them */
+	expect_empty(f);
+}
+
+#define IN_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		IN_TEST(test_dnat_udp),
+		IN_TEST(test_dnat_tcp),
+		IN_TEST(test_no_target),
+		IN_TEST(test_one_to_one),
+		IN_TEST(test_accept_in),
+		IN_TEST(test_filters),
+		IN_TEST(test_outside_does_not_keep_open),
+		IN_TEST(test_hairpin),
+		IN_TEST(test_hairpin_dnat),
+		IN_TEST(test_tuple_taken),
+		IN_TEST(test_pooling),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
