@@ -225,6 +225,8 @@ class Net:
         self.on(ns, "nft", "-f", "-", text="""table inet raw_ports {
             chain in {
                 type filter hook prerouting priority -500
+                ip frag-off & 0x1fff != 0 accept
+                exthdr frag exists accept
                 meta l4proto { tcp, udp } th dport { %d-%d%s } drop
             }
         }""" % (ports[0], ports[-1], ", " + RAW_SERVER_TOO if ns in SERVERS else ""))

@@ -239,7 +239,7 @@ def _(t):
             if got:
                 break
         check(got == data, "arrives as %s" % (got and len(got)))
-        sizes = [p.total for p in tap.all(lambda p: p.src == n.EXT and p.fragment(), 0.1)]
+        sizes = [p.total for p in tap.all(lambda p: p.dst == n.O1B and p.fragment(), 0.1)]
         check(sizes and max(sizes) <= 1000, "fragments of %s" % sizes)
     finally:
         t.net.on("h", "ip", "route", "del", n.O1B + "/32")

@@ -21,8 +21,8 @@ def abort(sock):
 
 
 def exchange(c, o, data):
-    c.settimeout(10)
-    o.settimeout(10)
+    c.settimeout(20)  # loss, and retransmission timers that back off
+    o.settimeout(20)
     got = b""
     c.sendall(data)
     while len(got) < len(data):
@@ -113,7 +113,7 @@ def _end_time_wait(t, source, port):
 
 
 @case("rfc5382_closed_ones_reclaimed_first", "TCP",
-      "Closed connections never stand in the way of new ones: a range of 64 Ext L4 ports serves 400 in a row to one server, "
+      "Closed connections never stand in the way of new ones: a range of 64 Ext L4 ports serves 1,000 in a row to one server, "
       "while open ones go on.")
 def _(t):
     port = t.port(s.SMALL)
@@ -122,14 +122,14 @@ def _(t):
     for _ in range(8):
         c = t.connect("c1", n.O1A, port)
         kept.append((c, t.accept(listener)[0]))
-    for i in range(400):
+    for i in range(1000):
         with t.net.inside("c1"):
             c = socket.socket()
         c.settimeout(4)
         try:
             c.connect((n.O1A, port))
         except OSError as e:
-            raise AssertionError("connection %d of 400: %s" % (i, e))
+            raise AssertionError("connection %d of 1,000: %s" % (i, e))
         o, _ = listener.accept()
         c.sendall(b"x")
         o.recv(1)
