@@ -335,7 +335,7 @@ static void put_leak(const struct xe_fallback_text *t)
 {
 	fprintf(t->f,
 		"\tchain leak%c {\n"
-		"\t\tct state established ct direction reply return\n"
+		"\t\tct state established,related ct direction reply return\n"
 		"\t\tfib saddr type local return\n",
 		t->fam->n);
 	if (xe_fallback_has_pool(t))

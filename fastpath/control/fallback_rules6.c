@@ -77,17 +77,23 @@ static void put_leak(const struct xe_fallback_text *t, const struct xe_rule *r)
 	fputs(ERRORS "counter name leak_dropped drop\n", t->f);
 }
 
+/* What the rules say of packets as such, before what they say by being about answers: a flow from
+ * outside that `accept` is about does not match a rule that translates, wherever that stands. */
+static void put_in(const struct xe_fallback_text *t, const struct xe_rule *r)
+{
+	if (r->verb == XE_VERB_ACCEPT)
+		xe_fallback_put_accept(t, r);
+	else if (r->verb == XE_VERB_DROP || r->verb == XE_VERB_REJECT)
+		xe_fallback_put_drop(t, r);
+}
+
 /* A `kernel` rule for one protocol would let in by the L4 port of its answers what another rule
  * keeps out: only one for all protocols speaks here. */
-static void put_in(const struct xe_fallback_text *t, const struct xe_rule *r)
+static void put_in_answers(const struct xe_fallback_text *t, const struct xe_rule *r)
 {
 	if (xe_fallback_translates(r)) {
 		xe_fallback_put_match(t, r, XE_FALLBACK_REST, true);
 		fputs("counter name inbound_dropped drop\n", t->f);
-	} else if (r->verb == XE_VERB_ACCEPT) {
-		xe_fallback_put_accept(t, r);
-	} else if (r->verb == XE_VERB_DROP || r->verb == XE_VERB_REJECT) {
-		xe_fallback_put_drop(t, r);
 	} else if (r->verb == XE_VERB_KERNEL && matches_all(r)) {
 		xe_fallback_put_match(t, r, XE_FALLBACK_ANY, true);
 		fputs("return\n", t->f);
@@ -108,8 +114,9 @@ void xe_fallback_put_chains6(const struct xe_fallback_text *t)
 	      "\t\tct status dnat return\n",
 	      t->f);
 	put_rules(t, put_in);
+	put_rules(t, put_in_answers);
 	fputs("\t}\n\n\tchain leak6 {\n"
-	      "\t\tct state established ct direction reply return\n"
+	      "\t\tct state established,related ct direction reply return\n"
 	      "\t\tfib saddr type local return\n",
 	      t->f);
 	if (xe_fallback_has_pool(t))

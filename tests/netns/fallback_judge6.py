@@ -188,6 +188,15 @@ def rules():
            {"guard": 1})
 
 
+def from_outside():
+    """What `accept` lets in comes in, also behind a rule that translates."""
+    apply(MASQ, "rule accept udp from 2001:db8:203::9 to %s in eth0" % C1)
+    expect("accept6-from-outside", wires["w"].send, [udp("2001:db8:203::9", C1)], {},
+           c1=[lambda p: UDP in p], w=[lambda p: p.src == C1 and is_error(p)])
+    expect("accept6-not-others", wires["w"].send, [udp(SRV1, C1)], {"inbound": 1})
+    expect("accept6-not-tcp", wires["w"].send, [tcp("2001:db8:203::9", C1, "S")], {"inbound": 1})
+
+
 def everything():
     """`masquerade` alone is about both families."""
     apply("rule masquerade")
@@ -216,6 +225,7 @@ def main():
     listener()
     inbound()
     rules()
+    from_outside()
     everything()
     sys.exit(j.FAILED_EXIT if j.failed else 0)
 

@@ -192,7 +192,7 @@ static const char golden[] =
 	"	}\n"
 	"\n"
 	"	chain leak4 {\n"
-	"		ct state established ct direction reply return\n"
+	"		ct state established,related ct direction reply return\n"
 	"		fib saddr type local return\n"
 	"		jump rules4\n"
 	"		counter name leak_dropped drop\n"
@@ -475,7 +475,7 @@ static void test_lines6(void **state)
 			    lines6[i].in, "");
 		check_block(rule, text, "chain nat6", "", lines6[i].nat, "");
 		check_block(rule, text, "chain leak6",
-			    "\t\tct state established ct direction reply return\n"
+			    "\t\tct state established,related ct direction reply return\n"
 			    "\t\tfib saddr type local return\n",
 			    lines6[i].leak, "");
 		free(text);
