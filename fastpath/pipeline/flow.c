@@ -170,7 +170,8 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 		return false;
 	}
 	p->frag_mtu = p->frag_max; /* it may have been held since it was last decided */
-	xe_mss_guess(p, xe_mss_of(s, p->dir), p->nexthop.mtu);
+	if (p->gso_unknown)
+		xe_mss_guess(p, xe_mss_of(s, XE_DIR_OUT), p->nexthop.mtu);
 	if (is_too_big(p, p->nexthop.mtu)) {
 		if (has_df(p)) {
 			xe_punt(lane, p, XE_R_P_TOO_BIG);
@@ -204,7 +205,8 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 		return false;
 	}
 	mtu = lane->ports[p->out_port].mtu;
-	xe_mss_guess(p, xe_mss_of(s, p->dir), mtu);
+	if (p->gso_unknown)
+		xe_mss_guess(p, xe_mss_of(s, XE_DIR_BACK), mtu);
 	if (!is_too_big(p, mtu))
 		return true;
 	if (!has_df(p)) {

@@ -13,12 +13,14 @@
 #include "pipeline/vnet.h"
 
 /* Stored for the way out; the way back undoes it. */
-static uint16_t delta_of(const struct xe_packet *p, uint16_t out)
+static inline uint16_t delta_of(const struct xe_packet *p, uint16_t out)
 {
 	return p->dir == XE_DIR_OUT ? out : xe_csum_delta_neg(out);
 }
 
-static void nat_csum(struct xe_packet *p, const struct xe_session *s, uint8_t *l4)
+/* Inlined for both families: a call is a fifth of this stage. */
+static inline __attribute__((always_inline)) void nat_csum(struct xe_packet *p,
+							   const struct xe_session *s, uint8_t *l4)
 {
 	bool udp = p->proto == IPPROTO_UDP;
 	uint8_t *field = l4 + xe_csum_offset(p);
