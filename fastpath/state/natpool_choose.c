@@ -155,7 +155,9 @@ struct choice {
 	int udp;
 	uint16_t min, max;
 	uint32_t first, blocks; /* that the range touches */
-	bool may_share, may_claim;
+	bool may_share;
+	bool may_claim; /* draw in blocks that nobody has */
+	bool may_take;  /* the first of those, when the own ones have no room */
 };
 
 /* L4 ports of a block that are in the range and that neither a flow nor the host has. */
@@ -252,7 +254,9 @@ static uint32_t pick(const struct choice *c)
 	random = (uint32_t)draw(pool);
 	block = c->first + (uint32_t)draw(pool) % c->blocks;
 	l4_port = find_open(c, block, random);
-	return l4_port ? l4_port : find_unclaimed(c, block, random);
+	if (!l4_port && c->may_take)
+		l4_port = find_unclaimed(c, block, random);
+	return l4_port;
 }
 
 static uint32_t reply_worker(const struct xe_natpool *pool, const struct xe_rss *rss,
@@ -370,7 +374,22 @@ static bool may_claim(const struct choice *c)
 {
 	return c->pool->worker_cnt == 1 ||
 	       count_blocks(c, c->ports->mine) * c->pool->worker_cnt < c->blocks ||
-	       count_blocks(c, c->ports->open) < OPEN_MIN;
+	       (!c->may_share && count_blocks(c, c->ports->open) < OPEN_MIN);
+}
+
+/* With an L4 port that has no user. */
+static bool choose_alone(struct choice *c, const struct xe_rss *rss, struct xe_tuple4 *back)
+{
+	for (int i = 0; i < CLAIM_TRIES; i++) {
+		uint32_t l4_port = pick_home(c, rss, back);
+
+		if (!l4_port)
+			break;
+		back->dport_be = htons((uint16_t)l4_port);
+		if (claim(c->pool, c->ext, c->udp, l4_port >> 6))
+			return true;
+	}
+	return false;
 }
 
 /* Drawn or found in min..max. */
@@ -382,16 +401,18 @@ static bool choose_in(struct choice *c, uint16_t min, uint16_t max, const struct
 	c->first = min >> 6;
 	c->blocks = (max >> 6) - (min >> 6) + 1u;
 	c->may_claim = may_claim(c);
-	for (int i = 0; i < CLAIM_TRIES; i++) {
-		uint32_t l4_port = pick_home(c, rss, back);
-
-		if (!l4_port)
-			break;
-		back->dport_be = htons((uint16_t)l4_port);
-		if (claim(c->pool, c->ext, c->udp, l4_port >> 6))
-			return true;
-	}
-	return c->may_share && choose_shared(c, back);
+	/* Who has its part of the range shares what it has before it takes what others may need. */
+	c->may_take = c->may_claim || !c->may_share;
+	if (choose_alone(c, rss, back))
+		return true;
+	if (!c->may_share)
+		return false;
+	if (choose_shared(c, back))
+		return true;
+	if (c->may_take)
+		return false;
+	c->may_take = true;
+	return choose_alone(c, rss, back);
 }
 
 bool xe_l4_choose(struct xe_natpool *pool, int udp, uint16_t own, const struct xe_nat_want *want,
