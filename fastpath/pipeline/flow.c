@@ -133,6 +133,24 @@ static __attribute__((noinline)) bool egress_again(struct xe_lane *lane, struct 
 	return true;
 }
 
+/*
+ * From inside, too big for its way and not to be fragmented: its sender is told, for IPv4 by the
+ * kernel. For IPv6 that looks at a route's MTU only after its forward hook (ip6_forward(); unless
+ * the MTU is locked), where the safety net drops TCP that it does not know: so by us, as soon as
+ * the host has an address to say it from.
+ */
+static void too_big(struct xe_lane *lane, struct xe_packet *p, uint32_t mtu)
+{
+	const struct xe_addr *own6 = &lane->ports[p->in_port].own6;
+
+	if (!xe_packet_is_v6(p) || !(own6->q[0] | own6->q[1])) {
+		xe_punt(lane, p, XE_R_P_TOO_BIG);
+		return;
+	}
+	xe_answer(lane, p, XE_ANSWER_TOO_BIG, mtu);
+	xe_packet_drop(lane, p, XE_R_TOO_BIG);
+}
+
 /* Outward: by the next hop. False: the packet has ended. */
 static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 {
@@ -174,7 +192,7 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 		xe_mss_guess(p, xe_mss_of(s, XE_DIR_OUT), p->nexthop.mtu);
 	if (is_too_big(p, p->nexthop.mtu)) {
 		if (has_df(p)) {
-			xe_punt(lane, p, XE_R_P_TOO_BIG);
+			too_big(lane, p, p->nexthop.mtu);
 			return false;
 		}
 		p->frag_mtu = (uint16_t)p->nexthop.mtu;
@@ -214,7 +232,7 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 		return true;
 	}
 	if (p->role == XE_ROLE_INSIDE) { /* untranslated, from a container: the kernel knows it */
-		xe_punt(lane, p, XE_R_P_TOO_BIG);
+		too_big(lane, p, mtu);
 		return false;
 	}
 	if (!p->hairpin)

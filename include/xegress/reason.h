@@ -76,8 +76,8 @@
 	XE_REASON(TX_REFUSED, W_DROP, "the kernel refused the packet on the egress device")        \
 	XE_REASON(PORT_GONE, W_DROP, "its port was removed while the packet was in hand")          \
 	XE_REASON(TOO_BIG, W_DROP,                                                                 \
-		  "from an uplink, not to be fragmented, and larger than the inside port's MTU: "  \
-		  "the sender is told by ICMP")                                                    \
+		  "not to be fragmented (IPv6 never is), and larger than the inside port's MTU, "  \
+		  "or than the route's (IPv6): the sender is told by ICMP")                        \
 	XE_REASON(NOT_ALLOWED, W_DROP, "the in-to-out matrix forbids this pair of ports")          \
 	XE_REASON(PUNT_FAILED, W_DROP,                                                             \
 		  "the kernel's path was wanted, but the punt device refused")                     \

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """judge.py - reads what the outside judge caught, and adds up what the service says of itself.
 
-  judge.py wire PCAP --inside PREFIX --ext A,B --allow-dst A,B --allow-rst PORT,... [--until EPOCH]
+  judge.py wire PCAP --inside PREFIX,... --ext A,B --allow-dst A,B --allow-rst PORT,... [--until EPOCH]
              [--rst-until EPOCH]
       JSON: packets with a private source, resets by who sent them
   judge.py look INTERFACE tcp|udp L4PORT
@@ -44,26 +44,56 @@ def ones_sum(data, total=0):
     return fold(total + sum(struct.unpack("!%dH" % (len(data) // 2), data)))
 
 
-class Ip4:
-    """An IPv4 packet in an Ethernet frame; None from parse() for anything else."""
+EXTENSIONS = (0, 43, 60)  # hop-by-hop, routing, destination options
+
+
+class Ip:
+    """An IP packet of either family in an Ethernet frame; None from parse() for anything else."""
 
     @classmethod
     def parse(cls, frame):
-        if len(frame) < 34 or frame[12:14] != b"\x08\x00" or frame[14] >> 4 != 4:
-            return None
         p = cls()
-        p.ip = frame[14:]
-        p.head_len = (p.ip[0] & 15) * 4
-        p.ttl, p.proto = p.ip[8], p.ip[9]
-        p.src, p.dst = (socket.inet_ntoa(p.ip[n:n + 4]) for n in (12, 16))
-        p.offset = struct.unpack("!H", p.ip[6:8])[0] & 0x1fff
-        # A total length of 0 is a superpacket's beyond 64 KiB.
-        total = struct.unpack("!H", p.ip[2:4])[0] or len(p.ip)
-        p.l4 = p.ip[p.head_len:total]
+        p.ip, p.offset = frame[14:], 0
+        p.is6 = frame[12:14] == b"\x86\xdd"
+        if len(frame) < (54 if p.is6 else 34) or p.ip[0] >> 4 != (6 if p.is6 else 4):
+            return None
+        if p.is6:
+            p.parse6()
+        elif frame[12:14] == b"\x08\x00":
+            p.parse4()
+        else:
+            return None
         p.sport = p.dport = 0
         if p.proto in (6, 17) and p.offset == 0 and len(p.l4) >= 8:
             p.sport, p.dport = struct.unpack("!HH", p.l4[:4])
         return p
+
+    def parse4(self):
+        self.head_len = (self.ip[0] & 15) * 4
+        self.ttl, self.proto = self.ip[8], self.ip[9]
+        self.addresses = self.ip[12:20]
+        self.src, self.dst = (socket.inet_ntoa(self.ip[n:n + 4]) for n in (12, 16))
+        self.offset = struct.unpack("!H", self.ip[6:8])[0] & 0x1fff
+        # A total length of 0 is a superpacket's beyond 64 KiB.
+        total = struct.unpack("!H", self.ip[2:4])[0] or len(self.ip)
+        self.l4 = self.ip[self.head_len:total]
+
+    def parse6(self):
+        self.ttl, self.proto, self.head_len = self.ip[7], self.ip[6], 40
+        self.addresses = self.ip[8:40]
+        self.src, self.dst = (socket.inet_ntop(socket.AF_INET6, self.ip[n:n + 16])
+                              for n in (8, 24))
+        total = 40 + (struct.unpack("!H", self.ip[4:6])[0] or len(self.ip) - 40)
+        while self.proto in EXTENSIONS + (44,) and self.head_len + 8 <= len(self.ip):
+            hdr = self.ip[self.head_len:self.head_len + 8]
+            if self.proto == 44:
+                self.offset = struct.unpack("!H", hdr[2:4])[0] >> 3
+            self.head_len += 8 + (0 if self.proto == 44 else hdr[1] * 8)
+            self.proto = hdr[0]
+        self.l4 = self.ip[self.head_len:total]
+
+    def head_is_right(self):
+        return self.is6 or ones_sum(self.ip[:self.head_len]) == 0xffff
 
     def is_reset(self):
         return self.proto == 6 and self.offset == 0 and len(self.l4) >= 14 and self.l4[13] & 4
@@ -88,7 +118,7 @@ def read_pcap(path):
 
 
 def cmd_wire(args):
-    inside = ipaddress.ip_network(args.inside)
+    inside = [ipaddress.ip_network(n) for n in args.inside.split(",")]
     ext = set(args.ext.split(","))
     allow_dst = set(filter(None, args.allow_dst.split(",")))
     allow_rst = set(map(int, filter(None, args.allow_rst.split(","))))
@@ -96,11 +126,12 @@ def cmd_wire(args):
     examples = collections.defaultdict(list)
 
     for when, frame in read_pcap(args.pcap):
-        p = Ip4.parse(frame)
+        p = Ip.parse(frame)
         if p is None or (args.until and when > args.until):
             continue
         kinds = []
-        if ipaddress.ip_address(p.src) in inside and p.dst not in allow_dst:
+        src = ipaddress.ip_address(p.src)
+        if any(src in n for n in inside) and p.dst not in allow_dst:
             kinds.append("private")
         if p.is_reset() and p.src not in ext:
             kinds.append("server_rst")
@@ -122,12 +153,12 @@ STATUS_CSUM_NOT_READY = 1 << 3  # sent here without a checksum yet: offload was 
 
 def l4_state(p, not_ready):
     """`full`, `partial`, `zero` (UDP without a checksum) or `bad`."""
-    pseudo = p.ip[12:20] + struct.pack("!BBH", 0, p.proto, len(p.l4) & 0xffff)
+    pseudo = p.addresses + struct.pack("!BBH", 0, p.proto, len(p.l4) & 0xffff)
     at = 16 if p.proto == 6 else 6
     if p.offset or len(p.l4) < at + 2:
         return "full"
     if p.proto == 17 and p.l4[at:at + 2] == b"\0\0":
-        return "zero"
+        return "bad" if p.is6 else "zero"  # RFC 8200: there must be one
     if not_ready:
         field = struct.unpack("!H", p.l4[at:at + 2])[0]
         return "partial" if field == ones_sum(pseudo) else "bad"
@@ -154,14 +185,14 @@ def cmd_look(args):
             if stop:
                 break
             continue
-        p = Ip4.parse(frame)
+        p = Ip.parse(frame)
         if p is None or where[2] == 4 or p.proto != proto:  # 4: PACKET_OUTGOING
             continue
         if args.l4_port and args.l4_port not in (p.sport, p.dport):
             continue
         status = struct.unpack("I", control[0][2][:4])[0] if control else 0
         state = l4_state(p, status & STATUS_CSUM_NOT_READY)
-        bad_ip = ones_sum(p.ip[:p.head_len]) != 0xffff
+        bad_ip = not p.head_is_right()
         count["packets"] += 1
         count["bad_ip"] += bad_ip
         count["bad_l4" if state == "bad" else state] += 1

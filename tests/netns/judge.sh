@@ -11,6 +11,7 @@
 #	JUDGE_ALLOW_DST   addresses that may be sent to with a private source (`accept` rules)
 #	JUDGE_ALLOW_RST   source L4 ports of the host that may send a reset
 #	JUDGE_ALLOW_CSUM  checksum errors that were sent on purpose
+#	JUDGE_INSIDE6     prefix that is as private as $INSIDE: IPv6 is judged, too
 #	JUDGE_RST_UNTIL   epoch from which on the host may reset what it likes
 
 JUDGE_ALLOW_DST=
@@ -18,14 +19,19 @@ JUDGE_ALLOW_RST=
 JUDGE_ALLOW_CSUM=0
 JUDGE_RST_UNTIL=
 JUDGE_EXT=$EXT
+JUDGE_INSIDE6=
 
 judge_ready() { grep -q 'listening on' "$T/$1.log"; }
 
 judge_start() {
+	local also=
+
 	CSUM_BASE=$(csum_errors)
+	[ -z "$JUDGE_INSIDE6" ] ||
+		also=" or (ip6 and (src net $JUDGE_INSIDE6 or (ip6[6] = 6 and ip6[53] & 4 != 0)))"
 	# Only what nobody should see, and resets: so little that nothing is lost under load.
 	bg wire w tcpdump --immediate-mode -U -n -Z root -i up0 -s 128 -w "$T/wire.pcap" \
-		"ip and (src net $INSIDE or (ip[6:2] & 0x1fff = 0 and tcp[tcpflags] & tcp-rst != 0))"
+		"(ip and (src net $INSIDE or (ip[6:2] & 0x1fff = 0 and tcp[tcpflags] & tcp-rst != 0)))$also"
 	within 5000 judge_ready wire || die "set-up: tcpdump does not start"
 }
 
@@ -34,8 +40,9 @@ csum_errors() {
 	local ns
 
 	for ns in c1 c2 h w; do
-		on "$ns" cat /proc/net/snmp /proc/net/netstat
-	done | awk '$1 ~ /^(Icmp|Tcp|Udp|IpExt):$/ {
+		on "$ns" cat /proc/net/snmp /proc/net/netstat /proc/net/snmp6
+	done | awk '$1 ~ /^(Udp|Icmp)6InCsumErrors$/ { sum += $2 }
+		$1 ~ /^(Icmp|Tcp|Udp|IpExt):$/ {
 			if (head[$1] == "") { head[$1] = $0; next }
 			n = split(head[$1], name)
 			for (i = 2; i <= n; i++)
@@ -47,7 +54,8 @@ csum_errors() {
 }
 
 wire_report() { # [EPOCH]: what the judge has caught (until then), as JSON
-	"$PY" "$HERE/judge.py" wire "$T/wire.pcap" --inside "$INSIDE" --ext "$JUDGE_EXT" \
+	"$PY" "$HERE/judge.py" wire "$T/wire.pcap" --inside "$INSIDE${JUDGE_INSIDE6:+,$JUDGE_INSIDE6}" \
+		--ext "$JUDGE_EXT" \
 		--allow-dst "$JUDGE_ALLOW_DST" --allow-rst "$JUDGE_ALLOW_RST" \
 		${1:+--until "$1"} ${JUDGE_RST_UNTIL:+--rst-until "$JUDGE_RST_UNTIL"}
 }

@@ -28,6 +28,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "endpoint.h"
 #include "pattern.h"
 
 #define PIECE      (64 << 10) /* bytes of one send or recv: small enough for L2, large for GSO */
@@ -291,16 +292,6 @@ static void serve_conn(struct conn *c)
 	}
 }
 
-static int address(char **argv, struct sockaddr_in *sa)
-{
-	*sa = (struct sockaddr_in){.sin_family = AF_INET,
-				   .sin_port = htons((uint16_t)atoi(argv[1]))};
-	if (inet_pton(AF_INET, argv[0], &sa->sin_addr) == 1)
-		return 0;
-	fprintf(stderr, "tcp_many: expected an IPv4 address, got `%s`\n", argv[0]);
-	return -1;
-}
-
 static struct conn *add_conn(int fd, uint32_t want)
 {
 	struct conn *c = calloc(1, sizeof(*c));
@@ -319,13 +310,12 @@ static struct conn *add_conn(int fd, uint32_t want)
 
 static void accept_all(int listen_fd)
 {
-	struct sockaddr_in sa;
-	socklen_t len = sizeof(sa);
-	char text[INET_ADDRSTRLEN];
+	union endpoint from;
+	socklen_t len = sizeof(from);
+	char text[ENDPOINT_TEXT];
 	int fd;
 
-	while ((fd = accept4(listen_fd, (struct sockaddr *)&sa, &len,
-			     SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+	while ((fd = accept4(listen_fd, &from.sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
 		struct conn *c = add_conn(fd, EPOLLIN);
 
 		if (!c)
@@ -333,8 +323,7 @@ static void accept_all(int listen_fd)
 		count.opened++;
 		begin_round(c);
 		if (opt.verbose) {
-			printf("peer %s:%u\n", inet_ntop(AF_INET, &sa.sin_addr, text, sizeof(text)),
-			       ntohs(sa.sin_port));
+			printf("peer %s\n", endpoint_text(&from, text));
 			fflush(stdout);
 		}
 	}
@@ -342,15 +331,16 @@ static void accept_all(int listen_fd)
 
 static int serve(char **argv)
 {
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
 	struct epoll_event evs[64], ev = {.events = EPOLLIN};
-	struct sockaddr_in sa;
+	union endpoint at;
+	int fd, on = 1;
 
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (address(argv, &sa) < 0)
+	if (endpoint_parse("tcp_many", argv[0], argv[1], &at) < 0)
 		return 2;
+	fd = socket(at.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	/* 4096: a burst of every connection a test opens waits in the backlog, none is refused. */
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 4096) < 0) {
+	if (bind(fd, &at.sa, endpoint_len(&at)) < 0 || listen(fd, 4096) < 0) {
 		perror("tcp_many: listen");
 		return 1;
 	}
@@ -375,12 +365,12 @@ static int serve(char **argv)
 
 static int connect_all(struct conn **conns, char **argv)
 {
-	struct sockaddr_in sa;
+	union endpoint to;
 
-	if (address(argv, &sa) < 0)
+	if (endpoint_parse("tcp_many", argv[0], argv[1], &to) < 0)
 		return -1;
 	for (uint32_t i = 0; i < opt.conns; i++) {
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		int fd = socket(to.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 		if (fd < 0 || !(conns[i] = add_conn(fd, EPOLLOUT))) {
 			perror("tcp_many: socket");
@@ -389,7 +379,7 @@ static int connect_all(struct conn **conns, char **argv)
 		conns[i]->head = (struct head){HEAD_MAGIC, now_ns() * 0x9e3779b97f4a7c15ull + i,
 					       opt.up_len, opt.down_len};
 		conns[i]->touched_ns = now_ns();
-		if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 && errno != EINPROGRESS)
+		if (connect(fd, &to.sa, endpoint_len(&to)) < 0 && errno != EINPROGRESS)
 			close_conn(conns[i], 1, errno);
 	}
 	return 0;

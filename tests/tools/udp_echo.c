@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "endpoint.h"
 #include "pattern.h"
 
 #define BATCH     64    /* datagrams a recvmmsg: one syscall a batch keeps a core's worth of load */
@@ -49,11 +50,22 @@ static void print_counters(void)
 	fflush(stdout);
 }
 
-static void note_peer(const struct sockaddr_in *sa, struct in_addr to)
+/* Of an IPv6 address its two halves in one: the addresses of a test stay apart. */
+static uint64_t peer_key(const union endpoint *e)
 {
-	uint64_t key = (uint64_t)sa->sin_addr.s_addr << 16 | sa->sin_port | 1ull << 63;
+	uint64_t q[2];
+
+	if (e->sa.sa_family == AF_INET)
+		return (uint64_t)e->v4.sin_addr.s_addr << 16 | e->v4.sin_port | 1ull << 63;
+	memcpy(q, &e->v6.sin6_addr, sizeof(q));
+	return (pattern_word(q[0] ^ q[1], 1) << 16 ^ e->v6.sin6_port) | 1ull << 63;
+}
+
+static void note_peer(const union endpoint *from, struct in_addr to)
+{
+	uint64_t key = peer_key(from);
 	uint32_t slot = (uint32_t)(pattern_word(key, 0) % (PEERS_MAX * 2));
-	char from[INET_ADDRSTRLEN], dest[INET_ADDRSTRLEN];
+	char text[ENDPOINT_TEXT], dest[INET_ADDRSTRLEN];
 
 	while (peer_set[slot] && peer_set[slot] != key)
 		slot = (slot + 1) % (PEERS_MAX * 2);
@@ -64,14 +76,16 @@ static void note_peer(const struct sockaddr_in *sa, struct in_addr to)
 	count.peers++;
 	if (!verbose)
 		return;
-	inet_ntop(AF_INET, &sa->sin_addr, from, sizeof(from));
 	inet_ntop(AF_INET, &to, dest, sizeof(dest));
-	printf("peer %s:%u to %s\n", from, ntohs(sa->sin_port), dest);
+	if (from->sa.sa_family == AF_INET)
+		printf("peer %s to %s\n", endpoint_text(from, text), dest);
+	else
+		printf("peer %s\n", endpoint_text(from, text));
 	fflush(stdout);
 }
 
 /* The control message of a received datagram becomes that of its answer: same local address, and
- * the kernel chooses the interface. */
+ * the kernel chooses the interface. IPv6 sockets of this program are bound to an address: none. */
 static struct in_addr local_addr(struct msghdr *msg)
 {
 	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
@@ -113,21 +127,19 @@ static void take_batch(int fd, struct mmsghdr *msgs, int n)
 
 static int open_socket(const char *addr, const char *l4_port)
 {
-	struct sockaddr_in sa = {.sin_family = AF_INET};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int on = 1, room = 4 << 20;
+	union endpoint at;
+	int on = 1, room = 4 << 20, fd;
 
-	sa.sin_port = htons((uint16_t)atoi(l4_port));
-	if (fd < 0 || inet_pton(AF_INET, addr, &sa.sin_addr) != 1) {
-		fprintf(stderr, "udp_echo: expected an IPv4 address, got `%s`\n", addr);
+	if (endpoint_parse("udp_echo", addr, l4_port, &at) < 0)
 		return -1;
-	}
-	setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+	fd = socket(at.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (at.sa.sa_family == AF_INET)
+		setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &zero_checksum, sizeof(zero_checksum));
 	/* 4 MiB each way: a burst of a whole test fits, so losses are the path's and not ours. */
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
-	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+	if (bind(fd, &at.sa, endpoint_len(&at)) < 0) {
 		perror("udp_echo: bind");
 		return -1;
 	}
@@ -136,7 +148,7 @@ static int open_socket(const char *addr, const char *l4_port)
 
 static void serve(int fd)
 {
-	static struct sockaddr_in from[BATCH];
+	static union endpoint from[BATCH];
 	static struct iovec iov[BATCH];
 	static char control[BATCH][CMSG_SPACE(sizeof(struct in_pktinfo))];
 	static struct mmsghdr msgs[BATCH];

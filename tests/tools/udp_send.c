@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "endpoint.h"
 #include "pattern.h"
 
 #define DGRAM_MAX 65536
@@ -176,29 +177,33 @@ static int report(void)
 
 static int open_socket(const char *addr, const char *l4_port)
 {
-	struct sockaddr_in sa = {.sin_family = AF_INET};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int room = 4 << 20;
+	union endpoint to, from;
+	int room = 4 << 20, fd;
 
+	errno = EINVAL;
+	if (endpoint_parse("udp_send", addr, l4_port, &to) < 0)
+		return -1;
+	fd = socket(to.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
 	setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &opt.zero_checksum, sizeof(opt.zero_checksum));
 	if (opt.l4_port || opt.from) {
-		sa.sin_port = htons((uint16_t)opt.l4_port);
-		if (opt.from && inet_pton(AF_INET, opt.from, &sa.sin_addr) != 1) {
-			errno = EINVAL;
+		char l4_port_text[8];
+
+		snprintf(l4_port_text, sizeof(l4_port_text), "%u", opt.l4_port);
+		if (!opt.from) {
+			memset(&from, 0, sizeof(from));
+			from.sa.sa_family = to.sa.sa_family;
+			/* in both at the same place */
+			from.v4.sin_port = htons((uint16_t)opt.l4_port);
+		} else if (endpoint_parse("udp_send", opt.from, l4_port_text, &from) < 0) {
 			return -1;
 		}
-		if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		if (bind(fd, &from.sa, endpoint_len(&from)) < 0)
 			return -1;
 	}
-	sa.sin_port = htons((uint16_t)atoi(l4_port));
-	if (inet_pton(AF_INET, addr, &sa.sin_addr) != 1) {
-		errno = EINVAL;
-		return -1;
-	}
-	return connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -1 : fd;
+	return connect(fd, &to.sa, endpoint_len(&to)) < 0 ? -1 : fd;
 }
 
 static int parse(int argc, char **argv)
