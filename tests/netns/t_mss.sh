@@ -3,17 +3,25 @@
 # Without CAP_PERFMON the steering program cannot read segment sizes: TCP superpackets are carried all
 # the same, cut by the MSS of the handshake, and no larger; UDP ones are left to the kernel.
 . "$(dirname "$0")/lib.sh"
+. "$HERE/topo6.sh"
 xe_only
 
 BULK="$HERE/bulk.py"
+XE_PORTS="{name: vethc1, role: inside, allow: [$C1/32, \"$C1_6/128\"]}
+{name: eth0, role: uplink}"
+XE_RULES="masquerade from $INSIDE out eth0 ports 20000-29999
+masquerade from $INSIDE6 out eth0 ports 20000-29999"
 XE_WRAP="capsh --drop=cap_perfmon,cap_sys_admin --shell=/usr/bin/env --"
 
-watched() { # NAME L4PORT: an upload, and what of it is on the wire
-	bg "sink$2" w "$PY" "$BULK" tcp_sink $SRV1 "$2"
-	bg watch w "$PY" "$BULK" watch up0 "$2"
+watched() { # NAME L4PORT [6]: an upload, and what of it is on the wire
+	local addr=$SRV1
+
+	[ -z "${3:-}" ] || addr=$SRV6
+	bg "sink$2" w "$PY" "$BULK" tcp_sink "$addr" "$2"
+	bg watch w "$PY" "$BULK" watch up0 "$2" ${3:+"$3"}
 	within 3000 grep -q listening "$T/sink$2.log" || die "set-up: no sink"
 	within 3000 grep -q listening "$T/watch.log" || die "set-up: no watch"
-	sent=$(on c1 "$PY" "$BULK" tcp_send $SRV1 "$2" 1)
+	sent=$(on c1 "$PY" "$BULK" tcp_send "$addr" "$2" 1)
 	bg_wait "sink$2"
 	bg_stop watch
 	same "$1: arrives intact" "$(tail -n 1 "$T/sink$2.log")" "$sent"
@@ -23,6 +31,7 @@ watched() { # NAME L4PORT: an upload, and what of it is on the wire
 seen() { tail -n 1 "$T/watch.log" | "$PY" -c "import json,sys; print(json.load(sys.stdin)['$1'])"; }
 
 topo_up
+topo6_up
 judge_start
 mkdir -p "$T/www"
 head -c $((32 << 20)) /dev/urandom >"$T/www/big"
@@ -30,6 +39,9 @@ serve_http 8080
 serve_sink 8081
 serve_iperf 5201
 serve_many w $SRV1 9000
+serve_many w $SRV6 9006
+serve_echo w $SRV6 7006
+serve_echo6 w $SRV6 7007
 xe_start
 wanted=$(sha <"$T/www/big")
 check "status says so" grep -q "tracked by MSS" <<<"$(xe_ctl status)"
@@ -39,10 +51,24 @@ same "upload" "$(on c1 curl -sS --fail -m 20 -T "$T/www/big" "http://$SRV1:8081/
 check "both ways at once" on c1 "$TCP_MANY" client -c 8 -t 2 -u 600001 -d 600001 $SRV1 9000
 watched "superpackets" 7100
 between "they go out whole" "$(seen big)" 20 1000000
+watched "IPv6 superpackets" 7106 6
+between "they go out whole, too" "$(seen big)" 20 1000000
+check "IPv6, both ways at once" on c1 "$TCP_MANY" client -c 4 -u 600001 -d 600001 $SRV6 9006
+check "IPv6 datagrams" on c1 "$UDP_SEND" -s 0-1452 -r 3000 $SRV6 7006
+check "IPv6 behind extension headers, where only a helper may read them" on c1 timeout 10 "$PY" -c "
+import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes.fromhex('00001e0400000000'))
+s.connect(('$SRV6', 7007))
+s.settimeout(3)
+s.send(b'x' * 500)
+assert s.recv(1000) == b'x' * 500"
 # What the receiver is told is what the wire shows once the device has to cut them.
 must on h ethtool -K eth0 tso off gso off >/dev/null
 watched "MSS 1460" 7101
 same "segments of 1448" "$(seen largest)" 1448
+watched "MSS 1440, IPv6" 7107 6
+same "segments of 1428" "$(seen largest)" 1428
 for net in "198.51.100.0/24 dev up0 src $GW" "$INSIDE via $EXT"; do
 	# shellcheck disable=SC2086 # words
 	must on w ip route change $net advmss 1000
