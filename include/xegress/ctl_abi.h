@@ -43,10 +43,13 @@
  *                 "xdp": "native|generic"|null, "attach": "dispatcher|plain"|null,
  *                 "prog_id": n|null, "zero_copy": b|null,
  *                 "superpackets": b|null, "superpackets_why": s|null, "rps": b|null,
+ *                 "superpackets_out": s|null,
  *                 "checksum": "device|worker"|null, "checksum_why": s|null, "worker": n|null,
  *                 "workers": [n...]|null}
  *       `entry`: the name or glob of the configuration that caught it. Members that only an
- *       attached port has are null elsewhere. `superpackets_why` says why they are not kept; `rps`:
+ *       attached port has are null elsewhere. `superpackets_why` says why they are not kept;
+ *       `superpackets_out` which of them the device takes whole: "none", or of "tcp" ("tcp4",
+ * "tcp6" where it is one family's only) and "udp" what it does; the kernel cuts the others. `rps`:
  * what arrives is received off the CPUs of workers, by our setting. `worker` is the id of its
  * owner, `workers` of all that have a queue of it (an uplink with several). An entry with a glob
  * that has caught nothing is no PORT. `checksum`: who completes what leaves here with its checksum
