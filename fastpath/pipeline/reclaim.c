@@ -64,7 +64,9 @@ static struct xe_session *closed_on(struct xe_lane *lane, const struct xe_packet
 	struct xe_session *s = xe_session_find(&lane->sessions, back,
 					       xe_session_hash(&lane->sessions, back), &dir);
 
-	return s && s->tcp_state == XE_TCP_CLOSED && makes_room(lane, p, s) ? s : NULL;
+	return s && s->tcp_state == XE_TCP_CLOSED && makes_room(lane, p, s) && !is_in_hand(lane, s)
+		       ? s
+		       : NULL;
 }
 
 /* A closed flow to the same peer, on one of the L4 ports in use in the worker's blocks. */
@@ -74,6 +76,7 @@ static struct xe_session *find_by_l4_port(struct xe_lane *lane, const struct xe_
 	const struct xe_l4_ports *ports = &lane->pool.ext[want->ext].ports[0];
 	uint32_t first = want->port_min >> 6, cnt = (want->port_max >> 6) - first + 1u;
 	uint32_t start = (uint32_t)(p->hash >> 32) % cnt;
+	uint32_t first_bit = (uint32_t)p->hash & 63;
 	struct xe_tuple4 back = xe_tuple4_reverse(&p->key, XE_PORT_ANYUPLINK);
 	int looks = 0;
 
@@ -84,11 +87,13 @@ static struct xe_session *find_by_l4_port(struct xe_lane *lane, const struct xe_
 
 		if (ports->mine[block >> 6] >> (block & 63) & 1)
 			bits = lane->pool.owned[xe_owned_idx(want->ext, 0, (uint16_t)(block << 6))];
+		/* from any of them on, or it were always the one closed last */
+		bits = bits >> first_bit | bits << (-first_bit & 63);
 		for (; bits && looks < LOOKS; bits &= bits - 1, looks++) {
+			uint32_t bit = ((uint32_t)__builtin_ctzll(bits) + first_bit) & 63;
 			struct xe_session *s;
 
-			back.dport_be =
-				htons((uint16_t)(block << 6 | (uint32_t)__builtin_ctzll(bits)));
+			back.dport_be = htons((uint16_t)(block << 6 | bit));
 			s = closed_on(lane, p, &back);
 			if (s)
 				return s;
@@ -104,7 +109,7 @@ static struct xe_session *find_by_age(struct xe_lane *lane, const struct xe_pack
 	for (int i = 0; idx != XE_NIL && i < LOOKS; i++) {
 		struct xe_session *s = &lane->sessions.slots[idx];
 
-		if (makes_room(lane, p, s))
+		if (makes_room(lane, p, s) && !is_in_hand(lane, s))
 			return s;
 		idx = s->timer_next;
 	}
@@ -120,7 +125,7 @@ bool xe_reclaim_l4_port(struct xe_lane *lane, const struct xe_packet *p)
 	s = find_by_l4_port(lane, p);
 	if (!s)
 		s = find_by_age(lane, p);
-	if (!s || is_in_hand(lane, s))
+	if (!s)
 		return false;
 	lane->pool.reclaimed = ntohs(s->key[XE_DIR_BACK].dport_be);
 	xe_flow_end(lane, s);

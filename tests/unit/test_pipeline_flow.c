@@ -300,6 +300,39 @@ static void test_closed_gives_its_l4_port(void **state)
 	lf_close(f);
 }
 
+/* A closed flow that has a packet in the same burst keeps its session; another one makes room. */
+static void test_closed_in_hand_stays(void **state)
+{
+	static const char *const four[] = {"masquerade from 10.1.0.0/16 ports 20000-20003", NULL};
+
+	(void)state;
+	for (uint16_t spare = 0; spare < 4; spare++) {
+		struct lf *f = lf_open(four, 64);
+		struct lf_spec s = plain_out;
+
+		for (uint16_t i = 0; i < 4; i++)
+			assert_true(syn_from(f, 30000 + i));
+		for (uint16_t i = 0; i < 4; i++)
+			refuse_flow(f, 30000 + i);
+		s.proto = TCP;
+		s.payload_len = 0;
+		s.tcp_flags = RST;
+		for (uint16_t i = 0; i < 4; i++) {
+			s.sport = 30000 + i;
+			if (i != spare)
+				lf_put(f, LF_INSIDE, &s);
+		}
+		s.tcp_flags = SYN;
+		s.sport = 31000;
+		lf_put(f, LF_INSIDE, &s);
+		lf_poll(f);
+		assert_int_equal(f->sent_cnt, 4);
+		assert_true(has_flow(f, 31000));
+		assert_false(has_flow(f, 30000 + spare));
+		lf_close(f);
+	}
+}
+
 /* Closed ones do not count against their source. */
 static void test_closed_does_not_count(void **state)
 {
@@ -633,6 +666,7 @@ int main(void)
 		LANE_TEST(test_tcp_close_after_long_life),
 		cmocka_unit_test(test_closed_makes_room),
 		cmocka_unit_test(test_closed_gives_its_l4_port),
+		cmocka_unit_test(test_closed_in_hand_stays),
 		LANE_TEST(test_closed_does_not_count),
 		LANE_TEST(test_expire_many),
 		LANE_TEST(test_udp_timeouts),
