@@ -300,59 +300,6 @@ static uint64_t shared_bits(const struct choice *c, uint32_t block)
 	       xe_l4_range_bits(c->min, c->max, block);
 }
 
-/* What the draws did not find: exactly, by the bitmap of this peer. */
-static bool find_shared(const struct choice *c, const uint64_t *used, struct xe_tuple4 *back)
-{
-	uint32_t random = (uint32_t)draw(c->pool), start = (uint32_t)draw(c->pool) % c->blocks;
-
-	for (uint32_t i = 0; i < c->blocks; i++) {
-		uint32_t block = c->first + (start + i) % c->blocks;
-		uint64_t bits = shared_bits(c, block) & ~used[block];
-
-		if (!bits)
-			continue;
-		back->dport_be = htons((uint16_t)(block << 6 | xe_l4_pick_bit(bits, random)));
-		return true;
-	}
-	return false;
-}
-
-/* With an L4 port that flows to other destinations use: one of the worker's own blocks. */
-static bool choose_shared(const struct choice *c, struct xe_tuple4 *back)
-{
-	struct xe_natpool *pool = c->pool;
-	uint32_t span = (uint32_t)c->max - c->min + 1;
-	const uint64_t *used = xe_crowds_find(pool->crowds, back, c->min, c->max, pool->now_s);
-
-	for (int i = 0; !used && i < DRAWS_SHARED; i++) {
-		uint16_t l4_port = (uint16_t)(c->min + (uint32_t)draw(pool) % span);
-
-		if (!(shared_bits(c, l4_port >> 6) >> (l4_port & 63) & 1))
-			continue;
-		back->dport_be = htons(l4_port);
-		if (xe_l4_back_is_free(pool, back))
-			return true;
-	}
-	if (!used)
-		used = xe_crowds_make(pool, back, c->min, c->max);
-	return find_shared(c, used, back);
-}
-
-/* The flow's own L4 port: with nobody else on it, or shared and not the same tuple. */
-static bool keep_own(const struct choice *c, uint16_t own, struct xe_tuple4 *back)
-{
-	struct xe_natpool *pool = c->pool;
-	uint32_t use;
-
-	if (own < c->min || own > c->max || xe_l4_is_taken(pool, c->udp, own))
-		return false;
-	use = c->ports->use[own];
-	back->dport_be = htons(own);
-	if (use && (!c->may_share || (use & XE_USE_MAPPED) || !xe_l4_back_is_free(pool, back)))
-		return false;
-	return claim(pool, c->ext, c->udp, own >> 6);
-}
-
 static uint32_t count_blocks(const struct choice *c, const uint64_t *bits)
 {
 	uint32_t cnt = 0;
@@ -375,6 +322,94 @@ static bool may_claim(const struct choice *c)
 	return c->pool->worker_cnt == 1 ||
 	       count_blocks(c, c->ports->mine) * c->pool->worker_cnt < c->blocks ||
 	       (!c->may_share && count_blocks(c, c->ports->open) < OPEN_MIN);
+}
+
+/* What the draws did not find: exactly, by the bitmap of this peer. */
+static bool find_shared(const struct choice *c, const uint64_t *used, struct xe_tuple4 *back)
+{
+	uint32_t random = (uint32_t)draw(c->pool), start = (uint32_t)draw(c->pool) % c->blocks;
+
+	for (uint32_t i = 0; i < c->blocks; i++) {
+		uint32_t block = c->first + (start + i) % c->blocks;
+		uint64_t bits = shared_bits(c, block) & ~used[block];
+
+		if (!bits)
+			continue;
+		back->dport_be = htons((uint16_t)(block << 6 | xe_l4_pick_bit(bits, random)));
+		return true;
+	}
+	return false;
+}
+
+/* Draws in the whole range; one that is not the worker's costs no look-up. */
+static bool draw_shared(const struct choice *c, struct xe_tuple4 *back)
+{
+	uint32_t span = (uint32_t)c->max - c->min + 1;
+
+	for (int i = 0; i < DRAWS_SHARED; i++) {
+		uint16_t l4_port = (uint16_t)(c->min + (uint32_t)draw(c->pool) % span);
+
+		if (!(shared_bits(c, l4_port >> 6) >> (l4_port & 63) & 1))
+			continue;
+		back->dport_be = htons(l4_port);
+		if (xe_l4_back_is_free(c->pool, back))
+			return true;
+	}
+	return false;
+}
+
+/* Few of the blocks are the worker's, and the draws missed them: one L4 port of each. */
+static bool walk_shared(const struct choice *c, struct xe_tuple4 *back)
+{
+	uint32_t random = (uint32_t)draw(c->pool), start = (uint32_t)draw(c->pool) % c->blocks;
+
+	for (uint32_t i = 0, looks = 0; i < c->blocks && looks < DRAWS_SHARED; i++) {
+		uint32_t block = c->first + (start + i) % c->blocks;
+		uint64_t bits = shared_bits(c, block);
+
+		if (!bits)
+			continue;
+		back->dport_be = htons((uint16_t)(block << 6 | xe_l4_pick_bit(bits, random)));
+		if (xe_l4_back_is_free(c->pool, back))
+			return true;
+		looks++;
+	}
+	return false;
+}
+
+/* With an L4 port that flows to other destinations use: one of the worker's own blocks. */
+static bool choose_shared(const struct choice *c, struct xe_tuple4 *back)
+{
+	struct xe_natpool *pool = c->pool;
+	const uint64_t *used;
+
+	if (!count_blocks(c, c->ports->mine))
+		return false;
+	used = xe_crowds_find(pool->crowds, back, c->min, c->max, pool->now_s);
+	if (!used) {
+		if (draw_shared(c, back) || walk_shared(c, back))
+			return true;
+		used = xe_crowds_make(pool, c->ext, back, c->min, c->max);
+	}
+	return find_shared(c, used, back);
+}
+
+/* The flow's own L4 port: with nobody else on it, or shared and not the same tuple. It is no reason
+ * to take a block beyond the worker's part of the range: who sends the flows names it. */
+static bool keep_own(const struct choice *c, uint16_t own, struct xe_tuple4 *back)
+{
+	struct xe_natpool *pool = c->pool;
+	uint32_t use;
+
+	if (own < c->min || own > c->max || xe_l4_is_taken(pool, c->udp, own))
+		return false;
+	use = c->ports->use[own];
+	back->dport_be = htons(own);
+	if (use && (!c->may_share || (use & XE_USE_MAPPED) || !xe_l4_back_is_free(pool, back)))
+		return false;
+	if (!is_mine(pool, c->ext, c->udp, own >> 6) && !may_claim(c))
+		return false;
+	return claim(pool, c->ext, c->udp, own >> 6);
 }
 
 /* With an L4 port that has no user. */
@@ -425,6 +460,8 @@ bool xe_l4_choose(struct xe_natpool *pool, int udp, uint16_t own, const struct x
 		.udp = udp,
 		.min = want->port_min,
 		.max = want->port_max,
+		.first = want->port_min >> 6,
+		.blocks = (want->port_max >> 6) - (want->port_min >> 6) + 1u,
 		.may_share = !want->independent,
 	};
 	uint16_t min = want->port_min, max = want->port_max;

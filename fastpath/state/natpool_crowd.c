@@ -2,6 +2,7 @@
 #include "state/natpool_crowd.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "state/natpool_choose.h"
@@ -83,8 +84,20 @@ static struct xe_crowd *place_for_one(struct xe_crowds *c, uint32_t now_s)
 	return oldest;
 }
 
-const uint64_t *xe_crowds_make(struct xe_natpool *pool, const struct xe_tuple4 *back, uint16_t min,
-			       uint16_t max)
+/* Only L4 ports that flows of this worker share: on no other has the peer one that
+ * xe_crowds_mark() would take out again. */
+static uint64_t shared_of_block(const struct xe_natpool *pool, uint32_t ext, int udp,
+				uint32_t block)
+{
+	const struct xe_l4_ports *ports = &pool->ext[ext].ports[udp];
+
+	if (!(ports->mine[block >> 6] >> (block & 63) & 1))
+		return 0;
+	return pool->owned[xe_owned_idx(ext, udp, (uint16_t)(block << 6))] & ~ports->mapped[block];
+}
+
+const uint64_t *xe_crowds_make(struct xe_natpool *pool, uint32_t ext, const struct xe_tuple4 *back,
+			       uint16_t min, uint16_t max)
 {
 	struct xe_crowd *crowd = place_for_one(pool->crowds, pool->now_s);
 	struct xe_tuple4 one = *back;
@@ -94,10 +107,16 @@ const uint64_t *xe_crowds_make(struct xe_natpool *pool, const struct xe_tuple4 *
 	crowd->max = max;
 	crowd->asked_s = pool->now_s;
 	memset(crowd->used, 0, XE_BITMAP_WORDS * sizeof(*crowd->used));
-	for (uint32_t l4_port = min; l4_port <= max; l4_port++) {
-		one.dport_be = htons((uint16_t)l4_port);
-		if (!xe_l4_back_is_free(pool, &one))
-			crowd->used[l4_port >> 6] |= 1ull << (l4_port & 63);
+	for (uint32_t block = min >> 6; block <= max >> 6; block++) {
+		uint64_t bits = shared_of_block(pool, ext, back->proto == IPPROTO_UDP, block) &
+				xe_l4_range_bits(min, max, block);
+
+		for (; bits; bits &= bits - 1) {
+			one.dport_be =
+				htons((uint16_t)(block << 6 | (uint32_t)__builtin_ctzll(bits)));
+			if (!xe_l4_back_is_free(pool, &one))
+				crowd->used[block] |= bits & -bits;
+		}
 	}
 	return crowd->used;
 }

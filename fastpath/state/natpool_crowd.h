@@ -5,9 +5,9 @@
  *
  * Where flows share L4 ports a draw finds one for the next flow at once, unless its peer (address
  * and L4 port) has flows on most of them. Only such a peer gets a bitmap: made by one look-up for
- * each L4 port of the range, kept by every flow to it that begins or ends, and gone when it has not
- * been asked for a while. There are few of them, and each needs as many flows to its peer as the
- * look-ups of making it, so nobody makes the search slow. Owned by one worker.
+ * each L4 port that this worker's flows share, kept by every flow to it that begins or ends, and
+ * gone when it has not been asked for a while. There are few of them, and each needs as many flows
+ * to its peer as the look-ups of making it, so nobody makes the search slow. Owned by one worker.
  */
 #ifndef XE_NATPOOL_CROWD_H
 #define XE_NATPOOL_CROWD_H
@@ -45,9 +45,9 @@ static inline void xe_crowds_mark(struct xe_crowds *c, const struct xe_tuple4 *b
 /* The bitmap of this reply tuple's peer and range, NULL: it has none. */
 const uint64_t *xe_crowds_find(struct xe_crowds *c, const struct xe_tuple4 *back, uint16_t min,
 			       uint16_t max, uint32_t now_s);
-/* Make it. */
-const uint64_t *xe_crowds_make(struct xe_natpool *pool, const struct xe_tuple4 *back, uint16_t min,
-			       uint16_t max);
+/* Make it, on this Ext address: a look-up for each L4 port that the worker's flows share. */
+const uint64_t *xe_crowds_make(struct xe_natpool *pool, uint32_t ext, const struct xe_tuple4 *back,
+			       uint16_t min, uint16_t max);
 /* Forget those that nobody asks for any more. */
 void xe_crowds_tick(struct xe_crowds *c, uint32_t now_s);
 

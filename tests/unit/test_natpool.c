@@ -17,6 +17,7 @@
 
 #include "packet_fixture.h"
 #include "state/natpool.h"
+#include "state/natpool_crowd.h"
 
 #define CAPACITY 80000u
 #define TCP      IPPROTO_TCP
@@ -389,6 +390,87 @@ static void test_blocks_move(void **state)
 	free(t[1]);
 	close_world((void **)&w[1]);
 	close_world((void **)&w[0]);
+}
+
+/* Whoever sends flows from an L4 port in every block, one worker's flows do not leave the others
+ * without: beyond its part it gives them L4 ports of the blocks it has. */
+static void test_own_claims_its_part_only(void **state)
+{
+	enum { MIN = 1024, BLOCKS = 800, MAX = MIN + BLOCKS * 64 - 1 };
+	static const uint8_t protos[] = {TCP, UDP};
+	struct world *w[2] = {open_workers(0, 2)};
+	struct taker t;
+
+	(void)state;
+	w[1] = open_beside(w[0], 1, 2);
+	for (int i = 0; i < 2; i++) {
+		uint32_t before = block_cnt(w[0], 0), kept = 0;
+
+		for (uint32_t b = 0; b < BLOCKS; b++) {
+			uint16_t own = (uint16_t)(MIN + b * 64 + 7);
+
+			assert_int_equal(take(w[0], flow(protos[i], 1, own, 1), EXT, MIN, MAX, &t),
+					 0);
+			kept += l4_port(&t) == own;
+		}
+		assert_in_range(kept, BLOCKS / 2 - 8, BLOCKS / 2 + 8);
+		assert_in_range(block_cnt(w[0], 0) - before, BLOCKS / 2 - 8, BLOCKS / 2 + 8);
+		for (uint32_t n = 0; n < BLOCKS / 4; n++)
+			assert_int_equal(
+				take(w[1], flow(protos[i], 2 + n, 1, 1), EXT, MIN, MAX, &t), 0);
+	}
+	close_world((void **)&w[1]);
+	close_world((void **)&w[0]);
+}
+
+/* All blocks but `spare` ones are another worker's. */
+static void leave_blocks(struct world *w, uint16_t min, uint16_t max, uint32_t spare)
+{
+	for (uint32_t b = min >> 6; b <= (uint32_t)max >> 6; b++)
+		w->blocks->owner[xe_owned_idx(EXT, 0, (uint16_t)(b << 6))] =
+			b < (min >> 6) + spare ? 0 : 2;
+}
+
+/* A worker with few blocks, or none, of a large range: flows to new peers are no crowds, each of
+ * which costs a look-up for every L4 port. */
+static void test_few_blocks_cost_little(void **state)
+{
+	enum { MIN = 1024, MAX = 65535 };
+	struct world *w = open_workers(0, 2);
+	struct taker t;
+
+	(void)state;
+	leave_blocks(w, MIN, MAX, 0);
+	assert_int_equal(take(w, flow(TCP, 1, 5000, 1), EXT, MIN, MAX, &t), -ENOSPC);
+	assert_int_equal(w->pool.crowds->cnt, 0);
+	leave_blocks(w, MIN, MAX, 1);
+	for (uint32_t i = 0; i < 64; i++) /* the block is full */
+		assert_int_equal(take(w, flow(TCP, i, 5000, 1), EXT, MIN, MAX, &t), 0);
+	for (uint32_t i = 2; i < 100; i++) {
+		assert_int_equal(take(w, flow(TCP, 1, 5000, i), EXT, MIN, MAX, &t), 0);
+		assert_in_range(l4_port(&t), MIN, MIN + 63);
+	}
+	assert_int_equal(w->pool.crowds->cnt, 0);
+	close_world((void **)&w);
+}
+
+/* What a mapping has is no entry of a crowd's bitmap: shared afterwards, it is the peer's to use.
+ */
+static void test_crowd_without_mappings(void **state)
+{
+	struct world *w = *state;
+	struct taker mapped, a, b;
+
+	w->other_mapping = true;
+	assert_int_equal(take(w, flow(TCP, 1, 3000, 8), EXT, 3000, 3001, &mapped), 0);
+	w->other_mapping = false;
+	assert_int_equal(take(w, flow(TCP, 2, 3001, 8), EXT, 3000, 3001, &a), 0);
+	assert_int_equal(take(w, flow(TCP, 3, 1, 8), EXT, 3000, 3001, &b), -ENOSPC);
+	w->rests = true;
+	give(w, &mapped);
+	assert_int_equal(take(w, flow(TCP, 4, 3000, 7), EXT, 3000, 3001, &a), 0);
+	assert_int_equal(take(w, flow(TCP, 3, 1, 8), EXT, 3000, 3001, &b), 0);
+	assert_int_equal(l4_port(&b), 3000);
 }
 
 /* RFC 6056: what is handed out says nothing of what comes next, however much is in use; and the
@@ -827,6 +909,9 @@ int main(void)
 		cmocka_unit_test(test_exhaustion),
 		cmocka_unit_test(test_one_worker_uses_all),
 		cmocka_unit_test(test_blocks_move),
+		cmocka_unit_test(test_own_claims_its_part_only),
+		cmocka_unit_test(test_few_blocks_cost_little),
+		POOL_TEST(test_crowd_without_mappings),
 		cmocka_unit_test(test_not_sequential),
 		cmocka_unit_test(test_replies_come_home),
 		POOL_TEST(test_tcp_is_shared),
