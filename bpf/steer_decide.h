@@ -269,12 +269,12 @@ static __always_inline int fragment_inside(const struct xe_steer_conf *conf)
 	return conf->take_fragments ? XE_R_TAKEN : XE_R_FRAGMENT;
 }
 
-static __always_inline void swap_addresses(struct steer_pkt *p)
+/* By way of the scratch: the stack is short. */
+static __always_inline void swap_addresses(struct steer_scratch *tmp)
 {
-	struct xe_addr dst = p->dst;
-
-	p->dst = p->src;
-	p->src = dst;
+	tmp->swapped = tmp->pkt.dst;
+	tmp->pkt.dst = tmp->pkt.src;
+	tmp->pkt.src = tmp->swapped;
 }
 
 /* To an external address, or (`accept` rules) from a host beyond an uplink to one behind an inside
@@ -283,17 +283,18 @@ static __always_inline int fragment_uplink(struct xdp_md *ctx, struct steer_scra
 					   const struct xe_port_conf *pc,
 					   const struct xe_steer_conf *conf)
 {
-	__u16 to = 0, back = 0;
+	__u16 out = 0;
 
 	if (!bpf_map_lookup_elem(&ext_addrs, &tmp->pkt.dst)) {
-		if (!conf->any_accept || egress_port(ctx, tmp, pc, &to) != XE_R_TAKEN ||
-		    !(to & XE_OUT_INSIDE))
+		if (!conf->any_accept || egress_port(ctx, tmp, pc, &out) != XE_R_TAKEN ||
+		    !(out & XE_OUT_INSIDE))
 			return XE_R_NOT_OWNED;
 		/* The punt device knows no reverse path. */
-		swap_addresses(&tmp->pkt);
-		egress_port(ctx, tmp, pc, &back);
-		swap_addresses(&tmp->pkt);
-		if (back & XE_OUT_INSIDE)
+		out = 0;
+		swap_addresses(tmp);
+		egress_port(ctx, tmp, pc, &out);
+		swap_addresses(tmp);
+		if (out & XE_OUT_INSIDE)
 			return XE_R_NOT_OWNED;
 	}
 	return conf->take_fragments ? XE_R_TAKEN : XE_R_FRAGMENT;

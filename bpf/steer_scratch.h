@@ -57,6 +57,7 @@ struct steer_scratch {
 	struct bpf_fib_lookup fib;
 	struct xe_allow_key allow_key;
 	struct xe_rule_key rule_key;
+	struct xe_addr swapped;
 	__u8 ext_hdr[8]; /* the beginning of an IPv6 extension header */
 	struct steer_quote quote;
 };
