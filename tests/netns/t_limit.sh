@@ -25,6 +25,7 @@ flood() {
 import socket, sys, time
 rate, secs, size, addr, port = float(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5])
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", port + 30000)) # the same flow each time
 s.connect((addr, port))
 start = time.monotonic()
 n = 0
@@ -79,6 +80,22 @@ set -- $(sunk 7001)
 between "500pps: what arrived in 4 s" "$1" 1850 2350
 between "500pps: the rest is counted, once each" \
 	$(($1 + $(counted before after limit_packets))) 11500 12100
+
+# A changed rule is for new flows; `flow flush` makes the live ones new.
+check "rule del" xe_ctl rule del 2
+check "rule add" xe_ctl rule add at 2 masquerade udp from $INSIDE to $SRV1/32:7001 out eth0 \
+	ports 20000-20999 limit 50pps
+sink 7001
+sleep 0.3
+flood c1 3000 2 64 $SRV1 7001
+set -- $(sunk 7001)
+between "a live flow keeps the 500pps it was opened under" "$1" 900 1350
+check "flow flush" xe_ctl flow flush udp
+sink 7001
+sleep 0.3
+flood c1 3000 2 64 $SRV1 7001
+set -- $(sunk 7001)
+between "after a flush it has the new rule's 50pps" "$1" 95 140
 
 # Two containers (with XE_WORKERS=2 at two workers), 400 kbit/s each of packets of 528 bytes.
 xe_drops before
@@ -170,13 +187,14 @@ time.sleep(0.5)"
 # 100 sessions a source, but not to the exempt destination.
 xe_drops before
 on c2 "$PY" - $SRV3 <<'PY'
-import socket, sys
+import socket, sys, time
 for i in range(150):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.bind(("", 30000 + i))
     for port in (7005, 7006):
         s.sendto(b"x", (sys.argv[1], port))
     s.close()
+    time.sleep(0.002) # no more at once than an idle ring takes
 PY
 sleep 0.3
 xe_drops after
