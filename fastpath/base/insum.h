@@ -162,6 +162,24 @@ static inline bool xe_csum_is_valid(uint64_t sum)
 	return xe_insum_fold(sum) == 0xffff;
 }
 
+/* Is the checksum of this IPv4 header right (RFC 1812 section 5.2.2)? len: a multiple of 4, 20 at
+ * least; in line, for every packet is asked. */
+static inline bool xe_csum_header_valid(const uint8_t *ip, uint32_t len)
+{
+	uint64_t sum = 0;
+	uint32_t word;
+
+	for (uint32_t i = 0; i < 20; i += 4) {
+		memcpy(&word, ip + i, 4);
+		sum += word;
+	}
+	for (uint32_t i = 20; i < len; i += 4) {
+		memcpy(&word, ip + i, 4);
+		sum += word;
+	}
+	return xe_csum_is_valid(sum);
+}
+
 /*
  * True if the field holds just the un-complemented pseudo-header sum: the sender left the rest to
  * an offload, as containers do. Residue: a packet whose finished checksum happens to be equal is

@@ -45,7 +45,8 @@ static bool is_intact(struct xe_lane *lane, const struct xe_packet *p,
 {
 	if (!xe_csum_is_valid(sum_of(lane, p, e)))
 		return false;
-	return e->v6 || xe_csum_is_valid(xe_insum(e->quoted, xe_ip_hdr_len(e->quoted)));
+	return e->v6 || (xe_csum_header_valid(e->ip, xe_ip_hdr_len(e->ip)) &&
+			 xe_csum_header_valid(e->quoted, xe_ip_hdr_len(e->quoted)));
 }
 
 /* Does it come from this address of a key? */

@@ -92,13 +92,10 @@ static bool is_candidate(const struct xe_packet *p)
 	       payload_len(p);
 }
 
-/* Both checksums of a segment; its L4 checksum may still be the sender's offload's to make. */
+/* The L4 checksum of a segment, which may still be the sender's offload's to make; parse has looked
+ * at the header's. */
 static bool is_right(struct xe_lane *lane, const struct xe_packet *p)
 {
-	const uint8_t *ip = p->l2 + XE_L3_OFF;
-
-	if (!xe_packet_is_v6(p) && !xe_csum_is_valid(xe_insum_scalar(ip, XE_IP_HDR_MIN)))
-		return false;
 	if (p->partial)
 		return true;
 	return xe_csum_is_valid(xe_packet_pseudo(p) + xe_csum_sum_l4(lane, p));

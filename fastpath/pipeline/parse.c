@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
+#include "base/insum.h"
 #include "pipeline/icmp.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/reassemble.h"
@@ -68,7 +69,8 @@ static bool parse_ip4(struct xe_packet *p)
 	hdr_len = (ip[0] & 15) * 4;
 	tot_len = ntohs(xe_get16(ip + XE_IP_TOT_LEN));
 	if (ip[0] >> 4 != 4 || hdr_len < XE_IP_HDR_MIN || tot_len < hdr_len ||
-	    XE_L3_OFF + tot_len > p->len)
+	    XE_L3_OFF + tot_len > p->len || p->frames[0].len < XE_L3_OFF + hdr_len ||
+	    !xe_csum_header_valid(ip, hdr_len))
 		return false;
 	if (xe_get16(ip + XE_IP_FRAG) & htons(XE_IP_MF | XE_IP_OFFSET)) /* reassemble.c's */
 		return false;

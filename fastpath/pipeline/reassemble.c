@@ -77,7 +77,8 @@ static bool read_ip4(const struct xe_packet *p, struct fragment *f)
 		return false;
 	f->ip_len = ntohs(xe_get16(ip + XE_IP_TOT_LEN));
 	f->hdr_len = xe_ip_hdr_len(ip);
-	if (f->hdr_len < XE_IP_HDR_MIN)
+	if (f->hdr_len < XE_IP_HDR_MIN || p->frames[0].len < XE_L3_OFF + f->hdr_len ||
+	    !xe_csum_header_valid(ip, f->hdr_len))
 		return false;
 	f->range.off = (frag & XE_IP_OFFSET) * FRAG_UNIT;
 	f->range.more = frag & XE_IP_MF;

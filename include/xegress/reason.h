@@ -59,7 +59,9 @@
 		  "ICMP error about an L4 port of a NAT range that no session owns")
 
 #define XE_REASONS_WORKER(XE_REASON)                                                               \
-	XE_REASON(W_MALFORMED, W_DROP, "header lengths contradict each other or the frame")        \
+	XE_REASON(W_MALFORMED, W_DROP,                                                             \
+		  "header lengths contradict each other or the frame, or the IPv4 header's "       \
+		  "checksum is wrong")                                                             \
 	XE_REASON(W_SPOOFED, W_DROP, "source address is not allowed on this port")                 \
 	XE_REASON(W_DROP_RULE, W_DROP, "a `drop` rule matches")                                    \
 	XE_REASON(NO_SESSION, W_DROP, "from an uplink, and no session has this tuple (any more)")  \

@@ -78,6 +78,7 @@ void flow_packet(struct flows *f, const struct rig *r, uint32_t i, enum xe_dir d
 	ip[XE_IP_PROTO] = t.proto;
 	xe_put32(ip + XE_IP_SRC, t.src_be);
 	xe_put32(ip + XE_IP_DST, t.dst_be);
+	xe_put16(ip + XE_IP_CSUM, xe_csum_finish(xe_insum(ip, XE_IP_HDR_MIN)));
 	xe_put16(l4, t.sport_be);
 	xe_put16(l4 + 2, t.dport_be);
 	if (t.proto == IPPROTO_UDP) {

@@ -105,6 +105,8 @@ static bool well_formed(const uint8_t *b, uint32_t len, uint32_t head_len)
 	hdr_len = ip_hdr_len(ip);
 	if (hdr_len < 20 || get16(ip + 2) < hdr_len || ETH + get16(ip + 2) > len)
 		return false;
+	if (head_len < ETH + hdr_len || lf_sum(ip, hdr_len, 0) != 0xffff)
+		return false;
 	l4 = ip + hdr_len;
 	l4_len = get16(ip + 2) - hdr_len;
 	if (ip[9] == UDP)

@@ -14,7 +14,7 @@ accept from $INSIDE6 to $SRV6_3/128
 masquerade from $INSIDE6 out eth0 ports 20000-29999
 masquerade from $INSIDE out eth0 ports 20000-29999"
 JUDGE_INSIDE6=$INSIDE6
-JUDGE_ALLOW_DST=$SRV6_3
+JUDGE_ALLOW_DST=$SRV6_3,$SRV6_2 # by an accept rule and by a kernel rule, which forwards IPv6 as it is
 SIZES="1453 2000 2896 2897 9000 32768 60000 65507"
 
 frag() { on "$1" "$PY" "$HERE/frag.py" "${@:2}"; }

@@ -581,11 +581,16 @@ static void test_ends(void **state)
 	mark(f);
 	{
 		static struct lf_bytes whole, one;
+		uint16_t sum;
 
 		lf_build(&whole, &s);
 		cut_one(&one, &whole, 0, 1400, false);
 		one.b[20] = 0x1f;
 		one.b[21] = 0xff;
+		one.b[24] = one.b[25] = 0;
+		sum = lf_sum(one.b + 14, 20, 0);
+		one.b[24] = (uint8_t)(~sum >> 8);
+		one.b[25] = (uint8_t)~sum;
 		deliver(f, LF_INSIDE, &one);
 	}
 	lf_poll(f);
