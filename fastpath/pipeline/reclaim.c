@@ -118,9 +118,11 @@ static struct xe_session *find_by_age(struct xe_lane *lane, const struct xe_pack
 
 bool xe_reclaim_l4_port(struct xe_lane *lane, const struct xe_packet *p)
 {
+	uint32_t ext = lane->pool.refused.ext;
 	struct xe_session *s;
 
-	if (p->proto != IPPROTO_TCP)
+	/* An address of the other family would be taken for an index, or an index for one. */
+	if (p->proto != IPPROTO_TCP || lane->pool.ext[ext].family != p->key.family)
 		return false;
 	s = find_by_l4_port(lane, p);
 	if (!s)

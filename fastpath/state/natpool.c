@@ -314,7 +314,7 @@ static bool in_range(const struct xe_nat_want *want, uint16_t l4_port)
 	return l4_port >= want->port_min && l4_port <= want->port_max;
 }
 
-/* The mapping of the same inside endpoint: live, or it rested and goes on. */
+/* The mapping of the same inside endpoint: live, or it rests and can go on, see go_on(). */
 static uint32_t find_mapping(struct xe_natpool *pool, const struct xe_mapping *key,
 			     const struct xe_nat_want *want)
 {
@@ -330,12 +330,19 @@ static uint32_t find_mapping(struct xe_natpool *pool, const struct xe_mapping *k
 		rest_end(pool, idx);
 		return XE_NIL;
 	}
+	return idx;
+}
+
+/* One that rested is used again; the caller has a session for it, or it would never end. */
+static void go_on(struct xe_natpool *pool, uint32_t idx, const struct xe_mapping *key)
+{
+	struct xe_mapping *m = &pool->mappings[idx];
+
 	rest_unlink(pool, idx);
 	m->filter = key->filter;
 	m->verb = key->verb;
 	pool->mapping_cnt++;
 	xe_l4_use(pool, m->is_udp, m->ext, m->ext_port, idx);
-	return idx;
 }
 
 /* An L4 port that rests since another mapping of this source has ended; 0: none. It is free then,
@@ -405,6 +412,8 @@ static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
 		back->dport_be = htons(pool->mappings[idx].ext_port);
 		if (!xe_l4_back_is_free(pool, back))
 			return -EADDRINUSE;
+		if (!pool->mappings[idx].refs)
+			go_on(pool, idx, &key);
 		pool->mappings[idx].refs++;
 		xe_natpool_use(pool, idx, back);
 		*mapping = idx;
@@ -449,7 +458,7 @@ int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out,
 {
 	int ret = take(pool, out, want, back, mapping);
 
-	if (ret == -ENOSPC)
+	if (ret)
 		pool->refused = *want;
 	return ret;
 }

@@ -755,6 +755,39 @@ static void test_udp_rests(void **state)
 	assert_int_equal(xe_natpool_owner(&w->pool, v4("192.0.2.1"), true, MIN), XE_NO_WORKER);
 }
 
+/* The reply tuple of an endpoint whose mapping rests is another session's: the mapping rests on,
+ * and the refusal is noted. */
+static void test_rest_and_taken_tuple(void **state)
+{
+	struct xe_tuple4 other_out = flow(UDP, 9, 9, 9), other_back;
+	struct world *w = *state;
+	struct xe_session *other;
+	struct taker t;
+
+	w->rests = true;
+	assert_int_equal(take(w, flow(UDP, 1, 7005, 1), EXT, 7000, 7009, &t), 0);
+	other_back = t.back;
+	other_back.src_be = flow(UDP, 1, 7005, 2).dst_be;
+	give(w, &t);
+	other = xe_session_new(&w->sessions, &other_out, &other_back);
+	assert_non_null(other);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(take(w, flow(UDP, 1, 7005, 2), EXT, 7000, 7009, &t), -EADDRINUSE);
+	assert_int_equal(w->pool.rest_cnt, 1);
+	assert_int_equal(w->pool.mapping_cnt, 0);
+	assert_false(is_owned(w, EXT, 1, 7005));
+	assert_int_equal(w->pool.refused.ext, EXT);
+	assert_int_equal(w->pool.refused.port_max, 7009);
+	xe_session_free(&w->sessions, other);
+	assert_int_equal(take(w, flow(UDP, 1, 7005, 2), EXT, 7000, 7009, &t), 0);
+	assert_int_equal(l4_port(&t), 7005);
+	assert_int_equal(w->pool.rest_cnt, 0);
+	give(w, &t);
+	pass_time(w, 120);
+	assert_int_equal(w->pool.rest_cnt, 0);
+	assert_int_equal(xe_natpool_owner(&w->pool, v4("192.0.2.1"), true, 7005), XE_NO_WORKER);
+}
+
 /* With all slots of mappings used by those that rest the oldest gives way, and nothing else. */
 static void test_rest_is_bounded(void **state)
 {
@@ -922,6 +955,7 @@ int main(void)
 		POOL_TEST(test_udp_rests),
 		POOL_TEST(test_rest_is_bounded),
 		POOL_TEST(test_rest_and_change),
+		POOL_TEST(test_rest_and_taken_tuple),
 		POOL_TEST(test_sides_of_1024),
 		POOL_TEST(test_not_to_be_guessed),
 		POOL_TEST(test_nearly_full),

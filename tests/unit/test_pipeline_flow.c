@@ -300,6 +300,26 @@ static void test_closed_gives_its_l4_port(void **state)
 	lf_close(f);
 }
 
+/* What an IPv4 flow was refused is nothing that an IPv6 flow could have. */
+static void test_closed_of_other_family_stays(void **state)
+{
+	static const char *const four[] = {"masquerade from 10.1.0.0/16 ports 20000-20003", NULL};
+	struct lf *f = lf_open(four, 64);
+	struct xe_packet p = {.proto = TCP};
+
+	(void)state;
+	for (uint16_t i = 0; i < 4; i++)
+		assert_true(syn_from(f, 30000 + i));
+	assert_false(syn_from(f, 30004));
+	refuse_flow(f, 30002);
+	p.key = f->lane->sessions.slots[0].key[XE_DIR_OUT];
+	p.key.family = XE_FAMILY_6;
+	p.key.src_be = p.key.dst_be = 0;
+	assert_false(xe_reclaim_l4_port(f->lane, &p));
+	assert_int_equal(f->lane->sessions.cnt, 4);
+	lf_close(f);
+}
+
 /* A closed flow that has a packet in the same burst keeps its session; another one makes room. */
 static void test_closed_in_hand_stays(void **state)
 {
@@ -667,6 +687,7 @@ int main(void)
 		cmocka_unit_test(test_closed_makes_room),
 		cmocka_unit_test(test_closed_gives_its_l4_port),
 		cmocka_unit_test(test_closed_in_hand_stays),
+		cmocka_unit_test(test_closed_of_other_family_stays),
 		LANE_TEST(test_closed_does_not_count),
 		LANE_TEST(test_expire_many),
 		LANE_TEST(test_udp_timeouts),
