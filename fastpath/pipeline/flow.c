@@ -39,16 +39,28 @@ static void track(struct xe_lane *lane, struct xe_session *s, const struct xe_pa
 		state_changed(lane, s, before);
 }
 
+/* The inside host's first packet that passes in a flow that a peer began on a mapping: now it is
+ * the host's use of the mapping, too, until xe_flow_end(), which asks the same counter: so once,
+ * just before the packet is counted. */
+static __attribute__((noinline)) void answered(struct xe_lane *lane, const struct xe_session *s)
+{
+	if (s->ext != XE_EXT_NONE && !xe_session_packets(s, XE_DIR_OUT))
+		xe_natpool_use(&lane->pool, s->mapping, &s->key[XE_DIR_BACK]);
+}
+
 /*
  * Idle time counts from the last packet out, and for TCP from any that fits: inbound alone need not
  * refresh a UDP mapping (RFC 4787 REQ-6), and must not be able to hold it open for ever.
  */
 static void touch(struct xe_lane *lane, struct xe_session *s, const struct xe_packet *p)
 {
-	if (p->dir == XE_DIR_OUT)
+	if (p->dir == XE_DIR_OUT) {
+		if (__builtin_expect(s->flags & XE_SF_FROM_OUTSIDE, 0))
+			answered(lane, s);
 		s->last_used_s = lane->now_s;
-	else
+	} else {
 		s->flags |= XE_SF_REPLIED;
+	}
 	if (p->proto == IPPROTO_TCP)
 		track(lane, s, p);
 	xe_session_count(s, p->dir, p->len - XE_L3_OFF);
@@ -104,15 +116,6 @@ static inline void keep_mac(struct xe_session *s, const struct xe_packet *p)
 		memcpy(s->mac_back, p->l2 + 6, 6);
 }
 
-/* The inside host's first packet in a flow that a peer began on a mapping: now it is the host's use
- * of the mapping, too. */
-static __attribute__((noinline)) void answered(struct xe_lane *lane, const struct xe_session *s)
-{
-	if (s->flags & XE_SF_FROM_OUTSIDE && s->ext != XE_EXT_NONE &&
-	    !xe_session_packets(s, XE_DIR_OUT))
-		xe_natpool_use(&lane->pool, s->mapping, &s->key[XE_DIR_BACK]);
-}
-
 /* For another of ours: it comes in again (hairpin.c). Of its way only the other end's MTU counts,
  * which is looked at there. */
 static __attribute__((noinline)) bool egress_again(struct xe_lane *lane, struct xe_packet *p)
@@ -156,11 +159,8 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 {
 	struct xe_session *s = p->session;
 
-	if (__builtin_expect(s->flags & XE_SF_FROM_OUTSIDE || s->hairpin, 0)) {
-		answered(lane, s);
-		if (s->hairpin)
-			return egress_again(lane, p);
-	}
+	if (__builtin_expect(s->hairpin, 0))
+		return egress_again(lane, p);
 	switch (p->nexthop.state) {
 	case XE_NH_READY:
 		if (!lane->hold.cnt || !xe_hold_before(lane, s->nexthop))

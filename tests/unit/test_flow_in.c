@@ -73,6 +73,16 @@ static void advance(struct lf *f, uint32_t seconds)
 	lf_check_conservation(f);
 }
 
+static uint32_t permit_cnt(const struct lf *f)
+{
+	const struct xe_permits *t = &f->lane->pool.permits;
+	uint32_t cnt = t->high;
+
+	for (uint32_t i = t->free_head; i != XE_NIL; i = t->slots[i].next_free)
+		cnt--;
+	return cnt;
+}
+
 static void expect_empty(struct lf *f)
 {
 	advance(f, 8000);
@@ -80,6 +90,7 @@ static void expect_empty(struct lf *f)
 	assert_int_equal(f->lane->sessions.cnt, 0);
 	assert_int_equal(f->lane->pool.mapping_cnt, 0);
 	assert_int_equal(f->lane->pool.rest_cnt, 0);
+	assert_int_equal(permit_cnt(f), 0);
 	assert_int_equal(f->lane->nexthops.cnt, 0);
 	for (uint32_t i = 0; i < f->lane->sources.high; i++)
 		assert_int_equal(f->lane->sources.slots[i].sessions, 0);
@@ -214,6 +225,33 @@ static void test_filters(void **state)
 	expect_empty(f);
 }
 
+/* An answer is the host's use of its mapping once, however often it is tried before it passes. */
+static void test_answer_counts_once(void **state)
+{
+	struct lf *f = *state;
+	struct lf_spec out = udp("10.1.0.2", 5001, "198.51.100.9", 2000);
+	uint16_t port = lf_sport(lf_pass(f, LF_INSIDE, &out));
+	const struct xe_mapping *m = &f->lane->pool.mappings[f->lane->sessions.slots[0].mapping];
+
+	passes(f, LF_UPLINK, udp("198.51.100.9", 1, "192.0.2.1", port), LF_INSIDE,
+	       udp("198.51.100.9", 1, "10.1.0.2", 5001));
+	assert_int_equal(m->refs, 2);
+	assert_int_equal(m->used, 1);
+	out.dport = 1;
+	for (int i = 0; i < 3; i++) { /* the kernel's */
+		out.ttl = 1;
+		assert_null(lf_pass(f, LF_INSIDE, &out));
+		assert_int_equal(m->used, 1);
+	}
+	for (int i = 0; i < 2; i++) {
+		passes(f, LF_INSIDE, udp("10.1.0.2", 5001, "198.51.100.9", 1), LF_UPLINK,
+		       udp("192.0.2.1", port, "198.51.100.9", 1));
+		assert_int_equal(m->used, 2);
+	}
+	assert_int_equal(permit_cnt(f), 1);
+	expect_empty(f);
+}
+
 /* Who sends in does not keep the mapping open, however many of them take turns. */
 static void test_outside_does_not_keep_open(void **state)
 {
@@ -336,6 +374,7 @@ int main(void)
 		IN_TEST(test_one_to_one),
 		IN_TEST(test_accept_in),
 		IN_TEST(test_filters),
+		IN_TEST(test_answer_counts_once),
 		IN_TEST(test_outside_does_not_keep_open),
 		IN_TEST(test_hairpin),
 		IN_TEST(test_hairpin_dnat),
