@@ -50,10 +50,12 @@ static inline uint16_t xe_mss_option(const uint8_t *l4, uint32_t hdr_len, bool v
 }
 
 /* A SYN or SYN+ACK of a flow that is being opened; a later one (out of order, forged) says nothing.
- */
+ * While a second SYN waits for its answer, its number is kept where these would go. */
 static inline void xe_mss_see(struct xe_session *s, const struct xe_packet *p)
 {
 	if (s->tcp_state != XE_TCP_SYN_SENT && s->tcp_state != XE_TCP_SYN_BACK)
+		return;
+	if (s->flags & XE_SF_SYN_AGAIN_ANY)
 		return;
 	if (p->dir == XE_DIR_OUT)
 		s->mss_in = xe_mss_option(p->l2 + p->l4_off, p->l4_hdr_len, xe_packet_is_v6(p));

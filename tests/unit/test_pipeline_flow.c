@@ -210,6 +210,37 @@ static void test_tcp_close_after_long_life(void **state)
 	expect_empty(f);
 }
 
+/* The opener starts over before it has acknowledged the SYN+ACK: its second SYN's number is not
+ * taken for the MSS that this SYN announces (they share a place). */
+static void test_syn_again_in_handshake(void **state)
+{
+	static const struct {
+		uint8_t dir, flags;
+		uint32_t seq, ack;
+		uint8_t state;
+	} steps[] = {
+		{O, SYN, 1000, 0, XE_TCP_SYN_SENT},
+		{B, SYN | ACK, 5000, 1001, XE_TCP_SYN_BACK},
+		{O, SYN, 900000000, 0, XE_TCP_SYN_BACK},
+		{B, SYN | ACK, 70000000, 900000001, XE_TCP_SYN_BACK},
+		{O, ACK, 900000001, 70000001, XE_TCP_ESTABLISHED},
+	};
+	struct lf *f = *state;
+
+	for (size_t i = 0; i < CNT(steps); i++) {
+		struct lf_spec s = steps[i].dir == O ? plain_out : plain_back;
+
+		s.proto = TCP;
+		s.payload_len = 0;
+		s.win = 1000;
+		s.tcp_flags = steps[i].flags;
+		s.seq = steps[i].seq;
+		s.ack = steps[i].ack;
+		assert_non_null(lf_pass(f, steps[i].dir == O ? LF_INSIDE : LF_UPLINK, &s));
+		assert_int_equal(only_session(f)->tcp_state, steps[i].state);
+	}
+}
+
 /* A flow of its own: SYN from this L4 port. Has it been sent on? */
 static bool syn_from(struct lf *f, uint16_t sport)
 {
@@ -684,6 +715,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tcp_states),
 		LANE_TEST(test_tcp_close_after_long_life),
+		LANE_TEST(test_syn_again_in_handshake),
 		cmocka_unit_test(test_closed_makes_room),
 		cmocka_unit_test(test_closed_gives_its_l4_port),
 		cmocka_unit_test(test_closed_in_hand_stays),
