@@ -39,12 +39,15 @@ static void track(struct xe_lane *lane, struct xe_session *s, const struct xe_pa
 		state_changed(lane, s, before);
 }
 
-/* The inside host's first packet that passes in a flow that a peer began on a mapping: now it is
- * the host's use of the mapping, too, until xe_flow_end(), which asks the same counter: so once,
- * just before the packet is counted. */
+/* The inside host's first packet that passes in a flow that a peer began: it no longer counts as
+ * unanswered, and a mapping is now used by the host in this flow, too. xe_flow_end() asks the same
+ * counter: so once, just before the packet is counted. */
 static __attribute__((noinline)) void answered(struct xe_lane *lane, const struct xe_session *s)
 {
-	if (s->ext != XE_EXT_NONE && !xe_session_packets(s, XE_DIR_OUT))
+	if (xe_session_packets(s, XE_DIR_OUT))
+		return;
+	lane->unanswered--;
+	if (s->ext != XE_EXT_NONE)
 		xe_natpool_use(&lane->pool, s->mapping, &s->key[XE_DIR_BACK]);
 }
 
@@ -249,12 +252,13 @@ static bool has_moved(struct xe_lane *lane, struct xe_packet *p)
 	       !xe_flow_reroute(lane, p);
 }
 
-/* The session of a moved flow ends; packets of it that came before in this burst were to be sent by
- * the way that is no more. */
+/* The session of a moved flow ends; other packets of it in this burst were to be sent by the way
+ * that is no more. Those behind p have a session, too, if they are ICMP errors, or p is on its
+ * second way through here (hairpin.c). */
 static void end_moved(struct xe_lane *lane, struct xe_packet *p)
 {
-	for (struct xe_packet *q = lane->burst.packets; q < p; q++)
-		if (!q->ended && q->session == p->session)
+	xe_burst_for_each (q, &lane->burst)
+		if (q != p && !q->ended && q->session == p->session)
 			xe_packet_drop(lane, q, XE_R_PORT_GONE);
 	xe_flow_end(lane, p->session);
 	p->session = NULL;

@@ -19,6 +19,12 @@
 #include "pipeline/limit.h"
 #include "pipeline/pipeline.h"
 
+/* Anybody can send a first packet, from any address, and need not wait for an answer. Sessions that
+ * the inside host has sent nothing in are at most this share of the table: the rest is for what
+ * containers open and answer. Half, since there are services that never answer (logs, flow
+ * records), of which each sender is one. */
+#define UNANSWERED_SHARE 2
+
 /* Whom the flow is for. */
 struct inside {
 	struct xe_addr addr;
@@ -142,6 +148,8 @@ static enum xe_worker_reason open_session(struct xe_lane *lane, struct xe_packet
 	/* Two external L4 ports that lead to one, and a peer that speaks to both from one. */
 	if (xe_session_is_there(&lane->sessions, out))
 		return XE_R_TUPLE_TAKEN;
+	/* One for each peer, whoever says to be one: the ring is not theirs to fill. */
+	lane->nexthops.only_known = xe_nexthops_are_behind(&lane->nexthops);
 	back_hop = xe_nexthop_get_addr(&lane->nexthops, &peer, &in->addr, nh->port);
 	if (back_hop == XE_NIL)
 		return XE_R_NEXTHOPS_FULL;
@@ -161,6 +169,7 @@ static enum xe_worker_reason open_session(struct xe_lane *lane, struct xe_packet
 		s->toward = toward;
 		xe_nexthop_ref(&lane->nexthops, toward);
 	}
+	lane->unanswered++;
 	p->session = s;
 	return XE_R_NONE;
 }
@@ -229,7 +238,12 @@ static void begin(struct xe_lane *lane, struct xe_packet *p, const struct inside
 {
 	static const struct xe_addr anybody;
 	uint32_t source, toward;
+	bool hold_full = lane->ports[p->in_port].held >= XE_HOLD_PER_PORT;
 
+	if (lane->unanswered >= lane->sessions.capacity / UNANSWERED_SHARE) {
+		xe_packet_drop(lane, p, XE_R_SESSIONS_FULL);
+		return;
+	}
 	if (lane->sessions.cnt == lane->sessions.capacity && !xe_reclaim_session(lane)) {
 		xe_flow_refuse(lane, p, XE_R_SESSIONS_FULL);
 		return;
@@ -242,11 +256,13 @@ static void begin(struct xe_lane *lane, struct xe_packet *p, const struct inside
 		xe_flow_refuse(lane, p, XE_R_SOURCE_LIMIT);
 		return;
 	}
-	/* Whoever it is that comes, the way is the same: asked once for an inside host. */
-	lane->nexthops.only_known = false;
+	/* Whoever it is that comes, the way is the same: asked once for an inside host. But a rule
+	 * for a prefix has many of them; while a packet could not wait for the answer, or the
+	 * control thread is behind, those that are not known are not asked for. */
+	lane->nexthops.only_known = hold_full || xe_nexthops_are_behind(&lane->nexthops);
 	toward = xe_nexthop_get_addr(&lane->nexthops, &in->addr, &anybody, XE_PORT_NONE);
 	if (toward == XE_NIL) {
-		xe_packet_drop(lane, p, XE_R_NEXTHOPS_FULL);
+		xe_packet_drop(lane, p, hold_full ? XE_R_HOLD_FULL : XE_R_NEXTHOPS_FULL);
 	} else {
 		xe_nexthop_ref(&lane->nexthops, toward);
 		with_target(lane, p, in, toward);

@@ -153,12 +153,14 @@ static enum xe_worker_reason flow_open(struct xe_lane *lane, struct xe_packet *p
 
 void xe_flow_end(struct xe_lane *lane, struct xe_session *s)
 {
+	bool unanswered = s->flags & XE_SF_FROM_OUTSIDE && !xe_session_packets(s, XE_DIR_OUT);
+
 	xe_wheel_del(&lane->wheel, &lane->sessions, s);
 	tags_del(lane, s);
+	if (unanswered)
+		lane->unanswered--;
 	if (s->ext != XE_EXT_NONE)
-		xe_natpool_give(&lane->pool, &s->key[XE_DIR_BACK], s->ext, s->mapping,
-				!(s->flags & XE_SF_FROM_OUTSIDE) ||
-					xe_session_packets(s, XE_DIR_OUT));
+		xe_natpool_give(&lane->pool, &s->key[XE_DIR_BACK], s->ext, s->mapping, !unanswered);
 	else if (s->flags & XE_SF_FROM_OUTSIDE)
 		xe_nexthop_unref(&lane->nexthops, s->toward);
 	if (s->source != XE_NIL) {

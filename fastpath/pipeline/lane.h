@@ -135,6 +135,7 @@ struct xe_lane {
 	struct xe_natpool pool;
 	struct xe_nexthops nexthops;
 	struct xe_sources sources;
+	uint32_t unanswered; /* sessions from outside that the inside host has sent nothing in */
 	struct xe_terms_local terms;
 	const struct xe_ruleset *rules; /* this round's, NULL: none */
 	struct xe_timeouts timeouts;

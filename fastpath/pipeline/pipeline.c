@@ -194,22 +194,15 @@ static void session_expire(void *ctx, struct xe_session *s)
 	xe_flow_end(ctx, s);
 }
 
-/* A session that ends may release its next hop: were there no room for the request, the entry would
- * stay. Half the ring is left to new flows. */
-static bool control_is_behind(const struct xe_nexthops *t)
-{
-	uint32_t head = atomic_load_explicit(&t->head, memory_order_relaxed);
-
-	return head - atomic_load_explicit(&t->tail, memory_order_acquire) > XE_NH_REQUESTS / 2;
-}
-
 bool xe_pipeline_housekeeping(struct xe_lane *lane)
 {
 	complete_sent(lane);
 	xe_reassemble_expire(lane);
 	publish(lane);
 	xe_natpool_tick(&lane->pool, lane->now_s, REST_BUDGET);
-	if (control_is_behind(&lane->nexthops))
+	/* A session that ends may release its next hop: were there no room for the request, the
+	 * entry would stay. */
+	if (xe_nexthops_are_behind(&lane->nexthops))
 		return false;
 	return xe_wheel_advance(&lane->wheel, &lane->sessions, lane->now_s, WHEEL_BUDGET,
 				session_left, session_expire, lane) == WHEEL_BUDGET;

@@ -109,6 +109,15 @@ uint32_t xe_nexthop_get_addr(struct xe_nexthops *t, const struct xe_addr *dst,
 			     const struct xe_addr *src, uint16_t in_port);
 /* The same for IPv4. */
 uint32_t xe_nexthop_get(struct xe_nexthops *t, __be32 dst_be, __be32 src_be, uint16_t in_port);
+/* Worker. Has the control thread more than half a ring of requests before it? The other half is
+ * left to new flows from inside. */
+static inline bool xe_nexthops_are_behind(const struct xe_nexthops *t)
+{
+	uint32_t head = atomic_load_explicit(&t->head, memory_order_relaxed);
+
+	return head - atomic_load_explicit(&t->tail, memory_order_acquire) > XE_NH_REQUESTS / 2;
+}
+
 /* Worker. References of sessions and held packets; at zero the entry is released. */
 void xe_nexthop_ref(struct xe_nexthops *t, uint32_t idx);
 void xe_nexthop_unref(struct xe_nexthops *t, uint32_t idx);

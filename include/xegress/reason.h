@@ -66,12 +66,14 @@
 	XE_REASON(W_DROP_RULE, W_DROP, "a `drop` rule matches")                                    \
 	XE_REASON(NO_SESSION, W_DROP, "from an uplink, and no session has this tuple (any more)")  \
 	XE_REASON(NOT_SYN, W_DROP, "TCP segment of no session that cannot start one (not a SYN)")  \
-	XE_REASON(SESSIONS_FULL, W_DROP, "`limits: sessions` is reached: raise it")                \
+	XE_REASON(SESSIONS_FULL, W_DROP,                                                           \
+		  "`limits: sessions` is reached, or half by unanswered flows from outside")       \
 	XE_REASON(SOURCE_LIMIT, W_DROP, "`limits: sessions-per-source` is reached by this source") \
 	XE_REASON(L4_PORTS_EXHAUSTED, W_DROP,                                                      \
 		  "no free L4 port in the rule's range and addresses: widen `ports` or add "       \
 		  "addresses")                                                                     \
-	XE_REASON(NEXTHOPS_FULL, W_DROP, "next-hop table is full")                                 \
+	XE_REASON(NEXTHOPS_FULL, W_DROP,                                                           \
+		  "next-hop table is full, or too many routes are being asked for")                \
 	XE_REASON(HOLD_FULL, W_DROP, "too many packets wait for this next hop")                    \
 	XE_REASON(NO_FRAMES, W_DROP, "no free UMEM frame to make a packet in")                     \
 	XE_REASON(TX_FULL, W_DROP, "the egress device does not drain its TX ring")                 \

@@ -91,6 +91,7 @@ static void expect_empty(struct lf *f)
 	assert_int_equal(f->lane->pool.mapping_cnt, 0);
 	assert_int_equal(f->lane->pool.rest_cnt, 0);
 	assert_int_equal(permit_cnt(f), 0);
+	assert_int_equal(f->lane->unanswered, 0);
 	assert_int_equal(f->lane->nexthops.cnt, 0);
 	for (uint32_t i = 0; i < f->lane->sources.high; i++)
 		assert_int_equal(f->lane->sources.slots[i].sessions, 0);
@@ -334,6 +335,140 @@ static void test_tuple_taken(void **state)
 	expect_empty(f);
 }
 
+static struct lf_spec tcp(const char *src, uint16_t sport, const char *dst, uint16_t dport,
+			  uint8_t flags)
+{
+	return (struct lf_spec){.src = src,
+				.sport = sport,
+				.dst = dst,
+				.dport = dport,
+				.proto = IPPROTO_TCP,
+				.tcp_flags = flags,
+				.ack = flags & ACK ? 1 : 0,
+				.win = 1000};
+}
+
+/* Next hops asked for since the last look, unanswered yet, by what this packet needs. */
+static uint32_t asks(struct lf *f, uint16_t in, struct lf_spec s)
+{
+	uint32_t before = atomic_load(&f->lane->nexthops.head);
+
+	lf_put(f, in, &s);
+	lf_poll(f);
+	return atomic_load(&f->lane->nexthops.head) - before;
+}
+
+/* Where the control thread has not kept up, new peers do not ask; containers do. */
+static void test_control_behind(void **state)
+{
+	struct lf *f = *state;
+	struct xe_nexthops *t = &f->lane->nexthops;
+	const uint64_t *full = &f->lane->cnt.reason[XE_R_NEXTHOPS_FULL];
+	const uint32_t behind = XE_NH_REQUESTS / 2 + 1;
+
+	passes(f, LF_UPLINK, udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
+	       udp("198.51.100.9", 500, "10.2.0.3", 9003));
+	atomic_fetch_sub(&t->tail, behind);
+	assert_int_equal(asks(f, LF_UPLINK, udp("198.51.100.10", 1, "192.0.2.1", 7003)), 0);
+	assert_int_equal(*full, 1);
+	/* another inside host of a prefix, and what needs nothing new */
+	assert_int_equal(asks(f, LF_UPLINK, udp("198.51.100.9", 1, "192.0.2.130", 80)), 0);
+	assert_int_equal(*full, 2);
+	assert_int_equal(asks(f, LF_UPLINK, udp("198.51.100.9", 501, "192.0.2.1", 7003)), 0);
+	assert_int_equal(*full, 2);
+	assert_int_equal(f->lane->sessions.cnt, 2);
+	assert_int_equal(asks(f, LF_INSIDE, udp("10.1.0.2", 5, "198.51.100.10", 9)), 1);
+	atomic_fetch_add(&t->tail, behind);
+	lf_answer(f);
+	xe_hold_poll(f->lane);
+	lf_drain_tx(f);
+	passes(f, LF_UPLINK, udp("198.51.100.10", 2, "192.0.2.1", 7003), LF_INSIDE2,
+	       udp("198.51.100.10", 2, "10.2.0.3", 9003));
+	expect_empty(f);
+}
+
+/* Where no packet of an uplink could wait for the answer, none asks for another inside host. */
+static void test_hold_full_does_not_ask(void **state)
+{
+	struct lf *f = *state;
+	uint32_t *held = &f->lane->ports[LF_UPLINK].held;
+	const uint64_t *full = &f->lane->cnt.reason[XE_R_HOLD_FULL];
+
+	passes(f, LF_UPLINK, udp("198.51.100.9", 5, "192.0.2.130", 80), LF_INSIDE2,
+	       udp("198.51.100.9", 5, "10.2.0.18", 80));
+	*held += XE_HOLD_PER_PORT;
+	assert_int_equal(asks(f, LF_UPLINK, udp("198.51.100.9", 5, "192.0.2.131", 80)), 0);
+	assert_int_equal(*full, 1);
+	/* a new peer of one that is known waits for nothing */
+	passes(f, LF_UPLINK, udp("198.51.100.8", 5, "192.0.2.130", 80), LF_INSIDE2,
+	       udp("198.51.100.8", 5, "10.2.0.18", 80));
+	*held -= XE_HOLD_PER_PORT;
+	expect_empty(f);
+}
+
+/* SYNs from anywhere take half the table; containers have the rest, and so has who is answered. */
+static void test_unanswered_share(void **state)
+{
+	char src[9][16];
+	struct lf *f;
+
+	lf_close(*state);
+	*state = f = lf_open(rules, 16);
+	for (int i = 0; i < 9; i++)
+		snprintf(src[i], sizeof(src[i]), "198.51.100.%d", 20 + i);
+	for (int i = 0; i < 8; i++)
+		passes(f, LF_UPLINK, tcp(src[i], 500, "192.0.2.1", 8080, SYN), LF_INSIDE,
+		       tcp(src[i], 500, "10.1.0.2", 80, SYN));
+	assert_int_equal(f->lane->unanswered, 8);
+	ends(f, LF_UPLINK, tcp(src[8], 500, "192.0.2.1", 8080, SYN), XE_R_SESSIONS_FULL);
+	for (uint16_t i = 0; i < 4; i++) {
+		struct lf_spec s = udp("10.1.0.3", (uint16_t)(5000 + i), "198.51.100.9", 9);
+
+		assert_non_null(lf_pass(f, LF_INSIDE, &s));
+	}
+	for (int i = 0; i < 2; i++) /* the second is that answer again */
+		passes(f, LF_INSIDE, tcp("10.1.0.2", 80, src[3], 500, SYN | ACK), LF_UPLINK,
+		       tcp("192.0.2.1", 8080, src[3], 500, SYN | ACK));
+	assert_int_equal(f->lane->unanswered, 7);
+	passes(f, LF_UPLINK, tcp(src[8], 500, "192.0.2.1", 8080, SYN), LF_INSIDE,
+	       tcp(src[8], 500, "10.1.0.2", 80, SYN));
+	expect_empty(f);
+}
+
+/* Between two containers, closed, and opened anew while a late packet of it is behind the SYN in
+ * the same burst: that one ends with the session that it was for. */
+static void test_hairpin_reopened_in_burst(void **state)
+{
+	struct lf_spec syn = tcp("10.1.0.3", 6000, "192.0.2.1", 8080, SYN), rst;
+	struct lf *f = *state;
+	const uint64_t *gone = &f->lane->cnt.reason[XE_R_PORT_GONE];
+	uint16_t ext = lf_sport(lf_pass(f, LF_INSIDE, &syn));
+
+	rst = tcp("10.1.0.2", 80, "192.0.2.1", ext, XE_TH_RST | ACK);
+	passes(f, LF_INSIDE, rst, LF_INSIDE,
+	       tcp("192.0.2.1", 8080, "10.1.0.3", 6000, XE_TH_RST | ACK));
+	assert_int_equal(f->lane->sessions.cnt, 2);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(f->lane->sessions.slots[i].tcp_state, XE_TCP_CLOSED);
+	syn.seq = 100000;
+	lf_put(f, LF_INSIDE, &syn);
+	lf_put(f, LF_INSIDE, &rst);
+	lf_poll(f);
+	assert_int_equal(*gone, 1);
+	lf_answer(f); /* its next hops went with the session */
+	xe_hold_poll(f->lane);
+	lf_drain_tx(f);
+	assert_int_equal(f->sent_cnt, 1);
+	syn.src = "192.0.2.1";
+	syn.sport = ext;
+	syn.dst = "10.1.0.2";
+	syn.dport = 80;
+	syn.ttl = 63;
+	lf_expect(&f->sent[0], &syn, LF_INSIDE);
+	assert_int_equal(f->lane->sessions.cnt, 2);
+	expect_empty(f);
+}
+
 /* An inside address keeps its Ext address; one that has none goes where there is room. */
 static void test_pooling(void **state)
 {
@@ -380,6 +515,10 @@ int main(void)
 		IN_TEST(test_hairpin_dnat),
 		IN_TEST(test_tuple_taken),
 		IN_TEST(test_pooling),
+		IN_TEST(test_control_behind),
+		IN_TEST(test_hold_full_does_not_ask),
+		IN_TEST(test_unanswered_share),
+		IN_TEST(test_hairpin_reopened_in_burst),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
