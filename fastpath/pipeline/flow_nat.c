@@ -79,7 +79,9 @@ static bool take_of_pool(struct xe_lane *lane, const struct xe_packet *p,
 
 	for (int i = 0; !arbitrary && source != XE_NIL && i < XE_SOURCE_PAIRS; i++) {
 		want->ext = xe_source_pair(&lane->sources, source, i);
-		if (want->ext != XE_NIL && has_ext(range, want->ext))
+		/* nearly always still the one that its hash names */
+		if (want->ext != XE_NIL &&
+		    (want->ext == range->ext[at] || has_ext(range, want->ext)))
 			return take(lane, p, want, nat);
 	}
 	for (uint32_t i = 0; i < range->ext_cnt && i < EXT_TRIES; i++) {

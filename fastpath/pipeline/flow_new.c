@@ -54,11 +54,11 @@ static void set_deltas(const struct xe_lane *lane, struct xe_session *s)
 	s->l4_delta = xe_csum_delta_add(addr, l4);
 }
 
-static bool tag_add(struct xe_lane *lane, struct xe_session *s, enum xe_dir dir)
+static bool tag_add(struct xe_lane *lane, struct xe_session *s, enum xe_dir dir, uint64_t hash)
 {
 	bool second;
 
-	if (!xe_live_add(&lane->live, xe_session_hash(&lane->sessions, &s->key[dir]), &second))
+	if (!xe_live_add(&lane->live, hash, &second))
 		return false;
 	if (second)
 		s->flags |= XE_SF_TAG_SECOND(dir);
@@ -73,11 +73,12 @@ static void tag_del(struct xe_lane *lane, const struct xe_session *s, enum xe_di
 
 /* Tags by which steer knows the session: its packets out, and for untranslated flows the replies,
  * which no owned L4 port announces. */
-static bool tags_add(struct xe_lane *lane, struct xe_session *s)
+static bool tags_add(struct xe_lane *lane, struct xe_session *s, uint64_t out_hash)
 {
-	if (!tag_add(lane, s, XE_DIR_OUT))
+	if (!tag_add(lane, s, XE_DIR_OUT, out_hash))
 		return false;
-	if (s->ext != XE_EXT_NONE || tag_add(lane, s, XE_DIR_BACK))
+	if (s->ext != XE_EXT_NONE ||
+	    tag_add(lane, s, XE_DIR_BACK, xe_session_hash(&lane->sessions, &s->key[XE_DIR_BACK])))
 		return true;
 	tag_del(lane, s, XE_DIR_OUT);
 	return false;
@@ -93,7 +94,8 @@ static void tags_del(struct xe_lane *lane, const struct xe_session *s)
 struct xe_session *xe_flow_make(struct xe_lane *lane, const struct xe_tuple4 *out,
 				const struct xe_tuple4 *back, const struct xe_flow_origin *o)
 {
-	struct xe_session *s = xe_session_new(&lane->sessions, out, back);
+	uint64_t hash = xe_session_hash(&lane->sessions, out);
+	struct xe_session *s = xe_session_put(&lane->sessions, out, hash, back);
 
 	if (!s)
 		return NULL;
@@ -101,7 +103,7 @@ struct xe_session *xe_flow_make(struct xe_lane *lane, const struct xe_tuple4 *ou
 	s->flags = o->flags;
 	s->hairpin = o->hairpin;
 	s->mapping = XE_NIL;
-	if (!tags_add(lane, s)) {
+	if (!tags_add(lane, s, hash)) {
 		xe_session_free(&lane->sessions, s);
 		return NULL;
 	}

@@ -212,8 +212,10 @@ static uint32_t own_hash(const struct xe_natpool *pool, const struct xe_mapping 
 static void rest_begin(struct xe_natpool *pool, uint32_t idx)
 {
 	struct xe_mapping *m = &pool->mappings[idx];
-	uint32_t head = xe_index_find(&pool->rest_index, m->own_hash, pool, m, own_equal);
+	uint32_t head;
 
+	m->own_hash = own_hash(pool, m);
+	head = xe_index_find(&pool->rest_index, m->own_hash, pool, m, own_equal);
 	m->rest_s = pool->now_s;
 	m->rest_next = XE_NIL;
 	m->rest_prev = pool->rest_last;
@@ -359,7 +361,7 @@ static uint16_t take_over(struct xe_natpool *pool, const struct xe_mapping *key,
 		idx = pool->ext[key->ext].ports[key->is_udp].use[own] & ~XE_USE_MAPPED;
 		return own_equal(pool, idx, key) ? own : 0;
 	}
-	idx = xe_index_find(&pool->rest_index, key->own_hash, pool, key, own_equal);
+	idx = xe_index_find(&pool->rest_index, own_hash(pool, key), pool, key, own_equal);
 	for (int i = 0; idx != XE_NIL && i < OWN_LOOKS; i++, idx = pool->mappings[idx].own_next)
 		if (in_range(want, pool->mappings[idx].ext_port) &&
 		    !xe_l4_is_taken(pool, key->is_udp, pool->mappings[idx].ext_port))
@@ -406,7 +408,6 @@ static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
 	uint32_t idx;
 
 	key.hash = mapping_hash(pool, &key);
-	key.own_hash = own_hash(pool, &key);
 	idx = find_mapping(pool, &key, want);
 	if (idx != XE_NIL) {
 		back->dport_be = htons(pool->mappings[idx].ext_port);

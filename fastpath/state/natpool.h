@@ -96,7 +96,7 @@ struct xe_mapping {
 	uint32_t rest_s;
 	uint32_t rest_next, rest_prev;
 	uint32_t own_next, own_prev;
-	uint32_t own_hash;
+	uint32_t own_hash; /* since it rests */
 };
 
 /* The L4 ports of an Ext address and protocol, as this worker has them. */

@@ -188,8 +188,8 @@ static void let_addrs_go(struct xe_sessions *t, const struct xe_tuple4 *key)
 	xe_addr6_unref(&t->addr6, key->dst_be);
 }
 
-struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 *out,
-				  const struct xe_tuple4 *back)
+struct xe_session *xe_session_put(struct xe_sessions *t, const struct xe_tuple4 *out,
+				  uint64_t out_hash, const struct xe_tuple4 *back)
 {
 	uint32_t idx = slot_take(t);
 	struct xe_session *s;
@@ -201,7 +201,7 @@ struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 
 	s->key[XE_DIR_OUT] = *out;
 	s->key[XE_DIR_BACK] = *back;
 	s->timer_prev = XE_NIL;
-	if (!index_put(t, xe_session_hash(t, out), idx * 2)) {
+	if (!index_put(t, out_hash, idx * 2)) {
 		slot_give(t, idx);
 		return NULL;
 	}
@@ -214,6 +214,12 @@ struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 
 	hold_addrs(t, back);
 	__atomic_store_n(&t->cnt, t->cnt + 1, __ATOMIC_RELAXED); /* status reads it */
 	return s;
+}
+
+struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 *out,
+				  const struct xe_tuple4 *back)
+{
+	return xe_session_put(t, out, xe_session_hash(t, out), back);
 }
 
 void xe_session_free(struct xe_sessions *t, struct xe_session *s)

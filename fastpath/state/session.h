@@ -162,6 +162,9 @@ void xe_sessions_close(struct xe_sessions *t);
  * until its end. */
 struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 *out,
 				  const struct xe_tuple4 *back);
+/* The same by who has out's xe_session_hash() at hand. */
+struct xe_session *xe_session_put(struct xe_sessions *t, const struct xe_tuple4 *out,
+				  uint64_t out_hash, const struct xe_tuple4 *back);
 void xe_session_free(struct xe_sessions *t, struct xe_session *s);
 
 static inline uint64_t xe_session_hash(const struct xe_sessions *t, const struct xe_tuple4 *key)
