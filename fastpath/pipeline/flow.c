@@ -133,7 +133,7 @@ static __attribute__((noinline)) bool egress_again(struct xe_lane *lane, struct 
 		return false;
 	}
 	p->out_port = XE_PORT_AGAIN;
-	p->frag_mtu = 0;
+	p->frag_mtu = p->frag_max;
 	lane->hairpins++;
 	keep_mac(p->session, p);
 	return true;
@@ -214,6 +214,7 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 		if (p->proto != IPPROTO_TCP) /* its opener's */
 			s->last_used_s = lane->now_s;
 	}
+	p->frag_mtu = p->frag_max; /* as egress_out() */
 	p->out_port = s->key[XE_DIR_OUT].port;
 	if (!lane->ports[p->out_port].live) {
 		xe_packet_drop(lane, p, XE_R_PORT_GONE);

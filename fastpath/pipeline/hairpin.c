@@ -41,7 +41,7 @@ static void turn(struct xe_lane *lane, struct xe_packet *p)
 	p->hairpin = true;
 	p->handed = XE_HANDED_NOT;
 	p->session = NULL;
-	p->frag_mtu = 0;
+	p->frag_mtu = p->frag_max; /* where it goes now is not decided */
 	p->key.port = XE_PORT_ANYUPLINK;
 	p->key.sport_be = xe_get16(l4);
 	p->key.dport_be = xe_get16(l4 + 2);

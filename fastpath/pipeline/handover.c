@@ -40,11 +40,8 @@ static void set_meta(struct xe_packet *p, bool final)
 
 void xe_hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, bool final)
 {
-	struct xe_packet piece;
-
 	if (p->frag_cnt) {
-		while (xe_reassemble_next(lane, p, &piece))
-			xe_hand_to(lane, &piece, worker, final);
+		xe_reassemble_hand(lane, p, worker, final);
 		return;
 	}
 	set_meta(p, final);

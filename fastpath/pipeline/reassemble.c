@@ -28,6 +28,8 @@
 #define FRAG6_ID     4
 #define FRAG6_MORE   0x0001
 #define EXT_HDRS_MAX 6 /* as steer, bpf/steer_parse.h */
+/* Bytes of a fragment that hold what all fragments of a datagram have to have alike. */
+#define HEAD_LEN (XE_L3_OFF + XE_IP6_HDR)
 
 /* What a fragment's headers say. */
 struct fragment {
@@ -360,43 +362,69 @@ bool xe_reassemble_next(struct xe_lane *lane, struct xe_packet *p, struct xe_pac
 	return true;
 }
 
-/* Addresses, TTL and Ethernet header as the first one has them by now. */
-static void rewrite4(uint8_t *l2, const uint8_t *first)
+/* Addresses as the first one has them by now. */
+static void address4(uint8_t *ip, const uint8_t *first)
 {
-	uint8_t *ip = l2 + XE_L3_OFF;
-	const uint8_t *from = first + XE_L3_OFF;
 	uint16_t csum = xe_get16(ip + XE_IP_CSUM);
 
 	for (int at = XE_IP_SRC; at <= XE_IP_DST; at += 4) {
-		csum = xe_csum_replace32(csum, xe_get32(ip + at), xe_get32(from + at));
-		memcpy(ip + at, from + at, 4);
+		csum = xe_csum_replace32(csum, xe_get32(ip + at), xe_get32(first + at));
+		memcpy(ip + at, first + at, 4);
 	}
-	ip[XE_IP_TTL]--;
-	xe_put16(ip + XE_IP_CSUM, xe_csum_apply(csum, XE_CSUM_DELTA_TTL_DEC));
+	xe_put16(ip + XE_IP_CSUM, csum);
 }
 
-static void rewrite6(uint8_t *l2, const uint8_t *first)
+static void address6(uint8_t *ip, const uint8_t *first)
 {
-	uint8_t *ip = l2 + XE_L3_OFF;
+	memcpy(ip + XE_IP6_SRC, first + XE_IP6_SRC, 2 * sizeof(struct xe_addr));
+}
 
-	memcpy(ip + XE_IP6_SRC, first + XE_L3_OFF + XE_IP6_SRC, 32);
-	ip[XE_IP6_HOPS]--;
+static void address(const struct xe_packet *piece, const uint8_t *first)
+{
+	if (xe_packet_is_v6(piece))
+		address6(piece->l2 + XE_L3_OFF, first + XE_L3_OFF);
+	else
+		address4(piece->l2 + XE_L3_OFF, first + XE_L3_OFF);
+}
+
+/* Addresses, TTL and Ethernet header. */
+static void rewrite(const struct xe_packet *piece, const uint8_t *first)
+{
+	uint8_t *ip = piece->l2 + XE_L3_OFF;
+
+	address(piece, first);
+	--*xe_packet_ttl(piece);
+	if (!xe_packet_is_v6(piece))
+		xe_put16(ip + XE_IP_CSUM,
+			 xe_csum_apply(xe_get16(ip + XE_IP_CSUM), XE_CSUM_DELTA_TTL_DEC));
+	memcpy(piece->l2, first, 12);
+}
+
+void xe_reassemble_hand(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, bool final)
+{
+	uint8_t first[HEAD_LEN];
+	struct xe_packet piece;
+	bool is_new = false;
+
+	memcpy(first, p->l2, sizeof(first));
+	while (xe_reassemble_next(lane, p, &piece)) {
+		if (is_new)
+			address(&piece, first);
+		is_new = piece.hairpin;
+		xe_hand_to(lane, &piece, worker, final);
+	}
 }
 
 void xe_reassemble_send(struct xe_lane *lane, struct xe_packet *p)
 {
-	uint8_t first[XE_L3_OFF + XE_IP6_HDR];
+	uint8_t first[HEAD_LEN];
 	struct xe_packet piece;
 	bool is_first = true;
 
 	memcpy(first, p->l2, sizeof(first));
 	while (xe_reassemble_next(lane, p, &piece)) {
-		if (!is_first && piece.key.family == XE_FAMILY_6)
-			rewrite6(piece.l2, first);
-		else if (!is_first)
-			rewrite4(piece.l2, first);
 		if (!is_first)
-			memcpy(piece.l2, first, 12);
+			rewrite(&piece, first);
 		is_first = false;
 		piece.gso_size = 0;
 		xe_tx_piece(lane, &piece);

@@ -880,16 +880,176 @@ static void test_ipv6(void **state)
 	expect_reason(f, XE_R_FRAG_OVERLAP, 3);
 }
 
+/* ---- between two containers, by an external address ---- */
+
+#define HOST1 "10.1.0.2"
+#define HOST2 "10.1.0.3"
+#define HOST6 "2001:db8:1::5"
+#define PEER6 "2001:db8:1::6"
+
+/* `host` has the L4 port as its own on the Ext address, too: it is the first there. */
+static void open_mapping(struct lf *f, const char *host, const char *dst, uint16_t sport)
+{
+	struct lf_spec s = {.src = host, .sport = sport, .dst = dst, .dport = 9};
+
+	assert_non_null(lf_pass(f, LF_INSIDE, &s));
+	assert_int_equal(lf_sport(&f->sent[0]), sport);
+}
+
+static struct lf_spec hairpin_spec(bool v6, uint16_t dport)
+{
+	return (struct lf_spec){.src = v6 ? HOST6 : HOST1,
+				.sport = 5000,
+				.dst = v6 ? "2001:db8:f::1" : "192.0.2.1",
+				.dport = dport,
+				.payload_len = 4000,
+				.may_fragment = true,
+				.ip_id = 0x77};
+}
+
+static void expect_hairpinned(struct lf *f, const struct pieces *as, bool v6)
+{
+	struct lf_spec want = hairpin_spec(v6, 6000);
+
+	want.src = want.dst;
+	want.dst = v6 ? PEER6 : HOST2;
+	want.ttl = 63;
+	if (v6)
+		expect_sent6(f, &want, as, LF_INSIDE);
+	else
+		expect_sent(f, &want, as, LF_INSIDE);
+}
+
+static void open_hairpin(struct lf *f, bool v6)
+{
+	const char *far = v6 ? "2001:db8:7::9" : "198.51.100.9";
+	struct lf_spec s = hairpin_spec(v6, 7000);
+
+	open_mapping(f, v6 ? HOST6 : HOST1, far, 5000);
+	open_mapping(f, v6 ? PEER6 : HOST2, far, 6000);
+	open_mapping(f, v6 ? PEER6 : HOST2, far, 7000);
+	/* and the next hop is known */
+	s.payload_len = 40;
+	assert_non_null(lf_pass(f, LF_INSIDE, &s));
+	assert_int_equal(f->sent[0].port, LF_INSIDE);
+}
+
+static void cut_hairpin(struct pieces *p, bool v6, uint32_t mtu)
+{
+	struct lf_spec s = hairpin_spec(v6, 6000);
+
+	if (v6)
+		cut6(p, &s, mtu, 0x99);
+	else
+		cut(p, &s, mtu);
+}
+
+static void test_hairpin(void **state)
+{
+	static struct pieces in_order, p;
+	struct lf *f = *state;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		open_hairpin(f, v6);
+		/* the first one makes the session, the second one has it */
+		for (int i = 0; i < 2; i++) {
+			cut_hairpin(&in_order, v6, 1500);
+			p = in_order;
+			reverse(&p);
+			mark(f);
+			deliver_all(f, LF_INSIDE, &p);
+			settle(f);
+			expect_reason(f, XE_R_NONE, 0);
+			expect_hairpinned(f, &in_order, v6);
+		}
+	}
+	/* its way in is smaller */
+	f->lane->ports[LF_INSIDE].mtu = 1000;
+	cut_hairpin(&in_order, false, 1500);
+	mark(f);
+	deliver_all(f, LF_INSIDE, &in_order);
+	settle(f);
+	expect_reason(f, XE_R_NONE, 0);
+	cut_hairpin(&in_order, false, 1000);
+	expect_hairpinned(f, &in_order, false);
+	assert_int_equal(f->lane->frags.table.kept_cnt, 0);
+}
+
+/* Who has the L4 port's blocks? */
+static void set_owner(struct lf *f, uint16_t l4_port, uint8_t worker)
+{
+	for (uint32_t ext = 0; ext < LF_EXT_CNT; ext++) {
+		uint8_t *owner = &f->blocks->owner[xe_owned_idx(ext, true, l4_port)];
+
+		if (*owner)
+			*owner = (uint8_t)(worker + 1);
+	}
+}
+
+/* All that was handed to worker 1 comes back from there. */
+static uint32_t turn_round(struct xe_handoff *h)
+{
+	uint32_t cnt = xe_handoff_avail(h, 0, 1);
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		struct xdp_desc d = *xe_handoff_desc(h, 0, 1, i);
+
+		assert_int_equal(d.options, 0);
+		assert_true(xe_handoff_put(h, 1, 0, &d, 1));
+	}
+	xe_handoff_release(h, 0, 1, cnt);
+	xe_handoff_publish(h, 1);
+	return cnt;
+}
+
+/* The other container's session is another worker's, which joins the fragments anew: they have to
+ * belong together there. This lane is both of the workers, one after the other. */
+static void test_hairpin_handed(void **state)
+{
+	static const uint32_t no_accept;
+	static struct xe_handoff handoff;
+	static struct pieces in_order, p;
+	struct lf *f = *state;
+
+	assert_int_equal(xe_handoff_open(&handoff, 2, LF_FRAMES), 0);
+	f->lane->handoff = f->lane->umem.handoff = &handoff;
+	f->lane->any_accept = &no_accept;
+	f->lane->worker_cnt = 2;
+	for (int v6 = 0; v6 < 2; v6++) {
+		open_hairpin(f, v6);
+		set_owner(f, 6000, 1);
+		cut_hairpin(&in_order, v6, 1500);
+		p = in_order;
+		shuffle(&p);
+		mark(f);
+		deliver_all(f, LF_INSIDE, &p);
+		while (xe_pipeline_poll(f->lane))
+			;
+		xe_handoff_publish(&handoff, 0);
+		set_owner(f, 6000, 0);
+		assert_int_equal(turn_round(&handoff), in_order.cnt);
+		settle(f);
+		expect_reason(f, XE_R_NONE, 0);
+		expect_hairpinned(f, &in_order, v6);
+		assert_int_equal(f->lane->umem.lent_cnt, 0);
+	}
+	xe_handoff_close(&handoff);
+	f->lane->handoff = f->lane->umem.handoff = NULL;
+}
+
 #define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LANE_TEST(test_out),         LANE_TEST(test_tcp),       LANE_TEST(test_back),
-		LANE_TEST(test_interleaved), LANE_TEST(test_padding),   LANE_TEST(test_smaller_way),
-		LANE_TEST(test_punts),       LANE_TEST(test_drop_rule), LANE_TEST(test_tiny),
-		LANE_TEST(test_ends),        LANE_TEST(test_flood),     LANE_TEST(test_held),
-		LANE_TEST(test_random),      LANE_TEST(test_ipv6),
+		LANE_TEST(test_out),     LANE_TEST(test_tcp),
+		LANE_TEST(test_back),    LANE_TEST(test_interleaved),
+		LANE_TEST(test_padding), LANE_TEST(test_smaller_way),
+		LANE_TEST(test_punts),   LANE_TEST(test_drop_rule),
+		LANE_TEST(test_tiny),    LANE_TEST(test_ends),
+		LANE_TEST(test_flood),   LANE_TEST(test_held),
+		LANE_TEST(test_random),  LANE_TEST(test_ipv6),
+		LANE_TEST(test_hairpin), LANE_TEST(test_hairpin_handed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
