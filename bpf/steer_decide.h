@@ -285,18 +285,19 @@ static __always_inline int fragment_uplink(struct xdp_md *ctx, struct steer_scra
 {
 	__u16 out = 0;
 
-	if (!bpf_map_lookup_elem(&ext_addrs, &tmp->pkt.dst)) {
-		if (!conf->any_accept || egress_port(ctx, tmp, pc, &out) != XE_R_TAKEN ||
-		    !(out & XE_OUT_INSIDE))
-			return XE_R_NOT_OWNED;
-		/* The punt device knows no reverse path. */
-		out = 0;
-		swap_addresses(tmp);
-		egress_port(ctx, tmp, pc, &out);
-		swap_addresses(tmp);
-		if (out & XE_OUT_INSIDE)
-			return XE_R_NOT_OWNED;
-	}
+	if (is_martian(&tmp->pkt))
+		return XE_R_NOT_OWNED;
+	if (!bpf_map_lookup_elem(&ext_addrs, &tmp->pkt.dst) &&
+	    (!conf->any_accept || egress_port(ctx, tmp, pc, &out) != XE_R_TAKEN ||
+	     !(out & XE_OUT_INSIDE)))
+		return XE_R_NOT_OWNED;
+	/* The punt device knows no reverse path: who claims to be inside is judged by the port. */
+	out = 0;
+	swap_addresses(tmp);
+	egress_port(ctx, tmp, pc, &out);
+	swap_addresses(tmp);
+	if (out & XE_OUT_INSIDE)
+		return XE_R_NOT_OWNED;
 	return conf->take_fragments ? XE_R_TAKEN : XE_R_FRAGMENT;
 }
 

@@ -39,8 +39,7 @@ static uint32_t walk(const uint8_t *ip, uint32_t avail_len, uint8_t *next)
 	return 0;
 }
 
-/* IPv4 addresses in IPv6 packets (::ffff:0:0/96) go nowhere, and in our tables would be IPv4's. */
-static bool is_mapped(const uint8_t *addr)
+bool xe_ip6_is_mapped(const uint8_t *addr)
 {
 	static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
 
@@ -55,8 +54,8 @@ bool xe_parse6(struct xe_packet *p)
 	if (head_len < XE_L3_OFF + XE_IP6_HDR + XE_UDP_HDR_LEN)
 		return false;
 	ip_len = XE_IP6_HDR + ntohs(xe_get16(ip + XE_IP6_PAYLOAD));
-	if (ip[0] >> 4 != 6 || XE_L3_OFF + ip_len > p->len || is_mapped(ip + XE_IP6_SRC) ||
-	    is_mapped(ip + XE_IP6_DST))
+	if (ip[0] >> 4 != 6 || XE_L3_OFF + ip_len > p->len || xe_ip6_is_mapped(ip + XE_IP6_SRC) ||
+	    xe_ip6_is_mapped(ip + XE_IP6_DST))
 		return false;
 	p->proto = ip[XE_IP6_NEXT];
 	off = walk(ip, head_len - XE_L3_OFF, &p->proto);

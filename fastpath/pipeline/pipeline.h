@@ -29,6 +29,8 @@ uint32_t xe_rx_handed(struct xe_lane *lane, uint32_t from);
 void xe_parse(struct xe_lane *lane, struct xe_burst *burst);
 /* parse6.c: the IPv6 part of it, up to the L4 header: proto, l4_off, l4_len. False: malformed. */
 bool xe_parse6(struct xe_packet *p);
+/* IPv4 addresses in IPv6 packets (::ffff:0:0/96) go nowhere, and in our tables would be IPv4's. */
+bool xe_ip6_is_mapped(const uint8_t *addr);
 /* The rest of it for fragments that have become one packet: proto, l4_off and l4_len are known. */
 bool xe_parse_joined(struct xe_lane *lane, struct xe_packet *p);
 /* Cut padding behind the IP packet off the frames: p->len becomes len, which is not more. */

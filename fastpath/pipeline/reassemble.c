@@ -21,6 +21,13 @@
 /* Held fragments never take the last frames: with less than this share free, the oldest go. */
 #define FREE_SHARE 16
 
+/*
+ * So many workers hold the fragments from outside of all of them, since those are in frames of the
+ * worker that received them: two sides' are a quarter of its frames, however many workers there
+ * are, and what one of two holds is not all there is.
+ */
+#define MEET_WORKERS 2
+
 #define FRAG_UNIT 8u
 /* IPv6 fragment header: next header, 0, offset and more-bit, id. */
 #define FRAG6_HDR    8
@@ -105,6 +112,8 @@ static uint32_t find_frag6(const struct xe_packet *p)
 			return at;
 		if (type != IPPROTO_HOPOPTS && type != IPPROTO_ROUTING && type != IPPROTO_DSTOPTS)
 			return 0;
+		if (type == IPPROTO_ROUTING && ip[at + 3]) /* parse6.c */
+			return 0;
 		type = ip[at];
 		at += FRAG6_HDR + ip[at + 1] * 8u;
 	}
@@ -117,7 +126,8 @@ static bool read_ip6(const struct xe_packet *p, struct fragment *f)
 	uint32_t at;
 	uint16_t frag;
 
-	if (p->frames[0].len < XE_L3_OFF + XE_IP6_HDR || ip[0] >> 4 != 6)
+	if (p->frames[0].len < XE_L3_OFF + XE_IP6_HDR || ip[0] >> 4 != 6 ||
+	    xe_ip6_is_mapped(ip + XE_IP6_SRC) || xe_ip6_is_mapped(ip + XE_IP6_DST))
 		return false;
 	at = find_frag6(p);
 	if (!at)
@@ -248,6 +258,17 @@ static void hold(struct xe_lane *lane, struct xe_packet *p, uint32_t slot)
 	p->frame_cnt = 0;
 }
 
+/* An IPv6 packet that has a fragment header and is whole all the same: no fragment of any other,
+ * whatever their ids are (RFC 6946). */
+static void alone(struct xe_lane *lane, struct xe_packet *p)
+{
+	p->next = NULL;
+	p->frag_cnt = 1;
+	p->frag_max = p->frag_mtu = (uint16_t)(p->len - XE_L3_OFF);
+	if (!xe_parse_joined(lane, p))
+		xe_packet_drop(lane, p, XE_R_W_MALFORMED);
+}
+
 static bool joined_elsewhere(const struct xe_packet *p)
 {
 	struct xe_meta meta;
@@ -260,12 +281,12 @@ static bool joined_elsewhere(const struct xe_packet *p)
 static bool meet(struct xe_lane *lane, struct xe_packet *p, const struct fragment *f)
 {
 	const struct xe_frag_table *t = &lane->frags.table;
-	uint32_t worker;
+	uint32_t worker, cnt = lane->worker_cnt < MEET_WORKERS ? lane->worker_cnt : MEET_WORKERS;
 
 	if (!lane->handoff || p->handed || p->role != XE_ROLE_UPLINK)
 		return false;
 	/* not the bits that find it in its table there */
-	worker = (uint32_t)(xe_frag_hash(&f->key, t->k0, t->k1) >> 32) % lane->worker_cnt;
+	worker = (uint32_t)(xe_frag_hash(&f->key, t->k0, t->k1) >> 32) % cnt;
 	if (worker == lane->worker)
 		return false;
 	xe_hand_to(lane, p, worker, false);
@@ -301,6 +322,7 @@ static void add(struct xe_lane *lane, struct xe_packet *p, const struct fragment
 bool xe_reassemble(struct xe_lane *lane, struct xe_packet *p)
 {
 	struct fragment f = {};
+	bool is_whole;
 
 	if (!lane->frags.held || !read_headers(p, &f) ||
 	    (f.key.proto != IPPROTO_TCP && f.key.proto != IPPROTO_UDP))
@@ -313,7 +335,8 @@ bool xe_reassemble(struct xe_lane *lane, struct xe_packet *p)
 		xe_packet_drop(lane, p, XE_R_W_TTL);
 		return true;
 	}
-	if (meet(lane, p, &f))
+	is_whole = !f.range.off && !f.range.more;
+	if (!is_whole && meet(lane, p, &f))
 		return true;
 	xe_packet_trim(lane, p, XE_L3_OFF + f.ip_len);
 	p->proto = f.key.proto;
@@ -321,7 +344,10 @@ bool xe_reassemble(struct xe_lane *lane, struct xe_packet *p)
 	p->l4_len = f.range.len;
 	p->gso_unknown = false;
 	f.range.frame_cnt = p->frame_cnt;
-	add(lane, p, &f);
+	if (is_whole)
+		alone(lane, p);
+	else
+		add(lane, p, &f);
 	return true;
 }
 

@@ -18,8 +18,8 @@
  * make n - 1.
  *
  * Several workers: the fragments of a datagram may come in by any queue of an uplink, so each goes
- * to the worker that its key's hash names, and when they are whole from there to the session's
- * owner, which joins them anew (XE_META_JOIN_HERE).
+ * to the one of two workers that its key's hash names, and when they are whole from there to the
+ * session's owner, which joins them anew (XE_META_JOIN_HERE).
  */
 #ifndef XE_REASSEMBLE_H
 #define XE_REASSEMBLE_H

@@ -95,6 +95,17 @@ void fragments_uplink(void **state)
 	fl.dst = "10.1.0.5";
 	fragment(&f, &fl, 0x2000);
 	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "to a container, straight from outside");
+	/* What goes to the host by the punt device has passed no reverse path filter. */
+	fl = flow_back;
+	fl.src = "10.1.0.6";
+	fragment(&f, &fl, 0x2000);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "claims to be a container");
+	fl.src = "127.0.0.1";
+	fragment(&f, &fl, 0x2000);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "claims to be loopback");
+	fl.src = fl.dst;
+	fragment(&f, &fl, 0x2000);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "claims to be its receiver");
 	fragment(&f, &flow_back, 0x2000);
 	frame_ip4(&f)->ttl = 1;
 	expect(rig, PORT_UP0, &f, XE_R_TTL, "TTL 1");

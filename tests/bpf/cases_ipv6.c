@@ -346,6 +346,12 @@ void ipv6_on_uplink(void **state)
 	frame_udp6(&f, &fl, 20);
 	frame_add_ext(&f, IPPROTO_FRAGMENT, 8);
 	expect(rig, PORT_UP0, &f, XE_R_TAKEN, "fragment");
+	frame_udp6(&f, &(struct flow){flow_out6.src, fl.dst, 443, fl.dport}, 20);
+	frame_add_ext(&f, IPPROTO_FRAGMENT, 8);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "fragment that claims to be a container's");
+	frame_udp6(&f, &(struct flow){fl.dst, fl.dst, 443, fl.dport}, 20);
+	frame_add_ext(&f, IPPROTO_FRAGMENT, 8);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "fragment from its own receiver");
 	frame_udp6(&f, &fl, 20);
 	frame_ip6(&f)->payload_len = htons(29);
 	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "payload length over the end");

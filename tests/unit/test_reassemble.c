@@ -880,6 +880,65 @@ static void test_ipv6(void **state)
 	expect_reason(f, XE_R_FRAG_OVERLAP, 3);
 }
 
+/* A packet with a fragment header that is all of it: nothing to do with others of the same id. */
+static void test_alone(void **state)
+{
+	static struct pieces one, others;
+	struct lf_spec s = out6_spec;
+	struct lf *f = *state;
+
+	cut6(&others, &s, 1500, 7);
+	s.payload_len = 500;
+	cut6(&one, &s, 1500, 7);
+	assert_int_equal(one.cnt, 1);
+	mark(f);
+	deliver(f, LF_INSIDE, &others.p[0]);
+	settle(f);
+	deliver(f, LF_INSIDE, &one.p[0]);
+	deliver(f, LF_INSIDE, &one.p[0]);
+	settle(f);
+	expect_reason(f, XE_R_NONE, 0);
+	assert_int_equal(f->sent_cnt, 2);
+	assert_int_equal(f->sent[0].len, one.p[0].len);
+	for (uint32_t i = 1; i < others.cnt; i++)
+		deliver(f, LF_INSIDE, &others.p[i]);
+	settle(f);
+	expect_reason(f, XE_R_NONE, 0);
+	assert_int_equal(f->sent_cnt, others.cnt);
+}
+
+/* What steer and parse6.c do not take as a whole packet is none in fragments. */
+static void test_ipv6_not_ours(void **state)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	static struct pieces p;
+	struct lf *f = *state;
+	struct lf_bytes *b = &p.p[0];
+	uint8_t *ip = b->b + IP6;
+
+	for (int at = 8; at <= 24; at += 16) {
+		cut6(&p, &out6_spec, 1280, 1);
+		memcpy(ip + at, mapped, sizeof(mapped));
+		mark(f);
+		deliver(f, LF_INSIDE, b);
+		lf_poll(f);
+		expect_reason(f, XE_R_W_MALFORMED, 1);
+	}
+	for (uint8_t left = 0; left < 2; left++) {
+		cut6(&p, &out6_spec, 1280, 2);
+		memmove(ip + 48, ip + 40, b->len - IP6 - 40);
+		memcpy(ip + 40, (uint8_t[8]){44, 0, 4, left}, 8); /* routing header */
+		ip[6] = 43;
+		ip[5] = (uint8_t)(ip[5] + 8);
+		ip[4] = (uint8_t)(ip[4] + (ip[5] < 8));
+		b->len += 8;
+		mark(f);
+		deliver(f, LF_INSIDE, b);
+		lf_poll(f);
+		expect_reason(f, left ? XE_R_W_MALFORMED : XE_R_NONE, left);
+	}
+}
+
 /* ---- between two containers, by an external address ---- */
 
 #define HOST1 "10.1.0.2"
@@ -986,35 +1045,82 @@ static void set_owner(struct lf *f, uint16_t l4_port, uint8_t worker)
 	}
 }
 
-/* All that was handed to worker 1 comes back from there. */
-static uint32_t turn_round(struct xe_handoff *h)
+/* All that was handed to a worker comes back from there. */
+static uint32_t turn_round(struct xe_handoff *h, uint32_t worker)
 {
-	uint32_t cnt = xe_handoff_avail(h, 0, 1);
+	uint32_t cnt = xe_handoff_avail(h, 0, worker);
 
 	for (uint32_t i = 0; i < cnt; i++) {
-		struct xdp_desc d = *xe_handoff_desc(h, 0, 1, i);
+		struct xdp_desc d = *xe_handoff_desc(h, 0, worker, i);
 
 		assert_int_equal(d.options, 0);
-		assert_true(xe_handoff_put(h, 1, 0, &d, 1));
+		assert_true(xe_handoff_put(h, worker, 0, &d, 1));
 	}
-	xe_handoff_release(h, 0, 1, cnt);
-	xe_handoff_publish(h, 1);
+	xe_handoff_release(h, 0, worker, cnt);
+	xe_handoff_publish(h, worker);
 	return cnt;
+}
+
+static const uint32_t no_accept;
+static struct xe_handoff handoff;
+
+static void open_workers(struct lf *f, uint16_t cnt)
+{
+	assert_int_equal(xe_handoff_open(&handoff, cnt, LF_FRAMES), 0);
+	f->lane->handoff = f->lane->umem.handoff = &handoff;
+	f->lane->any_accept = &no_accept;
+	f->lane->worker_cnt = cnt;
+}
+
+static void close_workers(struct lf *f)
+{
+	xe_handoff_close(&handoff);
+	f->lane->handoff = f->lane->umem.handoff = NULL;
+}
+
+/* Halves from outside wait at two workers, whatever their keys and however many workers there are:
+ * the frames they are in are all of one. */
+static void test_meet(void **state)
+{
+	struct lf_spec s = {.src = "198.51.100.9",
+			    .sport = 7,
+			    .dst = "192.0.2.1",
+			    .dport = 9,
+			    .payload_len = 200,
+			    .may_fragment = true};
+	static struct lf_bytes whole, one;
+	struct lf *f = *state;
+	uint32_t handed;
+
+	open_workers(f, 8);
+	mark(f);
+	for (s.ip_id = 0; s.ip_id < 100; s.ip_id++) {
+		lf_build(&whole, &s);
+		cut_one(&one, &whole, 0, 64, true);
+		deliver(f, LF_UPLINK, &one);
+	}
+	while (xe_pipeline_poll(f->lane))
+		;
+	xe_handoff_publish(&handoff, 0);
+	for (uint32_t w = 2; w < 8; w++)
+		assert_int_equal(xe_handoff_avail(&handoff, 0, w), 0);
+	handed = turn_round(&handoff, 1);
+	assert_in_range(handed, 20, 80);
+	assert_int_equal(f->lane->frags.table.kept_cnt, 100 - handed);
+	lf_poll(f);
+	assert_int_equal(f->lane->frags.table.kept_cnt, 100);
+	expect_reason(f, XE_R_NONE, 0);
+	close_workers(f);
 }
 
 /* The other container's session is another worker's, which joins the fragments anew: they have to
  * belong together there. This lane is both of the workers, one after the other. */
 static void test_hairpin_handed(void **state)
 {
-	static const uint32_t no_accept;
-	static struct xe_handoff handoff;
 	static struct pieces in_order, p;
 	struct lf *f = *state;
 
-	assert_int_equal(xe_handoff_open(&handoff, 2, LF_FRAMES), 0);
-	f->lane->handoff = f->lane->umem.handoff = &handoff;
-	f->lane->any_accept = &no_accept;
-	f->lane->worker_cnt = 2;
+	open_workers(f, 2);
 	for (int v6 = 0; v6 < 2; v6++) {
 		open_hairpin(f, v6);
 		set_owner(f, 6000, 1);
@@ -1027,14 +1133,13 @@ static void test_hairpin_handed(void **state)
 			;
 		xe_handoff_publish(&handoff, 0);
 		set_owner(f, 6000, 0);
-		assert_int_equal(turn_round(&handoff), in_order.cnt);
+		assert_int_equal(turn_round(&handoff, 1), in_order.cnt);
 		settle(f);
 		expect_reason(f, XE_R_NONE, 0);
 		expect_hairpinned(f, &in_order, v6);
 		assert_int_equal(f->lane->umem.lent_cnt, 0);
 	}
-	xe_handoff_close(&handoff);
-	f->lane->handoff = f->lane->umem.handoff = NULL;
+	close_workers(f);
 }
 
 #define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1050,6 +1155,8 @@ int main(void)
 		LANE_TEST(test_flood),   LANE_TEST(test_held),
 		LANE_TEST(test_random),  LANE_TEST(test_ipv6),
 		LANE_TEST(test_hairpin), LANE_TEST(test_hairpin_handed),
+		LANE_TEST(test_alone),   LANE_TEST(test_ipv6_not_ours),
+		LANE_TEST(test_meet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
