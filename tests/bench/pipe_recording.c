@@ -134,6 +134,8 @@ static bool set_ext(struct rig_packet *p, const struct rig *r)
 	s = xe_session_find(table, &out, xe_session_hash(table, &out), &dir);
 	if (!s)
 		return false;
+	xe_put16(ip + XE_IP_CSUM, xe_csum_replace32(xe_get16(ip + XE_IP_CSUM), t.dst_be,
+						    s->key[XE_DIR_BACK].dst_be));
 	xe_put32(ip + XE_IP_DST, s->key[XE_DIR_BACK].dst_be);
 	xe_put16(l4 + 2, s->key[XE_DIR_BACK].dport_be);
 	/* Between namespaces the kernel's own sender leaves it partial; off a NIC it is whole. */
