@@ -171,7 +171,6 @@ same "rule list" "$(rules)" \
 same "flows name their rule by its new number" \
 	"$(ask "sorted({f['rule'] for f in j['flows']})" flow list tcp)" "[3]"
 exits "rule add: grammar" 2 "expected" rule add drop fro $C2/32
-exits "rule add: not yet" 1 "not yet" rule add dnat tcp to $EXT:8080 dest $C1:80
 exits "rule add: names no port" 1 "names no port" rule add masquerade out eth7
 exits "rule add: never reached" 1 "never reached" rule add drop tcp to $SRV3/32:25
 exits "rule add: no such place" 2 "from 1 to 4" rule add at 9 drop to 192.0.2.9/32
