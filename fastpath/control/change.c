@@ -93,6 +93,8 @@ int xe_change(struct xe_service *svc, struct xe_config *next, xe_change_verify_f
 	      char *err, size_t err_size)
 {
 	struct xe_deny_lists *lists, *lists_old = svc->deny_lists;
+	struct xe_fallback_range ranges[XE_NAT_RANGES];
+	uint32_t range_cnt = svc->nat_range_cnt;
 	struct xe_config *old = svc->config;
 	char again[256];
 	bool changed;
@@ -105,6 +107,7 @@ int xe_change(struct xe_service *svc, struct xe_config *next, xe_change_verify_f
 		return ret;
 	}
 	changed = !xe_deny_lists_equal(lists, lists_old);
+	memcpy(ranges, svc->nat_ranges, sizeof(ranges));
 	svc->config = next;
 	svc->deny_lists = lists;
 	ret = enforce(svc, old, changed, err, err_size);
@@ -117,6 +120,9 @@ int xe_change(struct xe_service *svc, struct xe_config *next, xe_change_verify_f
 	}
 	svc->config = old;
 	svc->deny_lists = lists_old;
+	/* What is refused must not be what the safety net guards: it may be why it was refused. */
+	memcpy(svc->nat_ranges, ranges, sizeof(ranges));
+	svc->nat_range_cnt = range_cnt;
 	xe_deny_lists_free(lists);
 	if (enforce(svc, next, changed, again, sizeof(again)))
 		xe_log_err("the configuration before the refused change cannot be restored: %s",

@@ -109,7 +109,7 @@ static bool is_denied(const struct xe_explain *e, struct xe_prefix *by)
 
 		*by = (struct xe_prefix){k->src, (__u8)(k->prefixlen - 32),
 					 (__u8)xe_addr_family(&k->src)};
-		if (k->port == e->in->id && xe_prefix_covers(by, &e->src))
+		if ((k->port & ~XE_KEY_IPV6) == e->in->id && xe_prefix_covers(by, &e->src))
 			return true;
 	}
 	return false;

@@ -40,6 +40,13 @@ static void put_rules(const struct xe_fallback_text *t, put_rule_fn put)
 			put(t, &t->conf->rules[i]);
 }
 
+/* Must its packets not leave as they are? nat like the others, though the kernel does not stand in
+ * for it: while the service is down what it publishes is not reachable. */
+static bool translates_source(const struct xe_rule *r)
+{
+	return xe_fallback_translates(r) || r->verb == XE_VERB_NAT;
+}
+
 static void put_return(const struct xe_fallback_text *t, const struct xe_rule *r)
 {
 	xe_fallback_put_match(t, r, XE_FALLBACK_ANY, false);
@@ -48,7 +55,7 @@ static void put_return(const struct xe_fallback_text *t, const struct xe_rule *r
 
 static void put_out(const struct xe_fallback_text *t, const struct xe_rule *r)
 {
-	if (xe_fallback_translates(r)) {
+	if (translates_source(r)) {
 		xe_fallback_put_match(t, r, XE_FALLBACK_ANY, false);
 		fputs("goto midflow6\n", t->f);
 	} else if (r->verb == XE_VERB_ACCEPT) {
@@ -62,7 +69,7 @@ static void put_out(const struct xe_fallback_text *t, const struct xe_rule *r)
 
 static void put_leak(const struct xe_fallback_text *t, const struct xe_rule *r)
 {
-	if (!xe_fallback_translates(r)) {
+	if (!translates_source(r)) {
 		if (r->verb == XE_VERB_ACCEPT)
 			xe_fallback_put_accept(t, r);
 		else if (r->verb == XE_VERB_KERNEL)
@@ -91,7 +98,7 @@ static void put_in(const struct xe_fallback_text *t, const struct xe_rule *r)
  * keeps out: only one for all protocols speaks here. */
 static void put_in_answers(const struct xe_fallback_text *t, const struct xe_rule *r)
 {
-	if (xe_fallback_translates(r)) {
+	if (translates_source(r)) {
 		xe_fallback_put_match(t, r, XE_FALLBACK_REST, true);
 		fputs("counter name inbound_dropped drop\n", t->f);
 	} else if (r->verb == XE_VERB_KERNEL && matches_all(r)) {

@@ -34,6 +34,9 @@ static void fill_slots(struct xe_dnat *d, const double *weight)
 {
 	uint64_t hash[XE_MAX_DESTS];
 
+	if (d->cnt ==
+	    1) /* all slots are 0, and thousands of such rules are made anew with each port */
+		return;
 	for (uint16_t i = 0; i < d->cnt; i++)
 		hash[i] = target_hash(&d->target[i]);
 	for (uint32_t s = 0; s < XE_DNAT_SLOTS; s++) {

@@ -173,6 +173,11 @@ same "flows name their rule by its new number" \
 exits "rule add: grammar" 2 "expected" rule add drop fro $C2/32
 exits "rule add: names no port" 1 "names no port" rule add masquerade out eth7
 exits "rule add: never reached" 1 "never reached" rule add drop tcp to $SRV3/32:25
+# The ranges of a refused rule are not kept: the safety net could not be made any more.
+exits "rule add: leaves the kernel no L4 port" 1 "L4 port" \
+	rule add at 1 masquerade from $C2/32 to 192.0.2.0/24 out eth0 ports 1024-65535
+check "rule add: the next one is in force" xe_ctl rule add at 1 masquerade from $C2/32 to 192.0.2.0/24 out eth0
+check "rule del: and goes again" xe_ctl rule del masquerade from $C2/32 to 192.0.2.0/24 out eth0
 exits "rule add: no such place" 2 "from 1 to 4" rule add at 9 drop to 192.0.2.9/32
 exits "rule add: no place" 2 "from 1 to 4" rule add at the drop to 192.0.2.9/32
 exits "rule del: no such number" 1 "no rule 4" rule del 4

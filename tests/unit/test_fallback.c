@@ -439,6 +439,11 @@ static const struct {
 	 "\t\tip6 saddr fd00:1::/64 ip6 daddr 2001:db8:5::/48 snat ip6 to ip6 saddr\n"
 	 "\t\tip6 daddr fd00:1::/64 ip6 saddr 2001:db8:5::/48 snat ip6 to ip6 saddr\n",
 	 NULL},
+	/* not done by the kernel, and not to leave as it is */
+	{"nat from fd00:1::/64 out eth0 source 2001:db8:1::/64",
+	 "\t\toifname { \"eth0\" } ip6 saddr fd00:1::/64 goto midflow6\n",
+	 "\t\tiifname { \"eth0\" } ip6 daddr fd00:1::/64 counter name inbound_dropped drop\n", "",
+	 "\t\toifname { \"eth0\" } ip6 saddr fd00:1::/64 counter name leak_dropped drop\n"},
 	{"masquerade out eth1", /* both families */
 	 "\t\toifname { \"eth1\" } goto midflow6\n",
 	 "\t\tiifname { \"eth1\" } counter name inbound_dropped drop\n", NULL,
