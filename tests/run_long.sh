@@ -51,6 +51,8 @@ run conformance-matrix 600 tests/conformance/run.py --cells all --budget "${LONG
 run conformance-differential 400 tests/conformance/differential.py --cells generic-on-1,native-off-2 --step 7 --count 300
 run conformance-clients 200 tests/conformance/clients.py --cells native-off-2
 run conformance-soak 600 tests/conformance/soak.py --packets "${LONG_SOAK_PACKETS:-10000000}" --seconds 150
+run long-scenarios 500 tests/run.sh --only netns/t_route6 --only netns/t_ra6 --only netns/t_icmp_workers \
+	--only conformance/t_clients
 run syn-flood-workers 120 env XE_WORKERS=2 tests/netns/t_synflood.sh
 run syn-flood-million 200 env XE_FLOOD=1000000 XE_FLOOD_SECONDS=10 tests/netns/t_synflood.sh
 for target in tests/fuzz/fuzz_*.c; do

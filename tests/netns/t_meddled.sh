@@ -4,6 +4,7 @@
 # real flows run: the service lives, every packet is accounted for, and the flows lose nothing they
 # would not lose otherwise. XE_FRAMES is how many in all (make check-long: ten million).
 . "$(dirname "$0")/lib.sh"
+XE_MAY_HOLD=1 # fragments of datagrams that will never be whole wait for half a minute
 xe_only
 FRAMES=${XE_FRAMES:-200000}
 STORM=$(tool frame_storm)

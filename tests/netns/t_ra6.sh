@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# In make check-long: it waits for router advertisements.
 # The uplink is configured by router advertisements: address, route and MTU. The network is renumbered,
 # the router says goodbye and another one takes over, the MTU of the link is lowered: flows that can
 # live do, new ones take what is new.

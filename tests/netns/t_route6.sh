@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# In make check-long: it waits for the kernel's timers.
 # IPv6 flows while what the kernel knows changes: routes, the router and its Ethernet address,
 # neighbours flushed, the uplink's address, the host's listeners, forwarding. Both families' flows
 # show in `flow list`, with filters.

@@ -174,7 +174,7 @@ xe_conserve() {
 		return
 	fi
 	[ $XE_UP = 1 ] || return 0
-	if out=$("$PY" "$HERE/judge.py" conserve --wait $((5 * XE_SLOW)) -- \
+	if out=$("$PY" "$HERE/judge.py" conserve ${XE_MAY_HOLD:+--may-hold} --wait $((5 * XE_SLOW)) -- \
 		"$BUILD/xegressctl" --run-dir "$T/run" stats --json); then
 		pass "counters add up"
 		sed 's/^/# /' <<<"$out"
