@@ -115,7 +115,11 @@ check "40 live connections lost not a byte" test "$(json "$T/lives.log" \
 	"(j['opened'] == 40 and j['done'] == 40 and not j['failed'] and not j['corrupt'] and
 	j['rounds'] > 400)")" = true
 # A session with its index entries, live tags, next hop, mapping and source is some 600 bytes.
-between "memory, KiB more" $(($(rss_kb) - before)) -100000 $((SESSIONS * 600 / 1024 + 2048))
+if [ "$XE_SLOW" = 1 ]; then
+	between "memory, KiB more" $(($(rss_kb) - before)) -100000 $((SESSIONS * 600 / 1024 + 2048))
+else
+	skip "memory" "a sanitizer keeps what has been freed, and a shadow of it all"
+fi
 moved=$(xe_moved before after)
 echo "# memory: $before KiB before, $(rss_kb) KiB after; counted: $moved"
 check "the flooder met its limit" grep -q source_limit <<<"$moved"
