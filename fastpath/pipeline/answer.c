@@ -17,13 +17,7 @@
 #include "base/insum.h"
 #include "pipeline/pipeline.h"
 
-#define ICMP_HDR    8
-#define IP6_HDR     40
-#define IP6_LEN     4
-#define IP6_NEXTHDR 6
-#define IP6_HOPS    7
-#define IP6_SRC     8
-#define IP6_DST     24
+#define ICMP_HDR 8
 /* As much of the packet as fits into 576 bytes (RFC 1812 section 4.3.2.3), into the minimum IPv6
  * MTU (RFC 4443 section 2.4). */
 #define ANSWER_MAX4 576
@@ -73,13 +67,13 @@ static bool deserves(const struct xe_packet *p, bool reset)
 	if (reset && p->tcp_flags & XE_TH_RST)
 		return false;
 	if (is_v6(p))
-		return is_host6(ip + IP6_SRC);
+		return is_host6(ip + XE_IP6_SRC);
 	return !(xe_get16(ip + XE_IP_FRAG) & htons(0x1fff)) && is_host4(xe_get32(ip + XE_IP_SRC));
 }
 
 static struct xe_answer_count *slot_of(struct xe_lane *lane, const struct xe_packet *p)
 {
-	const uint8_t *ip = p->l2 + XE_L3_OFF, *src = ip + (is_v6(p) ? IP6_SRC : XE_IP_SRC);
+	const uint8_t *ip = p->l2 + XE_L3_OFF, *src = ip + (is_v6(p) ? XE_IP6_SRC : XE_IP_SRC);
 	struct xe_tuple4 key = {.src_be = xe_get32(src), .port = p->in_port};
 
 	if (is_v6(p))
@@ -117,7 +111,7 @@ static bool answer_from(const struct xe_lane *lane, const struct xe_packet *p, u
 		p->role == XE_ROLE_UPLINK && p->session && xe_session_is_translated(p->session);
 
 	if (is_v6(p)) {
-		memcpy(from, spoken_to ? ip + IP6_DST : port->own6.b, 16);
+		memcpy(from, spoken_to ? ip + XE_IP6_DST : port->own6.b, 16);
 		return spoken_to || port->own6.q[0] || port->own6.q[1];
 	}
 	memcpy(from, spoken_to ? ip + XE_IP_DST : (const uint8_t *)&port->own4_be, 4);
@@ -136,14 +130,14 @@ static uint8_t *write_ip(uint8_t *l2, const struct xe_packet *p, const uint8_t *
 	memcpy(l2 + 6, p->l2, 6);
 	memcpy(l2 + 12, p->l2 + 12, 2);
 	if (is_v6(p)) {
-		memset(ip, 0, IP6_HDR);
+		memset(ip, 0, XE_IP6_HDR);
 		xe_put16(ip, htons((uint16_t)(0x6000 | tos << 4)));
-		xe_put16(ip + IP6_LEN, htons((uint16_t)l4_len));
-		ip[IP6_NEXTHDR] = proto;
-		ip[IP6_HOPS] = TTL;
-		memcpy(ip + IP6_SRC, from, 16);
-		memcpy(ip + IP6_DST, asked + IP6_SRC, 16);
-		return ip + IP6_HDR;
+		xe_put16(ip + XE_IP6_PAYLOAD, htons((uint16_t)l4_len));
+		ip[XE_IP6_NEXT] = proto;
+		ip[XE_IP6_HOPS] = TTL;
+		memcpy(ip + XE_IP6_SRC, from, 16);
+		memcpy(ip + XE_IP6_DST, asked + XE_IP6_SRC, 16);
+		return ip + XE_IP6_HDR;
 	}
 	memset(ip, 0, XE_IP_HDR_MIN);
 	ip[0] = 0x45;
@@ -163,7 +157,7 @@ static uint64_t pseudo_of(const uint8_t *l2, bool v6, uint8_t proto, uint32_t l4
 	const uint8_t *ip = l2 + XE_L3_OFF;
 
 	if (v6)
-		return xe_insum_pseudo6(ip + IP6_SRC, ip + IP6_DST, proto, l4_len);
+		return xe_insum_pseudo6(ip + XE_IP6_SRC, ip + XE_IP6_DST, proto, l4_len);
 	return xe_insum_pseudo4(xe_get32(ip + XE_IP_SRC), xe_get32(ip + XE_IP_DST), proto, l4_len);
 }
 
@@ -175,7 +169,7 @@ static void quote_segment(uint8_t *quote, const struct xe_packet *p)
 	uint32_t ip_len = p->l4_off - XE_L3_OFF + p->l4_hdr_len + p->gso_size;
 
 	if (is_v6(p)) {
-		xe_put16(quote + IP6_LEN, htons((uint16_t)(ip_len - IP6_HDR)));
+		xe_put16(quote + XE_IP6_PAYLOAD, htons((uint16_t)(ip_len - XE_IP6_HDR)));
 		return;
 	}
 	xe_put16(quote + XE_IP_CSUM,
@@ -187,7 +181,7 @@ static void quote_segment(uint8_t *quote, const struct xe_packet *p)
 static uint32_t quote_len(const struct xe_packet *p)
 {
 	uint32_t len = p->frames[0].len - XE_L3_OFF;
-	uint32_t max = is_v6(p) ? ANSWER_MAX6 - IP6_HDR - ICMP_HDR
+	uint32_t max = is_v6(p) ? ANSWER_MAX6 - XE_IP6_HDR - ICMP_HDR
 				: ANSWER_MAX4 - XE_IP_HDR_MIN - ICMP_HDR;
 
 	if (p->gso_size && len > p->l4_off - XE_L3_OFF + p->l4_hdr_len + (uint32_t)p->gso_size)
@@ -225,7 +219,7 @@ static uint32_t write_error(uint8_t *l2, const struct xe_packet *p, const uint8_
 static uint32_t write_reset(uint8_t *l2, const struct xe_packet *p)
 {
 	const uint8_t *ip = p->l2 + XE_L3_OFF, *asked = p->l2 + p->l4_off;
-	uint8_t *tcp = write_ip(l2, p, ip + (is_v6(p) ? IP6_DST : XE_IP_DST), IPPROTO_TCP, 0,
+	uint8_t *tcp = write_ip(l2, p, ip + (is_v6(p) ? XE_IP6_DST : XE_IP_DST), IPPROTO_TCP, 0,
 				XE_TCP_HDR_MIN);
 	uint32_t seg_len = p->l4_len - p->l4_hdr_len + !!(p->tcp_flags & XE_TH_SYN) +
 			   !!(p->tcp_flags & XE_TH_FIN);

@@ -21,6 +21,7 @@
 
 #include "base/insum.h"
 #include "pipeline/cut.h"
+#include "pipeline/nat.h"
 #include "pipeline/pipeline.h"
 
 #define ICMP_CSUM 2
@@ -136,11 +137,6 @@ static bool quoted_is_partial(const struct xe_packet *p, const struct xe_icmp_er
 }
 
 /* The quoted packet is given back what a packet that goes the way of the error is given. */
-static uint16_t delta_of(const struct xe_packet *p, uint16_t out)
-{
-	return p->dir == XE_DIR_OUT ? out : xe_csum_delta_neg(out);
-}
-
 static void translate_quoted(const struct xe_lane *lane, const struct xe_packet *p,
 			     const struct xe_icmp_error *e)
 {
@@ -148,16 +144,9 @@ static void translate_quoted(const struct xe_lane *lane, const struct xe_packet 
 	const struct xe_tuple4 *sent = &s->key[!p->dir]; /* the quoted packet, as it was sent */
 	uint8_t *field = quoted_csum(p, e);
 
-	if (field) {
-		uint16_t old = xe_get16(field);
-
-		if (quoted_is_partial(p, e, old))
-			xe_put16(field, xe_csum_apply_partial(old, delta_of(p, s->ip_delta)));
-		else if (p->key.proto == IPPROTO_UDP)
-			xe_put16(field, xe_csum_apply_udp(old, delta_of(p, s->l4_delta)));
-		else
-			xe_put16(field, xe_csum_apply(old, delta_of(p, s->l4_delta)));
-	}
+	if (field)
+		xe_nat_l4_csum(s, p->dir, p->key.proto, quoted_is_partial(p, e, xe_get16(field)),
+			       field);
 	put_addr(lane, e->quoted, e->v6, false, sent->src_be);
 	put_addr(lane, e->quoted, e->v6, true, sent->dst_be);
 	xe_put16(e->l4, sent->sport_be);

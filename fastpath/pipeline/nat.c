@@ -6,33 +6,16 @@
  * recomputed (RFC 1624): a packet that came in broken goes out broken. A field that holds only the
  * pseudo-header sum (the sender left it to an offload) is kept as such and completed later.
  */
-#include <netinet/in.h>
+#include "pipeline/nat.h"
 
-#include "base/insum.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/vnet.h"
 
-/* Stored for the way out; the way back undoes it. */
-static inline uint16_t delta_of(const struct xe_packet *p, uint16_t out)
-{
-	return p->dir == XE_DIR_OUT ? out : xe_csum_delta_neg(out);
-}
-
-/* Inlined for both families: a call is a fifth of this stage. */
 static inline __attribute__((always_inline)) void nat_csum(struct xe_packet *p,
 							   const struct xe_session *s, uint8_t *l4)
 {
-	bool udp = p->proto == IPPROTO_UDP;
-	uint8_t *field = l4 + xe_csum_offset(p);
-	uint16_t old = xe_get16(field);
-
 	p->partial = xe_packet_is_partial(p);
-	if (p->partial)
-		xe_put16(field, xe_csum_apply_partial(old, delta_of(p, s->ip_delta)));
-	else if (udp)
-		xe_put16(field, xe_csum_apply_udp(old, delta_of(p, s->l4_delta)));
-	else
-		xe_put16(field, xe_csum_apply(old, delta_of(p, s->l4_delta)));
+	xe_nat_l4_csum(s, p->dir, p->proto, p->partial, l4 + xe_csum_offset(p));
 }
 
 /* No header checksum, and a UDP checksum of 0 is no "none" that could stay so behind another
@@ -66,7 +49,7 @@ static void nat_one(struct xe_packet *p)
 	xe_put16(l4, reply->dport_be);
 	xe_put16(l4 + 2, reply->sport_be);
 	xe_put16(ip + XE_IP_CSUM,
-		 xe_csum_apply(xe_get16(ip + XE_IP_CSUM), delta_of(p, s->ip_delta)));
+		 xe_csum_apply(xe_get16(ip + XE_IP_CSUM), xe_nat_delta(p->dir, s->ip_delta)));
 }
 
 /* One copy of the loop and all that it calls, for both. */
