@@ -15,7 +15,9 @@
  * with 2 one in 4 billion; a look is some 50 ns. */
 #define DRAWS_HOME 32
 /* Own blocks with a free L4 port, below which another is claimed though others may want it: 16 of
- * them, half full, are 512 L4 ports to draw from. */
+ * them, half full, are 512 L4 ports to draw from. Not in a range where that could leave them none:
+ * there the equal part has to do, or a worker's first flows would take all of two or three blocks.
+ */
 #define OPEN_MIN 16
 /* RFC 4787 REQ-3: the two sides of a range. */
 #define WELL_KNOWN_MAX 1023
@@ -319,9 +321,11 @@ static uint32_t count_blocks(const struct choice *c, const uint64_t *bits)
  * little room for what is drawn in them to be hard to guess. */
 static bool may_claim(const struct choice *c)
 {
-	return c->pool->worker_cnt == 1 ||
-	       count_blocks(c, c->ports->mine) * c->pool->worker_cnt < c->blocks ||
-	       (!c->may_share && count_blocks(c, c->ports->open) < OPEN_MIN);
+	uint32_t workers = c->pool->worker_cnt;
+
+	return workers == 1 || count_blocks(c, c->ports->mine) * workers < c->blocks ||
+	       (!c->may_share && c->blocks >= 2 * OPEN_MIN * workers &&
+		count_blocks(c, c->ports->open) < OPEN_MIN);
 }
 
 /* What the draws did not find: exactly, by the bitmap of this peer. */

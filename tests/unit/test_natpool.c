@@ -423,6 +423,28 @@ static void test_own_claims_its_part_only(void **state)
 	close_world((void **)&w[0]);
 }
 
+/* A range of few blocks: the first worker's flows leave one to the second, whatever is drawn. */
+static void test_few_blocks_are_shared(void **state)
+{
+	static const uint8_t protos[2] = {UDP, TCP};
+
+	(void)state;
+	for (int run = 0; run < 64; run++) {
+		struct world *w[2] = {open_workers(0, 2)};
+		struct taker t;
+
+		w[1] = open_beside(w[0], 1, 2);
+		for (uint32_t i = 0; i < 8; i++)
+			assert_int_equal(
+				take(w[0], flow(protos[run & 1], i, 1, 1), EXT, 18200, 18299, &t),
+				0);
+		assert_int_equal(take(w[1], flow(protos[run & 1], 9, 1, 1), EXT, 18200, 18299, &t),
+				 0);
+		close_world((void **)&w[1]);
+		close_world((void **)&w[0]);
+	}
+}
+
 /* All blocks but `spare` ones are another worker's. */
 static void leave_blocks(struct world *w, uint16_t min, uint16_t max, uint32_t spare)
 {
@@ -943,6 +965,7 @@ int main(void)
 		cmocka_unit_test(test_one_worker_uses_all),
 		cmocka_unit_test(test_blocks_move),
 		cmocka_unit_test(test_own_claims_its_part_only),
+		cmocka_unit_test(test_few_blocks_are_shared),
 		cmocka_unit_test(test_few_blocks_cost_little),
 		POOL_TEST(test_crowd_without_mappings),
 		cmocka_unit_test(test_not_sequential),
