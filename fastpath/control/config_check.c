@@ -245,11 +245,27 @@ static bool read_local_ports(unsigned int *min, unsigned int *max)
 	return ok;
 }
 
+/* Workers share L4 ports by blocks of 64 (state/natpool.h). */
+static void warn_blocks(struct check *c, const struct xe_rule *rule, const struct place *at)
+{
+	uint32_t blocks = (rule->port_max >> 6) - (rule->port_min >> 6) + 1u;
+
+	if (blocks < c->config->worker_cnt)
+		warn(c, at,
+		     "`ports %u-%u` lies in %u block%s of 64 for %u workers: flows of some may "
+		     "find no L4 port",
+		     rule->port_min, rule->port_max, blocks, blocks == 1 ? "" : "s",
+		     c->config->worker_cnt);
+}
+
 static void warn_ports(struct check *c, const struct xe_rule *rule, const struct place *at)
 {
 	unsigned int min, max;
 
-	if (!rule->port_min || !read_local_ports(&min, &max))
+	if (!rule->port_min)
+		return;
+	warn_blocks(c, rule, at);
+	if (!read_local_ports(&min, &max))
 		return;
 	if (rule->port_min <= max && rule->port_max >= min)
 		warn(c, at,
