@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 
 #include "base/insum.h"
 #include "pipeline/cut.h"
@@ -51,23 +50,15 @@ int xe_reassemble_open(struct xe_lane *lane)
 {
 	static const uint32_t caps[XE_FRAG_LEVELS] = {SIDE_FRAMES, PORT_FRAMES, SOURCE_FRAMES};
 	struct xe_frags *f = &lane->frags;
-	int err = xe_frag_open(&f->table, caps, lane->sessions.k0, lane->sessions.k1);
+	int err = xe_frag_open(&f->table, caps, sizeof(*f->held), lane->sessions.k0,
+			       lane->sessions.k1);
 
-	if (err)
-		return err;
-	/* paid for as it is used, and the same slots are used again and again */
-	f->held = calloc(f->table.slot_cnt, sizeof(*f->held));
-	if (f->held)
-		return 0;
-	xe_frag_close(&f->table);
-	return -ENOMEM;
+	f->held = f->table.kept; /* the same slots are used again and again */
+	return err;
 }
 
 void xe_reassemble_close(struct xe_lane *lane)
 {
-	if (!lane->frags.held)
-		return;
-	free(lane->frags.held);
 	lane->frags.held = NULL;
 	xe_frag_close(&lane->frags.table);
 }

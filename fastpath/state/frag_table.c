@@ -24,8 +24,8 @@ static uint32_t group_size(const struct xe_frag_table *t)
 	return XE_FRAG_SIDES + 2 * datagram_size(t);
 }
 
-int xe_frag_open(struct xe_frag_table *t, const uint32_t cap[XE_FRAG_LEVELS], uint64_t k0,
-		 uint64_t k1)
+int xe_frag_open(struct xe_frag_table *t, const uint32_t cap[XE_FRAG_LEVELS], size_t kept_size,
+		 uint64_t k0, uint64_t k1)
 {
 	memset(t, 0, sizeof(*t));
 	memcpy(t->cap, cap, sizeof(t->cap));
@@ -33,10 +33,12 @@ int xe_frag_open(struct xe_frag_table *t, const uint32_t cap[XE_FRAG_LEVELS], ui
 	t->slot_free = t->datagram_free = t->group_free = t->dead = XE_NIL;
 	t->k0 = k0;
 	t->k1 = k1;
+	t->kept_size = t->slot_cnt * kept_size;
 	t->slots = table_memory(t->slot_cnt * sizeof(*t->slots));
+	t->kept = table_memory(t->kept_size);
 	t->datagrams = table_memory(datagram_size(t) * sizeof(*t->datagrams));
 	t->groups = table_memory(group_size(t) * sizeof(*t->groups));
-	if (!t->slots || !t->datagrams || !t->groups ||
+	if (!t->slots || !t->kept || !t->datagrams || !t->groups ||
 	    xe_index_open(&t->index, datagram_size(t)) ||
 	    xe_index_open(&t->group_index, group_size(t))) {
 		xe_frag_close(t);
@@ -52,11 +54,14 @@ void xe_frag_close(struct xe_frag_table *t)
 {
 	if (t->slots)
 		munmap(t->slots, t->slot_cnt * sizeof(*t->slots));
+	if (t->kept)
+		munmap(t->kept, t->kept_size);
 	if (t->datagrams)
 		munmap(t->datagrams, datagram_size(t) * sizeof(*t->datagrams));
 	if (t->groups)
 		munmap(t->groups, group_size(t) * sizeof(*t->groups));
 	t->slots = NULL;
+	t->kept = NULL;
 	t->datagrams = NULL;
 	t->groups = NULL;
 	xe_index_close(&t->index);

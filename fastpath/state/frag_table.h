@@ -98,6 +98,8 @@ struct xe_frag_table {
 	uint32_t cap[XE_FRAG_LEVELS]; /* frames */
 	uint32_t slot_cnt;            /* all there are */
 	struct xe_frag_slot *slots;
+	void *kept; /* what the user of the table keeps of each slot's fragment, page-aligned */
+	size_t kept_size;
 	uint32_t slot_free, slot_high;
 	uint32_t dead; /* slots to be picked up by xe_frag_next_dead() */
 	struct xe_frag_datagram *datagrams;
@@ -113,9 +115,10 @@ struct xe_frag_table {
 };
 
 /* cap: frames that one side, one inside port, one source may hold. There are slots for both sides,
- * and as many as for one of them for what is whole and still waits (for a next hop). -ENOMEM. */
-int xe_frag_open(struct xe_frag_table *t, const uint32_t cap[XE_FRAG_LEVELS], uint64_t k0,
-		 uint64_t k1);
+ * and as many as for one of them for what is whole and still waits (for a next hop). Each has
+ * kept_size bytes in `kept`, paid for as they are used. -ENOMEM. */
+int xe_frag_open(struct xe_frag_table *t, const uint32_t cap[XE_FRAG_LEVELS], size_t kept_size,
+		 uint64_t k0, uint64_t k1);
 void xe_frag_close(struct xe_frag_table *t);
 
 /* Keyed hash; all workers have the same key, so they agree on who joins a datagram. */

@@ -163,7 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
 	for (int i = 0; i < KEYS; i++)
 		model_clear(&models[i], 0);
-	must(!xe_frag_open(&t, cap, 1, 2));
+	must(!xe_frag_open(&t, cap, 8, 1, 2));
 	for (; len >= OP_SIZE; bytes += OP_SIZE, len -= OP_SIZE) {
 		now_s += bytes[5] >> 6 == 3 ? 10 : 0;
 		expire(&t, now_s);

@@ -35,7 +35,7 @@ static int setup(void **state)
 {
 	struct xe_frag_table *t = malloc(sizeof(*t));
 
-	assert_int_equal(xe_frag_open(t, wide, lf_random(), lf_random()), 0);
+	assert_int_equal(xe_frag_open(t, wide, 64, lf_random(), lf_random()), 0);
 	*state = t;
 	return 0;
 }
@@ -43,7 +43,7 @@ static int setup(void **state)
 static void reopen(struct xe_frag_table *t, const uint32_t cap[XE_FRAG_LEVELS])
 {
 	xe_frag_close(t);
-	assert_int_equal(xe_frag_open(t, cap, lf_random(), lf_random()), 0);
+	assert_int_equal(xe_frag_open(t, cap, 64, lf_random(), lf_random()), 0);
 }
 
 /* ---- what must hold at any time ---- */
