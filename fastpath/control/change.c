@@ -66,9 +66,30 @@ const char *xe_change_needs_restart(const struct xe_config *now, const struct xe
 
 /* ---- into force ---- */
 
+/* What the caller of a change wants to see in force. */
+struct verify {
+	xe_change_verify_fn fn; /* NULL: nothing */
+	void *arg;
+};
+
+/* A port that `old` did not name and that cannot be attached. Not counted is one for which there
+ * was no room: ports that leave may make some. */
+static bool is_new_port_refused(const struct xe_service *svc, const struct xe_config *old)
+{
+	for (uint32_t i = 0; i < svc->config->port_cnt; i++) {
+		const struct xe_config_port *cp = &svc->config->ports[i];
+		const struct xe_port *port = xe_port_named(svc, cp->name);
+
+		if (port && port->state == XE_PORT_FAILED && port->err != -ENOSPC &&
+		    port->err != -ENOBUFS && !xe_config_port_for(old, cp->name))
+			return true;
+	}
+	return false;
+}
+
 /* Bring everything in line with svc->config; `old` is what it was in line with before. */
 static int enforce(struct xe_service *svc, const struct xe_config *old, bool lists_changed,
-		   char *err, size_t err_size)
+		   const struct verify *verify, char *err, size_t err_size)
 {
 	bool net_was_fine = !svc->fallback_why[0];
 	int ret = 0;
@@ -79,6 +100,13 @@ static int enforce(struct xe_service *svc, const struct xe_config *old, bool lis
 		ret = xe_rules_publish(svc, err, err_size);
 	if (ret)
 		return ret;
+	/* New ports before any leaves: what cannot be is found out while all flows still live. */
+	xe_ports_sync_new(svc);
+	if (verify && verify->fn && is_new_port_refused(svc, old)) {
+		ret = verify->fn(svc, verify->arg, err, err_size);
+		if (ret)
+			return ret;
+	}
 	xe_ports_sync(svc);
 	apply_settings(svc, old);
 	if (svc->fallback_stale)
@@ -96,6 +124,7 @@ int xe_change(struct xe_service *svc, struct xe_config *next, xe_change_verify_f
 	struct xe_fallback_range ranges[XE_NAT_RANGES];
 	uint32_t range_cnt = svc->nat_range_cnt;
 	struct xe_config *old = svc->config;
+	struct verify wanted = {verify, arg};
 	char again[256];
 	bool changed;
 	int ret;
@@ -110,7 +139,7 @@ int xe_change(struct xe_service *svc, struct xe_config *next, xe_change_verify_f
 	memcpy(ranges, svc->nat_ranges, sizeof(ranges));
 	svc->config = next;
 	svc->deny_lists = lists;
-	ret = enforce(svc, old, changed, err, err_size);
+	ret = enforce(svc, old, changed, &wanted, err, err_size);
 	if (!ret && verify)
 		ret = verify(svc, arg, err, err_size);
 	if (!ret) {
@@ -124,7 +153,7 @@ int xe_change(struct xe_service *svc, struct xe_config *next, xe_change_verify_f
 	memcpy(svc->nat_ranges, ranges, sizeof(ranges));
 	svc->nat_range_cnt = range_cnt;
 	xe_deny_lists_free(lists);
-	if (enforce(svc, next, changed, again, sizeof(again)))
+	if (enforce(svc, next, changed, NULL, again, sizeof(again)))
 		xe_log_err("the configuration before the refused change cannot be restored: %s",
 			   again);
 	xe_config_free(next);

@@ -2,10 +2,10 @@
 /*
  * port_attach.c - the steps by which a port comes up and goes down.
  *
- * Up, from the inside out: lane entry, sockets, allow list, port entry, program, and last the flag
- * that lets steer take packets. Down in reverse; then the sessions of the port end and its frames
- * come back. A failed step is undone by the same function that ends a port, so a port is whole or
- * not there.
+ * Up, from the inside out: lane entry, sockets, allow list, port entry, program, and last, when the
+ * rules that name the port are in force (ports.c), the flag that lets steer take packets. Down in
+ * reverse; then the sessions of the port end and its frames come back. A failed step is undone by
+ * the same function that ends a port, so a port is whole or not there.
  */
 #include "control/port_attach.h"
 
@@ -158,7 +158,7 @@ static bool takes_multi(const struct xe_port *port)
 }
 
 static int tell_steer(struct xe_service *svc, const struct xe_port *port,
-		      const struct xe_link *link, bool live)
+		      const struct xe_link *link)
 {
 	const struct xe_link *l3 = l3_link(svc, link);
 	struct xe_port_conf conf = {
@@ -166,7 +166,7 @@ static int tell_steer(struct xe_service *svc, const struct xe_port *port,
 		.route_ifindex = (uint32_t)l3->ifindex,
 		.worker = port->owner->idx,
 		.worker_step = port->spread,
-		.flags = live ? XE_PF_LIVE : 0,
+		.flags = port->live ? XE_PF_LIVE : 0,
 		.frame_len_max = link->mtu + ETH_HLEN,
 	};
 
@@ -232,7 +232,7 @@ void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const st
 void xe_port_tell_steer(struct xe_service *svc, const struct xe_port *port,
 			const struct xe_link *link)
 {
-	if (tell_steer(svc, port, link, true))
+	if (tell_steer(svc, port, link))
 		xe_log_err("port %s: the steering program cannot be told of a change", port->name);
 }
 
@@ -364,6 +364,7 @@ void xe_port_down(struct xe_service *svc, struct xe_port *port)
 
 	if (port->id == XE_PORT_NONE)
 		return;
+	port->live = false;
 	xe_steer_set_port(&svc->steer, port->id, &off);
 	xe_rps_restore(&svc->rps, &port->rps);
 	if (port->at.prog_id)
@@ -417,15 +418,13 @@ static int port_up_steps(struct xe_service *svc, struct xe_port *port, const str
 	xe_port_allow_to_steer(svc, port, true);
 	tell_sockets(svc, port);
 	/* Not live yet: the program, once attached, passes all, and no port sends there. */
-	err = tell_steer(svc, port, link, false);
+	err = tell_steer(svc, port, link);
 	if (!err)
 		err = xe_steer_set_ifindex(&svc->steer, link->ifindex, port->id);
 	if (!err)
 		err = attach_program(svc, port, link);
 	if (!err && wants_coalesce(port, link) != port->coalesces)
 		xe_port_tell_workers(svc, port, link); /* the mode is known now */
-	if (!err)
-		err = tell_steer(svc, port, link, true);
 	/* A native program runs before RPS, and a NIC's interrupts have their CPU. */
 	if (!err && port->at.generic && !strcmp(link->kind, "veth"))
 		xe_rps_set(&svc->rps, link->name, link->ifindex, port->xsk_cnt, &port->rps);
@@ -459,6 +458,7 @@ void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_li
 		if (!port->why[0])
 			snprintf(port->why, sizeof(port->why), "%s", strerror(-err));
 		port->state = XE_PORT_FAILED;
+		port->err = err;
 		xe_log_err("port %s: %s", port->name, port->why);
 		xe_port_down(svc, port);
 		return;
@@ -469,4 +469,14 @@ void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_li
 		    port->role == XE_ROLE_INSIDE ? "inside" : "uplink",
 		    port->at.generic ? "generic" : "native", port->at.prog_id,
 		    port->at.dispatcher ? "dispatcher" : "link", port->xsk_cnt);
+}
+
+void xe_port_go_live(struct xe_service *svc, struct xe_port *port)
+{
+	const struct xe_link *link = xe_netlink_link(svc->netlink, port->ifindex);
+
+	if (!link)
+		return; /* it is going, which the next event will say */
+	port->live = true;
+	xe_port_tell_steer(svc, port, link);
 }

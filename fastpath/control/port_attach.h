@@ -6,8 +6,10 @@
 #include "control/service.h"
 
 /* Attach a port whose interface and allow list are known. Sets state and, where it is not attached,
- * why; then nothing of it is left. */
+ * why; then nothing of it is left. steer takes nothing of it yet: the rules that name it come into
+ * force first, then it goes live. */
 void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_link *link);
+void xe_port_go_live(struct xe_service *svc, struct xe_port *port);
 void xe_port_down(struct xe_service *svc, struct xe_port *port);
 
 /* What has changed on an attached port: MTU, addresses, master, allow list. */

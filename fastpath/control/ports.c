@@ -91,13 +91,26 @@ static int read_allow(struct xe_service *svc, const struct xe_port *port, struct
 	return 0;
 }
 
-/* Ports have come or gone: rules that name them, and everything routed, must follow. */
+static bool any_waits_for_rules(const struct xe_service *svc)
+{
+	for (struct xe_port *p = svc->port_list; p; p = p->next)
+		if (p->state == XE_PORT_ATTACHED && !p->live)
+			return true;
+	return false;
+}
+
+/* Ports have come or gone: rules that name them, and everything routed, must follow. Of a new port
+ * nothing is taken before its rules and deny lists are in force. */
 static void ports_changed(struct xe_service *svc)
 {
 	char err[256];
 
 	if (xe_rules_publish(svc, err, sizeof(err)))
 		xe_log_err("%s", err);
+	else
+		for (struct xe_port *p = svc->port_list; p; p = p->next)
+			if (p->state == XE_PORT_ATTACHED && !p->live)
+				xe_port_go_live(svc, p);
 	svc->fallback_stale = true;
 	if (svc->resolver)
 		xe_resolver_refresh(svc);
@@ -220,8 +233,9 @@ static void set_coalesce(struct xe_service *svc, struct xe_port *port,
 		xe_port_tell_workers(svc, port, link);
 }
 
-/* Ports whose entry has gone or says something else now are taken down. */
-static bool sync_old(struct xe_service *svc)
+/* Ports whose entry has gone or says something else now are taken down; with `keep` only those that
+ * are not attached anyway. */
+static bool sync_old(struct xe_service *svc, bool keep)
 {
 	struct xe_port *port = svc->port_list, *next;
 	bool changed = false;
@@ -230,6 +244,8 @@ static bool sync_old(struct xe_service *svc)
 		const struct xe_config_port *cp = xe_config_port_for(svc->config, port->name);
 
 		next = port->next;
+		if (is_outdated(port, cp) && keep && port->state == XE_PORT_ATTACHED)
+			continue;
 		if (is_outdated(port, cp) || (!port->ifindex && strcmp(cp->name, port->name))) {
 			changed |= port->state == XE_PORT_ATTACHED;
 			xe_port_remove(svc, port);
@@ -287,9 +303,9 @@ static void sync_missing(struct xe_service *svc)
 	}
 }
 
-void xe_ports_sync(struct xe_service *svc)
+static void sync_ports(struct xe_service *svc, bool keep)
 {
-	bool changed = sync_old(svc);
+	bool changed = sync_old(svc, keep);
 	const struct xe_link *link;
 
 	xe_for_each_link(svc->netlink, link) identify(svc, link);
@@ -297,8 +313,18 @@ void xe_ports_sync(struct xe_service *svc)
 		bring_up(svc, xe_port_named(svc, link->name), link);
 	sync_missing(svc);
 	xe_ports_refresh_allow(svc);
-	if (changed)
+	if (changed || any_waits_for_rules(svc))
 		ports_changed(svc);
+}
+
+void xe_ports_sync_new(struct xe_service *svc)
+{
+	sync_ports(svc, true);
+}
+
+void xe_ports_sync(struct xe_service *svc)
+{
+	sync_ports(svc, false);
 }
 
 static void link_changed(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)

@@ -48,6 +48,8 @@ struct xe_port {
 	enum xe_coalesce coalesce; /* as configured */
 	bool coalesces;            /* in force, once attached */
 	enum xe_port_state state;
+	bool live;     /* attached, and steer takes its packets: its rules are in force */
+	int err;       /* failed: -errno of the step that did */
 	char why[192]; /* waiting or failed: why, one clause */
 	int ifindex;   /* 0: no such interface */
 	uint32_t mtu;
@@ -138,8 +140,11 @@ int xe_service_run(struct xe_service *svc);
 void xe_service_stop(struct xe_service *svc);
 
 /* ports.c */
-/* Bring ports in line with config and the interfaces that exist now: attach, detach, keep. */
+/* Bring ports in line with config and the interfaces that exist now: what is new is attached, then
+ * what is gone, or is to be another way, is taken out. */
 void xe_ports_sync(struct xe_service *svc);
+/* The first half of it alone: no port leaves. */
+void xe_ports_sync_new(struct xe_service *svc);
 /* Netlink op. */
 void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 			 const struct xe_link *was, enum xe_nl_event event);

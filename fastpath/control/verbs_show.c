@@ -24,6 +24,10 @@ enum xe_port_state xe_port_state_now(const struct xe_port *port, char *why, size
 		snprintf(why, why_size, "its XDP program was taken off by somebody else");
 		return XE_PORT_FAILED;
 	}
+	if (port->state == XE_PORT_ATTACHED && !port->live) {
+		snprintf(why, why_size, "the rules with it could not be put in force");
+		return XE_PORT_FAILED;
+	}
 	snprintf(why, why_size, "%s", port->state == XE_PORT_ATTACHED ? "" : port->why);
 	return port->state;
 }

@@ -235,6 +235,15 @@ exits "apply: needs a restart, nested" 1 "$file:[0-9]+: limits.sessions: .*resta
 sed 's/^ports:/ports:\n  - {name: eth7, role: uplink}/' <<<"$running_config" >"$file"
 exits "apply: an interface that is not there" 1 "$file:[0-9]+: ports\[0\].name: .eth7. .*no such interface" \
 	apply "$file"
+# Known only when it is tried: the port of the flows, which the file takes out, must not pay for it.
+must on h ip tuntap add tt0 mode tun
+must on h ip link set tt0 up
+sed '/name: vethc1/d; s/^ports:/ports:\n  - {name: tt0, role: inside, allow: [10.9.0.0\/16]}/' \
+	<<<"$running_config" >"$file"
+exits "apply: a port that cannot be attached" 1 "$file:[0-9]+: ports\[0\].name: .tt0. .*Ethernet" \
+	apply "$file"
+must on h ip link del tt0
+same "apply refused: the port it takes out never left" "$(port vethc1 prog_id)" "$program"
 exits "apply: no file" 1 "nowhere" apply "$T/nowhere"
 same "apply refused: nothing has changed" "$(xe_ctl config)" "$running_config"
 same "apply refused: same L4 ports" "$(mappings tcp)" "$before"
