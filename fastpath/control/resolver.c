@@ -2,27 +2,25 @@
 /*
  * resolver.c - answers for the workers' next-hop entries (state/nexthop.h).
  *
- * For each entry in use we keep which neighbour it goes through, so that a neighbour event touches
- * only the entries it concerns. Route, address and port changes make us ask again for all of them:
- * a refresh, which a cursor takes through the tables in turns of the event loop. Neighbours in use
- * are kept fresh: the kernel sees none of their traffic and would let them go stale.
+ * For each entry in use we keep which neighbour it goes through (neighbours.h). Route, address and
+ * port changes make us ask again for all of them: a refresh, which a cursor takes through the
+ * tables in turns of the event loop. Neighbours in use are kept fresh: the kernel sees none of
+ * their traffic and would let them go stale.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/neighbour.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/neighbours.h"
 #include "control/netlink_wire.h"
 #include "control/service.h"
 
-/* Neighbours in use at once: gateways, and hosts on connected networks. */
-#define MAX_NEIGHBOURS 65536
 /* The kernel's own patience is 3 probes of 1 s; it says FAILED then. This is for the case that its
  * entry was deleted while it asked, of which it says nothing. */
 #define RESOLVE_MAX_NS (4 * XE_NS_PER_SEC)
@@ -41,30 +39,8 @@
 /* Entries not in use that a refresh passes over in one turn: a load each. */
 #define TURN_LOOKS 65536
 
-struct entry {
-	uint32_t neighbour;  /* XE_NIL: none */
-	uint32_t next, prev; /* entries of the same worker and neighbour */
-	bool active;
-};
-
-struct neighbour {
-	int ifindex;
-	struct xe_addr addr;
-	uint32_t head[XE_MAX_WORKERS]; /* first entry of each worker */
-	uint32_t refs;                 /* 0: unused slot */
-	uint32_t hash;
-	uint32_t next_free;
-	uint8_t state;     /* enum xe_nexthop_state, as last answered */
-	uint64_t since_ns; /* being resolved since */
-	uint64_t asked_ns; /* the kernel was asked, 0: not yet */
-};
-
 struct xe_resolver {
-	struct entry *entries[XE_MAX_WORKERS]; /* parallel to each worker's next-hop table */
-	size_t entries_size;
-	struct neighbour *neighbours;
-	uint32_t neighbour_high, neighbour_free;
-	struct xe_index index;
+	struct xe_neighbours via;
 	/* The refresh under way: the entry that is next, and whether another one must follow. */
 	bool refreshing, refresh_again;
 	uint32_t at_worker, at_idx;
@@ -77,134 +53,22 @@ int xe_resolver_open(struct xe_service *svc)
 	if (!r)
 		return -ENOMEM;
 	svc->resolver = r;
-	r->neighbour_free = XE_NIL;
-	r->neighbours = calloc(MAX_NEIGHBOURS, sizeof(*r->neighbours));
-	if (!r->neighbours || xe_index_open(&r->index, MAX_NEIGHBOURS))
-		return -ENOMEM;
-	r->entries_size = svc->workers[0].lane->nexthops.capacity * sizeof(struct entry);
-	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
-		void *m = mmap(NULL, r->entries_size, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-		if (m == MAP_FAILED)
-			return -ENOMEM;
-		r->entries[w] = m;
-	}
-	return 0;
+	return xe_neighbours_open(&r->via, svc->worker_cnt, svc->workers[0].lane->nexthops.capacity,
+				  svc->steer.settings.k0, svc->steer.settings.k1);
 }
 
 void xe_resolver_close(struct xe_service *svc)
 {
-	struct xe_resolver *r = svc->resolver;
-
-	if (!r)
+	if (!svc->resolver)
 		return;
-	for (uint32_t w = 0; w < XE_MAX_WORKERS; w++)
-		if (r->entries[w])
-			munmap(r->entries[w], r->entries_size);
-	xe_index_close(&r->index);
-	free(r->neighbours);
-	free(r);
+	xe_neighbours_close(&svc->resolver->via);
+	free(svc->resolver);
 	svc->resolver = NULL;
-}
-
-struct neighbour_key {
-	int ifindex;
-	struct xe_addr addr;
-};
-
-static bool neighbour_equal(const void *table, uint32_t entry, const void *key)
-{
-	const struct neighbour *n = &((const struct xe_resolver *)table)->neighbours[entry];
-	const struct neighbour_key *k = key;
-
-	return n->ifindex == k->ifindex && !memcmp(&n->addr, &k->addr, sizeof(n->addr));
-}
-
-static uint32_t neighbour_hash(const struct xe_service *svc, const struct neighbour_key *k)
-{
-	/* Under a key of its own for each interface: hosts on a link choose their addresses. */
-	return (uint32_t)xe_addr_hash(&k->addr, svc->steer.settings.k0 ^ (uint32_t)k->ifindex,
-				      svc->steer.settings.k1);
-}
-
-static uint32_t neighbour_find(const struct xe_service *svc, const struct neighbour_key *k)
-{
-	const struct xe_resolver *r = svc->resolver;
-
-	return xe_index_find(&r->index, neighbour_hash(svc, k), r, k, neighbour_equal);
-}
-
-static uint32_t neighbour_get(struct xe_service *svc, const struct neighbour_key *k)
-{
-	struct xe_resolver *r = svc->resolver;
-	uint32_t idx = neighbour_find(svc, k);
-	struct neighbour *n;
-
-	if (idx != XE_NIL)
-		return idx;
-	idx = r->neighbour_free;
-	if (idx != XE_NIL)
-		r->neighbour_free = r->neighbours[idx].next_free;
-	else if (r->neighbour_high < MAX_NEIGHBOURS)
-		idx = r->neighbour_high++;
-	else
-		return XE_NIL;
-	n = &r->neighbours[idx];
-	*n = (struct neighbour){.ifindex = k->ifindex, .addr = k->addr};
-	n->hash = neighbour_hash(svc, k);
-	memset(n->head, 0xff, sizeof(n->head)); /* XE_NIL */
-	xe_index_put(&r->index, n->hash, idx);
-	return idx;
-}
-
-static void neighbour_put(struct xe_resolver *r, uint32_t idx)
-{
-	struct neighbour *n = &r->neighbours[idx];
-
-	if (n->refs)
-		return;
-	xe_index_del(&r->index, n->hash, idx);
-	n->next_free = r->neighbour_free;
-	r->neighbour_free = idx;
-}
-
-static void entry_unlink(struct xe_resolver *r, uint32_t w, uint32_t idx)
-{
-	struct entry *e = &r->entries[w][idx];
-	struct neighbour *n;
-
-	if (e->neighbour == XE_NIL)
-		return;
-	n = &r->neighbours[e->neighbour];
-	if (e->prev != XE_NIL)
-		r->entries[w][e->prev].next = e->next;
-	else
-		n->head[w] = e->next;
-	if (e->next != XE_NIL)
-		r->entries[w][e->next].prev = e->prev;
-	n->refs--;
-	neighbour_put(r, e->neighbour);
-	e->neighbour = XE_NIL;
-}
-
-static void entry_link(struct xe_resolver *r, uint32_t w, uint32_t idx, uint32_t neighbour)
-{
-	struct entry *e = &r->entries[w][idx];
-	struct neighbour *n = &r->neighbours[neighbour];
-
-	e->neighbour = neighbour;
-	e->prev = XE_NIL;
-	e->next = n->head[w];
-	if (e->next != XE_NIL)
-		r->entries[w][e->next].prev = idx;
-	n->head[w] = idx;
-	n->refs++;
 }
 
 /* Is it time to ask the kernel about this neighbour? What many entries have in common is asked once
  * for all of them. */
-static bool may_ask(struct neighbour *n, uint64_t now_ns, uint64_t every_ns)
+static bool may_ask(struct xe_neighbour *n, uint64_t now_ns, uint64_t every_ns)
 {
 	if (n->asked_ns && now_ns - n->asked_ns < every_ns)
 		return false;
@@ -214,7 +78,7 @@ static bool may_ask(struct neighbour *n, uint64_t now_ns, uint64_t every_ns)
 
 /* State and MAC of the neighbour as the mirror has it now; asks the kernel to resolve what it does
  * not have, and to confirm what has gone stale. */
-static void answer_neighbour(struct xe_service *svc, struct neighbour *n,
+static void answer_neighbour(struct xe_service *svc, struct xe_neighbour *n,
 			     struct xe_nexthop_answer *a, uint64_t ask_every_ns)
 {
 	uint64_t now_ns = xe_now_ns();
@@ -287,7 +151,7 @@ static bool is_bridge(const struct xe_service *svc, int ifindex)
 
 /* Toward an inside host behind a bridge: at which of its ports it is, the bridge knows when the
  * neighbour is known. */
-static void find_member(struct xe_service *svc, const struct neighbour *n,
+static void find_member(struct xe_service *svc, const struct xe_neighbour *n,
 			struct xe_nexthop_answer *a)
 {
 	const struct xe_port *p;
@@ -330,8 +194,7 @@ static uint32_t ask_route(struct xe_service *svc, const struct xe_nexthop *nh,
 	a->mtu = route.mtu;
 	if (masq_addr(svc, &dst, &route, &masq))
 		a->masq_ext = xe_ext_get(svc, &masq);
-	n = neighbour_get(svc,
-			  &(struct neighbour_key){.ifindex = route.oif, .addr = route.gateway});
+	n = xe_neighbour_get(&svc->resolver->via, route.oif, &route.gateway);
 	a->state = XE_NH_NO_NEIGHBOUR;
 	return n;
 }
@@ -343,14 +206,14 @@ static void resolve(struct xe_service *svc, uint32_t w, uint32_t idx)
 	struct xe_nexthop_answer a = {.port = XE_PORT_NONE, .masq_ext = XE_NIL};
 	uint32_t n = ask_route(svc, &table->slots[idx], &a);
 
-	if (n != svc->resolver->entries[w][idx].neighbour) {
-		entry_unlink(svc->resolver, w, idx);
+	if (n != svc->resolver->via.links[w][idx].neighbour) {
+		xe_neighbour_unlink(&svc->resolver->via, w, idx);
 		if (n != XE_NIL)
-			entry_link(svc->resolver, w, idx, n);
+			xe_neighbour_link(&svc->resolver->via, w, idx, n);
 	}
 	if (n != XE_NIL) {
-		answer_neighbour(svc, &svc->resolver->neighbours[n], &a, ASK_NS);
-		find_member(svc, &svc->resolver->neighbours[n], &a);
+		answer_neighbour(svc, &svc->resolver->via.slots[n], &a, ASK_NS);
+		find_member(svc, &svc->resolver->via.slots[n], &a);
 	}
 	xe_nexthop_write(table, idx, &a);
 }
@@ -359,15 +222,15 @@ static void retry(struct xe_service *svc, uint32_t w, uint32_t idx)
 {
 	struct xe_nexthops *table = &svc->workers[w].lane->nexthops;
 	struct xe_nexthop_answer a = xe_nexthop_read(&table->slots[idx]);
-	uint32_t n = svc->resolver->entries[w][idx].neighbour;
+	uint32_t n = svc->resolver->via.links[w][idx].neighbour;
 	uint8_t was;
 
-	if (!svc->resolver->entries[w][idx].active || n == XE_NIL || a.state == XE_NH_READY)
+	if (!svc->resolver->via.links[w][idx].active || n == XE_NIL || a.state == XE_NH_READY)
 		return; /* released, or answered meanwhile */
 	was = a.state;
-	answer_neighbour(svc, &svc->resolver->neighbours[n], &a,
+	answer_neighbour(svc, &svc->resolver->via.slots[n], &a,
 			 was == XE_NH_RESOLVING ? ASK_WAITING_NS : ASK_NS);
-	find_member(svc, &svc->resolver->neighbours[n], &a);
+	find_member(svc, &svc->resolver->via.slots[n], &a);
 	if (a.state != was)
 		xe_nexthop_write(table, idx, &a);
 }
@@ -376,8 +239,8 @@ static void release(struct xe_service *svc, uint32_t w, uint32_t idx)
 {
 	struct xe_nexthop_answer a = {.state = XE_NH_UNUSED};
 
-	entry_unlink(svc->resolver, w, idx);
-	svc->resolver->entries[w][idx].active = false;
+	xe_neighbour_unlink(&svc->resolver->via, w, idx);
+	svc->resolver->via.links[w][idx].active = false;
 	xe_nexthop_write(&svc->workers[w].lane->nexthops, idx, &a);
 }
 
@@ -394,11 +257,11 @@ static void call_again(const struct xe_service *svc)
 
 static void serve(struct xe_service *svc, uint32_t w, const struct xe_nh_request *req)
 {
-	struct entry *e = &svc->resolver->entries[w][req->idx];
+	struct xe_nh_link *e = &svc->resolver->via.links[w][req->idx];
 
 	switch (req->op) {
 	case XE_NH_OP_RESOLVE:
-		*e = (struct entry){.neighbour = XE_NIL, .active = true};
+		*e = (struct xe_nh_link){.neighbour = XE_NIL, .active = true};
 		resolve(svc, w, req->idx);
 		break;
 	case XE_NH_OP_RETRY:
@@ -442,7 +305,7 @@ static void refresh_some(struct xe_service *svc, uint32_t budget)
 	uint32_t high = __atomic_load_n(&table->high, __ATOMIC_ACQUIRE), looked = 0;
 
 	while (r->at_idx < high && budget && looked++ < TURN_LOOKS) {
-		if (r->entries[r->at_worker][r->at_idx].active) {
+		if (r->via.links[r->at_worker][r->at_idx].active) {
 			resolve(svc, r->at_worker, r->at_idx);
 			budget--;
 		}
@@ -494,7 +357,7 @@ static void forget(struct xe_service *svc, uint32_t port, uint32_t ext)
 		for (uint32_t idx = 0; idx < high; idx++) {
 			struct xe_nexthop_answer a;
 
-			if (!svc->resolver->entries[w][idx].active)
+			if (!svc->resolver->via.links[w][idx].active)
 				continue;
 			a = xe_nexthop_read(&table->slots[idx]);
 			if (a.port != port && (ext == XE_NIL || a.masq_ext != ext))
@@ -505,7 +368,7 @@ static void forget(struct xe_service *svc, uint32_t port, uint32_t ext)
 				a.port = XE_PORT_NONE;
 			xe_nexthop_write(table, idx, &a);
 			/* or an event of the neighbour would make it ready */
-			entry_unlink(svc->resolver, w, idx);
+			xe_neighbour_unlink(&svc->resolver->via, w, idx);
 		}
 	}
 }
@@ -529,7 +392,7 @@ void xe_resolver_mark_exts(const struct xe_service *svc, bool used[XE_MAX_EXT_AD
 		for (uint32_t idx = 0; idx < high; idx++) {
 			uint32_t ext;
 
-			if (!svc->resolver->entries[w][idx].active)
+			if (!svc->resolver->via.links[w][idx].active)
 				continue;
 			ext = xe_nexthop_read(&table->slots[idx]).masq_ext;
 			if (ext < XE_MAX_EXT_ADDRS)
@@ -539,14 +402,14 @@ void xe_resolver_mark_exts(const struct xe_service *svc, bool used[XE_MAX_EXT_AD
 }
 
 /* State and MAC into every entry that goes through this neighbour. */
-static void tell_entries(struct xe_service *svc, const struct neighbour *n,
+static void tell_entries(struct xe_service *svc, const struct xe_neighbour *n,
 			 const struct xe_nexthop_answer *fresh)
 {
 	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
 		struct xe_nexthops *table = &svc->workers[w].lane->nexthops;
 		uint32_t idx = n->head[w];
 
-		for (; idx != XE_NIL; idx = svc->resolver->entries[w][idx].next) {
+		for (; idx != XE_NIL; idx = svc->resolver->via.links[w][idx].next) {
 			struct xe_nexthop_answer a = xe_nexthop_read(&table->slots[idx]);
 
 			a.state = fresh->state;
@@ -560,7 +423,7 @@ static void tell_entries(struct xe_service *svc, const struct neighbour *n,
 	}
 }
 
-static void give_up(struct xe_service *svc, struct neighbour *n)
+static void give_up(struct xe_service *svc, struct xe_neighbour *n)
 {
 	struct xe_nexthop_answer a = {.state = XE_NH_NO_NEIGHBOUR};
 
@@ -571,17 +434,16 @@ static void give_up(struct xe_service *svc, struct neighbour *n)
 void xe_resolver_neigh_event(struct xe_service *svc, const struct xe_neigh *neigh,
 			     enum xe_nl_event event)
 {
-	struct neighbour_key key = {.ifindex = neigh->ifindex, .addr = neigh->addr};
 	struct xe_nexthop_answer a = {};
-	struct neighbour *n;
+	struct xe_neighbour *n;
 	uint32_t idx;
 
 	if (!svc->resolver)
 		return;
-	idx = neighbour_find(svc, &key);
+	idx = xe_neighbour_find(&svc->resolver->via, neigh->ifindex, &neigh->addr);
 	if (idx == XE_NIL)
 		return;
-	n = &svc->resolver->neighbours[idx];
+	n = &svc->resolver->via.slots[idx];
 	/* FAILED ends what was being resolved; one that was good has been flushed. */
 	if (event != XE_NL_REMOVED && (neigh->nud_state & NUD_FAILED) && n->state != XE_NH_READY) {
 		give_up(svc, n);
@@ -606,8 +468,8 @@ void xe_resolver_tick(struct xe_service *svc)
 	struct xe_resolver *r = svc->resolver;
 	uint64_t now_ns = xe_now_ns();
 
-	for (uint32_t i = 0; i < r->neighbour_high; i++) {
-		struct neighbour *n = &r->neighbours[i];
+	for (uint32_t i = 0; i < r->via.room.high; i++) {
+		struct xe_neighbour *n = &r->via.slots[i];
 		struct xe_nexthop_answer a = {};
 
 		if (!n->refs || n->state != XE_NH_RESOLVING)

@@ -9,6 +9,7 @@
  *   service.c    start, event loop, stop
  *   ports.c      interfaces become ports and cease to be
  *   resolver.c   next hops: asked from the kernel, followed live
+ *   neighbours.c which next hops go through which neighbour
  *   ext_addr.c   external addresses and their indexes
  *   terms_live.c the terms (limits, MSS) of the rules in force
  *   ruleset_live.c  the rule set in force: compile, publish, safety net

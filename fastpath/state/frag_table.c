@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "state/frag_table.h"
 
+#include "state/region.h"
+
 /* RFC 791: a datagram is at most that long; what goes beyond is the "ping of death". */
 #define DATAGRAM_MAX 65535u
-
-static void *table_memory(size_t size)
-{
-	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return m == MAP_FAILED ? NULL : m;
-}
 
 /* Each datagram costs at least one frame, so the sides' caps bound them, too; each has a port's and
  * a source's group. One more: it is made before another is pushed out. */
@@ -34,10 +28,10 @@ int xe_frag_open(struct xe_frag_table *t, const uint32_t cap[XE_FRAG_LEVELS], si
 	t->k0 = k0;
 	t->k1 = k1;
 	t->kept_size = t->slot_cnt * kept_size;
-	t->slots = table_memory(t->slot_cnt * sizeof(*t->slots));
-	t->kept = table_memory(t->kept_size);
-	t->datagrams = table_memory(datagram_size(t) * sizeof(*t->datagrams));
-	t->groups = table_memory(group_size(t) * sizeof(*t->groups));
+	t->slots = xe_region_open(t->slot_cnt * sizeof(*t->slots));
+	t->kept = xe_region_open(t->kept_size);
+	t->datagrams = xe_region_open(datagram_size(t) * sizeof(*t->datagrams));
+	t->groups = xe_region_open(group_size(t) * sizeof(*t->groups));
 	if (!t->slots || !t->kept || !t->datagrams || !t->groups ||
 	    xe_index_open(&t->index, datagram_size(t)) ||
 	    xe_index_open(&t->group_index, group_size(t))) {
@@ -52,14 +46,10 @@ int xe_frag_open(struct xe_frag_table *t, const uint32_t cap[XE_FRAG_LEVELS], si
 
 void xe_frag_close(struct xe_frag_table *t)
 {
-	if (t->slots)
-		munmap(t->slots, t->slot_cnt * sizeof(*t->slots));
-	if (t->kept)
-		munmap(t->kept, t->kept_size);
-	if (t->datagrams)
-		munmap(t->datagrams, datagram_size(t) * sizeof(*t->datagrams));
-	if (t->groups)
-		munmap(t->groups, group_size(t) * sizeof(*t->groups));
+	xe_region_close(t->slots, t->slot_cnt * sizeof(*t->slots));
+	xe_region_close(t->kept, t->kept_size);
+	xe_region_close(t->datagrams, datagram_size(t) * sizeof(*t->datagrams));
+	xe_region_close(t->groups, group_size(t) * sizeof(*t->groups));
 	t->slots = NULL;
 	t->kept = NULL;
 	t->datagrams = NULL;

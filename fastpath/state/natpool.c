@@ -18,8 +18,6 @@ int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint6
 		    struct xe_blocks *blocks, const struct xe_taken *taken, uint16_t worker,
 		    uint16_t worker_cnt, uint64_t rng_k0, uint64_t rng_k1)
 {
-	void *m;
-
 	memset(pool, 0, sizeof(*pool));
 	pool->sessions = sessions;
 	pool->owned = owned;
@@ -31,13 +29,10 @@ int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint6
 	pool->rng_k1 = rng_k1;
 	pool->mapping_free = pool->rest_first = pool->rest_last = XE_NIL;
 	pool->mapping_capacity = sessions->capacity * MAPPINGS_PER_SESSION;
-	m = mmap(NULL, (size_t)pool->mapping_capacity * sizeof(*pool->mappings),
-		 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (m == MAP_FAILED)
-		return -ENOMEM;
-	pool->mappings = m;
+	pool->mappings = xe_region_open((size_t)pool->mapping_capacity * sizeof(*pool->mappings));
 	pool->crowds = xe_crowds_open();
-	if (pool->crowds && !xe_index_open(&pool->mapping_index, pool->mapping_capacity) &&
+	if (pool->mappings && pool->crowds &&
+	    !xe_index_open(&pool->mapping_index, pool->mapping_capacity) &&
 	    !xe_index_open(&pool->rest_index, pool->mapping_capacity) &&
 	    !xe_permits_open(&pool->permits, sessions->capacity, sessions->k0, sessions->k1))
 		return 0;
@@ -47,8 +42,7 @@ int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint6
 
 void xe_natpool_close(struct xe_natpool *pool)
 {
-	if (pool->mappings)
-		munmap(pool->mappings, (size_t)pool->mapping_capacity * sizeof(*pool->mappings));
+	xe_region_close(pool->mappings, (size_t)pool->mapping_capacity * sizeof(*pool->mappings));
 	pool->mappings = NULL;
 	xe_index_close(&pool->mapping_index);
 	xe_index_close(&pool->rest_index);

@@ -6,23 +6,21 @@
 #include <stdlib.h>
 
 #include "state/natpool_choose.h"
+#include "state/region.h"
 
 #define WORDS_SIZE ((size_t)XE_CROWDS * XE_BITMAP_WORDS * sizeof(uint64_t))
 
 struct xe_crowds *xe_crowds_open(void)
 {
 	struct xe_crowds *c = calloc(1, sizeof(*c));
-	void *m;
 
 	if (!c)
 		return NULL;
-	m = mmap(NULL, WORDS_SIZE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (m == MAP_FAILED) {
+	c->words = xe_region_open(WORDS_SIZE);
+	if (!c->words) {
 		free(c);
 		return NULL;
 	}
-	c->words = m;
 	for (size_t i = 0; i < XE_CROWDS; i++)
 		c->crowd[i].used = c->words + i * XE_BITMAP_WORDS;
 	return c;
@@ -32,7 +30,7 @@ void xe_crowds_close(struct xe_crowds *c)
 {
 	if (!c)
 		return;
-	munmap(c->words, WORDS_SIZE);
+	xe_region_close(c->words, WORDS_SIZE);
 	free(c);
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "state/region.h"
+
 struct nexthop_key {
 	struct xe_addr dst, src;
 	uint16_t in_port;
@@ -11,15 +13,13 @@ struct nexthop_key {
 
 int xe_nexthops_open(struct xe_nexthops *t, uint32_t capacity, uint64_t k0, uint64_t k1)
 {
-	void *m = mmap(NULL, (size_t)capacity * sizeof(*t->slots), PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t size = (size_t)capacity * sizeof(*t->slots);
 
 	memset(t, 0, sizeof(*t));
-	if (m == MAP_FAILED)
+	t->slots = xe_region_open(size);
+	if (!t->slots)
 		return -ENOMEM;
-	madvise(m, (size_t)capacity * sizeof(*t->slots),
-		MADV_HUGEPAGE); /* read by each packet out */
-	t->slots = m;
+	madvise(t->slots, size, MADV_HUGEPAGE); /* read by each packet out */
 	t->capacity = capacity;
 	t->free_head = t->free_tail = XE_NIL;
 	t->k0 = k0;
@@ -34,8 +34,7 @@ int xe_nexthops_open(struct xe_nexthops *t, uint32_t capacity, uint64_t k0, uint
 
 void xe_nexthops_close(struct xe_nexthops *t)
 {
-	if (t->slots)
-		munmap(t->slots, (size_t)t->capacity * sizeof(*t->slots));
+	xe_region_close(t->slots, (size_t)t->capacity * sizeof(*t->slots));
 	xe_index_close(&t->index);
 	free(t->ring);
 	t->slots = NULL;

@@ -3,18 +3,12 @@
 
 int xe_permits_open(struct xe_permits *t, uint32_t capacity, uint64_t k0, uint64_t k1)
 {
-	void *m = mmap(NULL, (size_t)capacity * sizeof(*t->slots), PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
 	memset(t, 0, sizeof(*t));
-	if (m == MAP_FAILED)
-		return -ENOMEM;
-	t->slots = m;
-	t->capacity = capacity;
-	t->free_head = XE_NIL;
 	t->k0 = k0;
 	t->k1 = k1;
-	if (!xe_index_open(&t->index, capacity))
+	t->slots = xe_slots_open(&t->room, capacity, sizeof(*t->slots),
+				 offsetof(struct xe_permit, next_free));
+	if (t->slots && !xe_index_open(&t->index, capacity))
 		return 0;
 	xe_permits_close(t);
 	return -ENOMEM;
@@ -22,8 +16,7 @@ int xe_permits_open(struct xe_permits *t, uint32_t capacity, uint64_t k0, uint64
 
 void xe_permits_close(struct xe_permits *t)
 {
-	if (t->slots)
-		munmap(t->slots, (size_t)t->capacity * sizeof(*t->slots));
+	xe_slots_close(&t->room);
 	t->slots = NULL;
 	xe_index_close(&t->index);
 }
@@ -61,12 +54,8 @@ void xe_permit_add(struct xe_permits *t, uint32_t mapping, uint32_t peer_be)
 		t->slots[idx].sessions++;
 		return;
 	}
-	idx = t->free_head;
-	if (idx != XE_NIL)
-		t->free_head = t->slots[idx].next_free;
-	else if (t->high < t->capacity)
-		idx = t->high++;
-	else
+	idx = xe_slots_take(&t->room);
+	if (idx == XE_NIL)
 		return; /* cannot be: one a session */
 	t->slots[idx] = key;
 	xe_index_put(&t->index, key.hash, idx);
@@ -80,8 +69,7 @@ void xe_permit_del(struct xe_permits *t, uint32_t mapping, uint32_t peer_be)
 	if (idx == XE_NIL || --t->slots[idx].sessions)
 		return;
 	xe_index_del(&t->index, key.hash, idx);
-	t->slots[idx].next_free = t->free_head;
-	t->free_head = idx;
+	xe_slots_give(&t->room, idx);
 }
 
 bool xe_permit_has(const struct xe_permits *t, uint32_t mapping, uint32_t peer_be)

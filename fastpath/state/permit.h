@@ -7,7 +7,7 @@
 #ifndef XE_PERMIT_H
 #define XE_PERMIT_H
 
-#include "state/index.h"
+#include "state/region.h"
 #include "xegress/steer_abi.h"
 
 struct xe_permit {
@@ -19,7 +19,7 @@ struct xe_permit {
 
 struct xe_permits {
 	struct xe_permit *slots;
-	uint32_t capacity, high, free_head;
+	struct xe_slots room;
 	struct xe_index index;
 	uint64_t k0, k1;
 };

@@ -3,18 +3,12 @@
 
 int xe_sources_open(struct xe_sources *t, uint32_t capacity, uint64_t k0, uint64_t k1)
 {
-	void *m = mmap(NULL, (size_t)capacity * sizeof(*t->slots), PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
 	memset(t, 0, sizeof(*t));
-	if (m == MAP_FAILED)
-		return -ENOMEM;
-	t->slots = m;
-	t->capacity = capacity;
-	t->free_head = XE_NIL;
 	t->k0 = k0;
 	t->k1 = k1;
-	if (!xe_index_open(&t->index, capacity))
+	t->slots = xe_slots_open(&t->room, capacity, sizeof(*t->slots),
+				 offsetof(struct xe_source, next_free));
+	if (t->slots && !xe_index_open(&t->index, capacity))
 		return 0;
 	xe_sources_close(t);
 	return -ENOMEM;
@@ -22,8 +16,7 @@ int xe_sources_open(struct xe_sources *t, uint32_t capacity, uint64_t k0, uint64
 
 void xe_sources_close(struct xe_sources *t)
 {
-	if (t->slots)
-		munmap(t->slots, (size_t)t->capacity * sizeof(*t->slots));
+	xe_slots_close(&t->room);
 	t->slots = NULL;
 	xe_index_close(&t->index);
 }
@@ -33,16 +26,6 @@ static bool source_equal(const void *table, uint32_t entry, const void *key)
 	const struct xe_source *s = &((const struct xe_sources *)table)->slots[entry], *k = key;
 
 	return s->key == k->key && s->in_port == k->in_port && s->family == k->family;
-}
-
-static uint32_t slot_take(struct xe_sources *t)
-{
-	uint32_t idx = t->free_head;
-
-	if (idx == XE_NIL)
-		return t->high < t->capacity ? t->high++ : XE_NIL;
-	t->free_head = t->slots[idx].next_free;
-	return idx;
 }
 
 uint32_t xe_source_take(struct xe_sources *t, uint8_t family, uint64_t source, uint16_t in_port,
@@ -69,7 +52,7 @@ uint32_t xe_source_take(struct xe_sources *t, uint8_t family, uint64_t source, u
 		t->slots[idx].sessions++;
 		return idx;
 	}
-	idx = slot_take(t);
+	idx = xe_slots_take(&t->room);
 	if (idx == XE_NIL)
 		return idx;
 	t->slots[idx] = key;
@@ -84,8 +67,7 @@ void xe_source_give(struct xe_sources *t, uint32_t source)
 	if (--s->sessions)
 		return;
 	xe_index_del(&t->index, s->hash, source);
-	s->next_free = t->free_head;
-	t->free_head = source;
+	xe_slots_give(&t->room, source);
 }
 
 void xe_source_set_closed(struct xe_sources *t, uint32_t source, bool closed)

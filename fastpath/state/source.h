@@ -6,7 +6,7 @@
 #ifndef XE_SOURCE_H
 #define XE_SOURCE_H
 
-#include "state/index.h"
+#include "state/region.h"
 #include "xegress/steer_abi.h"
 
 struct xe_source {
@@ -28,7 +28,7 @@ struct xe_source {
 
 struct xe_sources {
 	struct xe_source *slots;
-	uint32_t capacity, high, free_head;
+	struct xe_slots room;
 	struct xe_index index;
 	uint64_t k0, k1;
 };

@@ -7,13 +7,13 @@
  * L4 ports, but neither sees nor knows its sequence numbers; so a segment changes a session only
  * when its numbers fit what was seen of the flow so far:
  *
- *   SYN       in a session that is being opened; or one that the other side has acknowledged
- * exactly data, FIN seq within what the receiver has offered, ack within what it has sent (RFC 5961
- *             section 5); a FIN only behind everything sent before
- *   RST       seq exactly what the receiver expects (RFC 5961 section 3): its highest
- *             acknowledgement, or the end of all that was sent to it, when the last of that is
- *             still on the way. In between it may be right, too, but no sender uses that. Before
- *             the sender has acknowledged anything: an ack that fits instead (RFC 9293 3.10.7.3)
+ * - SYN: in a session that is being opened; or one that the other side has acknowledged exactly
+ * - data, FIN: seq within what the receiver has offered, ack within what it has sent (RFC 5961
+ *   section 5); a FIN only behind everything sent before
+ * - RST: seq exactly what the receiver expects (RFC 5961 section 3): its highest
+ *   acknowledgement, or the end of all that was sent to it, when the last of that is still on
+ *   the way. In between it may be right, too, but no sender uses that. Before the sender has
+ *   acknowledged anything: an ack that fits instead (RFC 9293 3.10.7.3)
  *
  * What does not fit passes and changes nothing: not the state, not the numbers, and from outside
  * not the idle time. It is not dropped, because answering is the endpoints' part: an inexact RST,

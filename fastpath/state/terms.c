@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "xegress/steer_abi.h"
 
@@ -52,27 +51,19 @@ void xe_terms_set(struct xe_terms *terms, const struct xe_rule *rule)
 
 /* ---- a worker's part ---- */
 
-static void *map_zeroed(size_t size)
-{
-	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return m == MAP_FAILED ? NULL : m;
-}
-
 int xe_terms_open(struct xe_terms_local *t, struct xe_terms *table, uint32_t capacity, uint64_t k0,
 		  uint64_t k1)
 {
 	memset(t, 0, sizeof(*t));
 	t->table = table;
 	t->capacity = capacity;
-	t->free_head = XE_NIL;
 	t->k0 = k0;
 	t->k1 = k1;
-	t->credit = map_zeroed(XE_MAX_TERMS * sizeof(*t->credit));
-	t->refs = map_zeroed(XE_MAX_TERMS * sizeof(*t->refs));
-	t->of_session = map_zeroed(capacity * sizeof(*t->of_session));
-	t->sources = map_zeroed(capacity * sizeof(*t->sources));
+	t->credit = xe_region_open(XE_MAX_TERMS * sizeof(*t->credit));
+	t->refs = xe_region_open(XE_MAX_TERMS * sizeof(*t->refs));
+	t->of_session = xe_region_open(capacity * sizeof(*t->of_session));
+	t->sources = xe_slots_open(&t->room, capacity, sizeof(*t->sources),
+				   offsetof(struct xe_terms_source, next_free));
 	if (t->credit && t->refs && t->of_session && t->sources &&
 	    !xe_index_open(&t->index, capacity))
 		return 0;
@@ -80,18 +71,12 @@ int xe_terms_open(struct xe_terms_local *t, struct xe_terms *table, uint32_t cap
 	return -ENOMEM;
 }
 
-static void unmap(void *m, size_t size)
-{
-	if (m)
-		munmap(m, size);
-}
-
 void xe_terms_close(struct xe_terms_local *t)
 {
-	unmap(t->credit, XE_MAX_TERMS * sizeof(*t->credit));
-	unmap(t->refs, XE_MAX_TERMS * sizeof(*t->refs));
-	unmap(t->of_session, t->capacity * sizeof(*t->of_session));
-	unmap(t->sources, t->capacity * sizeof(*t->sources));
+	xe_region_close(t->credit, XE_MAX_TERMS * sizeof(*t->credit));
+	xe_region_close(t->refs, XE_MAX_TERMS * sizeof(*t->refs));
+	xe_region_close(t->of_session, t->capacity * sizeof(*t->of_session));
+	xe_slots_close(&t->room);
 	xe_index_close(&t->index);
 	memset(t, 0, sizeof(*t));
 }
@@ -105,16 +90,6 @@ static bool source_equal(const void *table, uint32_t entry, const void *key)
 	       s->family == k->family;
 }
 
-static uint32_t slot_take(struct xe_terms_local *t)
-{
-	uint32_t idx = t->free_head;
-
-	if (idx == XE_NIL)
-		return t->high < t->capacity ? t->high++ : XE_NIL;
-	t->free_head = t->sources[idx].next_free;
-	return idx;
-}
-
 static uint32_t source_take(struct xe_terms_local *t, const struct xe_terms_source *key)
 {
 	uint32_t idx = xe_index_find(&t->index, key->hash, t, key, source_equal);
@@ -123,7 +98,7 @@ static uint32_t source_take(struct xe_terms_local *t, const struct xe_terms_sour
 		t->sources[idx].refs++;
 		return idx;
 	}
-	idx = slot_take(t);
+	idx = xe_slots_take(&t->room);
 	if (idx == XE_NIL)
 		return idx;
 	memset(&t->sources[idx], 0, sizeof(t->sources[idx])); /* all buckets full */
@@ -172,8 +147,7 @@ void xe_terms_give(struct xe_terms_local *t, const struct xe_terms_ref *ref)
 
 	if (ref->source != XE_NIL && !--s->refs) {
 		xe_index_del(&t->index, s->hash, ref->source);
-		s->next_free = t->free_head;
-		t->free_head = ref->source;
+		xe_slots_give(&t->room, ref->source);
 	}
 	set_refs(t, ref->terms, t->refs[ref->terms] - 1);
 }

@@ -24,7 +24,7 @@
 
 #include <stdatomic.h>
 
-#include "state/index.h"
+#include "state/region.h"
 #include "state/rule.h"
 
 /* Rules with limits or an MSS, those that live flows remember included. The workers' part is some
@@ -71,7 +71,8 @@ struct xe_terms_local {
 	uint32_t *refs;         /* by terms: flows of this worker; read by the control thread */
 	struct xe_terms_ref *of_session; /* by session number, for those with XE_SF_TERMS */
 	struct xe_terms_source *sources;
-	uint32_t capacity, high, free_head;
+	struct xe_slots room; /* of sources */
+	uint32_t capacity;
 	struct xe_index index;
 	uint64_t k0, k1;
 };

@@ -76,9 +76,9 @@ static void advance(struct lf *f, uint32_t seconds)
 static uint32_t permit_cnt(const struct lf *f)
 {
 	const struct xe_permits *t = &f->lane->pool.permits;
-	uint32_t cnt = t->high;
+	uint32_t cnt = t->room.high;
 
-	for (uint32_t i = t->free_head; i != XE_NIL; i = t->slots[i].next_free)
+	for (uint32_t i = t->room.free_head; i != XE_NIL; i = t->slots[i].next_free)
 		cnt--;
 	return cnt;
 }
@@ -93,7 +93,7 @@ static void expect_empty(struct lf *f)
 	assert_int_equal(permit_cnt(f), 0);
 	assert_int_equal(f->lane->unanswered, 0);
 	assert_int_equal(f->lane->nexthops.cnt, 0);
-	for (uint32_t i = 0; i < f->lane->sources.high; i++)
+	for (uint32_t i = 0; i < f->lane->sources.room.high; i++)
 		assert_int_equal(f->lane->sources.slots[i].sessions, 0);
 	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
 		assert_int_equal(f->owned[i], 0);

@@ -74,7 +74,7 @@ static void expect_empty(struct lf *f)
 	for (uint32_t i = 0; i <= lane->live.mask; i++)
 		for (int n = 0; n < XE_LIVE_SLOTS; n++)
 			assert_int_equal(f->live[i].tag[n], 0);
-	for (uint32_t i = 0; i < lane->sources.high; i++)
+	for (uint32_t i = 0; i < lane->sources.room.high; i++)
 		assert_int_equal(lane->sources.slots[i].sessions, 0);
 	for (uint32_t i = 0; i < XE_WHEEL_SLOTS; i++)
 		assert_int_equal(lane->wheel.head[i], XE_NIL);

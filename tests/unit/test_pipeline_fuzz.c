@@ -231,7 +231,7 @@ static void expect_nothing_left(struct lf *f)
 	assert_int_equal(f->lane->umem.hand_cnt, 0);
 	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
 		assert_true(f->owned[i] == 0);
-	for (uint32_t i = 0; i < f->lane->sources.high; i++)
+	for (uint32_t i = 0; i < f->lane->sources.room.high; i++)
 		assert_int_equal(f->lane->sources.slots[i].sessions, 0);
 	for (uint32_t i = 0; i <= f->lane->live.mask; i++)
 		for (int n = 0; n < XE_LIVE_SLOTS; n++)
