@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* main.c - xegressd: options, then start, run, stop. */
 #include <bpf/libbpf.h>
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <xdp/libxdp.h>
 
+#include "base/confine.h"
 #include "base/log.h"
 #include "control/service.h"
 
@@ -103,16 +102,6 @@ static int xdp_says(enum libxdp_print_level level, const char *fmt, va_list ap)
 	return bpf_says((enum libbpf_print_level)level, fmt, ap);
 }
 
-/* Kernels before 5.11 count BPF maps, and every kernel UMEM, against locked memory. Without
- * CAP_SYS_RESOURCE this fails, which is fine where CAP_IPC_LOCK is there. */
-static void raise_memlock(void)
-{
-	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
-
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
-		xe_log_debug("RLIMIT_MEMLOCK stays as it is: %s", strerror(errno));
-}
-
 int main(int argc, char **argv)
 {
 	static struct xe_service svc;
@@ -135,7 +124,10 @@ int main(int argc, char **argv)
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(bpf_says);
 	libxdp_set_print(xdp_says);
-	raise_memlock();
+	if (xe_confine_begin(err_text, sizeof(err_text))) {
+		xe_log_err("%s", err_text);
+		return EXIT_FAILED;
+	}
 	if (xe_service_start(&svc, &o.service, config))
 		return EXIT_FAILED;
 	ret = xe_service_run(&svc) ? EXIT_FAILED : EXIT_DONE;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/log.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/reassemble.h"
@@ -270,6 +271,9 @@ static void *worker_main(void *arg)
 	bool more = false;
 
 	raise_priority(w);
+	/* What parses packets may do nothing but use the descriptors it has been given. */
+	if (xe_confine_worker())
+		xe_log_warn("worker %u: keeps its capabilities", w->idx);
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
 		now_ns = xe_now_coarse_ns();
 		beat(w, now_ns);

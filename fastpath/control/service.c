@@ -21,8 +21,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/insum.h"
 #include "base/log.h"
+#include "control/memlock.h"
 #include "io/tun.h"
 #include "state/deny.h"
 
@@ -92,16 +94,38 @@ static int worker_cpu(const struct xe_service *svc, uint32_t worker)
 	return svc->config->worker_cnt ? svc->config->workers[worker] : default_cpu();
 }
 
+/* Frames of each worker. */
+static uint32_t slice_frames(const struct xe_service *svc)
+{
+	uint32_t slice = AREA_FRAMES / svc->worker_cnt;
+
+	return slice < WORKER_FRAMES ? WORKER_FRAMES : slice;
+}
+
+/* Nothing is begun that cannot be had: a socket for each entry is the least, globs apart. */
+static int check_memory(const struct xe_service *svc)
+{
+	size_t area_size = ((size_t)slice_frames(svc) * svc->worker_cnt) << XE_FRAME_SHIFT;
+	unsigned int sockets = 0;
+	char why[256];
+
+	for (uint32_t i = 0; i < svc->config->port_cnt; i++)
+		sockets += !strpbrk(svc->config->ports[i].name, "*?[");
+	xe_memlock_raise();
+	if (xe_memlock_suffices(area_size, sockets ? sockets : 1, why, sizeof(why)))
+		return 0;
+	xe_log_err("%s", why);
+	return -ENOBUFS;
+}
+
 /* Memory, rings and the table of block owners: what the workers have in common. */
 static int open_shared(struct xe_service *svc)
 {
-	uint32_t slice = AREA_FRAMES / svc->worker_cnt;
+	uint32_t slice = slice_frames(svc);
 	int nodes[XE_MAX_WORKERS], err;
 
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		nodes[i] = xe_cpu_node(worker_cpu(svc, i));
-	if (slice < WORKER_FRAMES)
-		slice = WORKER_FRAMES;
 	err = xe_area_open(&svc->area, slice, nodes, svc->worker_cnt);
 	if (!err && svc->worker_cnt > 1)
 		err = xe_handoff_open(&svc->handoff, svc->worker_cnt, slice);
@@ -209,7 +233,8 @@ static void open_punt(struct xe_service *svc)
 /* Steering program, punt device, workers: what needs no knowledge of the host's interfaces. */
 static int start_data_plane(struct xe_service *svc)
 {
-	struct xe_steer_settings settings = {.worker_cnt = svc->worker_cnt};
+	struct xe_steer_settings settings = {.worker_cnt = svc->worker_cnt,
+					     .run_dir = svc->run_dir};
 	uint64_t keys[4];
 	int err;
 
@@ -388,7 +413,9 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 		svc->timer_fd = svc->request_fd = -1;
 	snprintf(svc->run_dir, sizeof(svc->run_dir), "%s", options->run_dir);
 	svc->worker_cnt = config->worker_cnt ? config->worker_cnt : 1;
-	err = lock_run_dir(svc);
+	err = check_memory(svc);
+	if (!err)
+		err = lock_run_dir(svc);
 	if (err) { /* it has been said; and nothing here is ours */
 		xe_service_stop(svc);
 		return err;
@@ -470,6 +497,8 @@ int xe_service_run(struct xe_service *svc)
 	struct epoll_event ev[8];
 
 	raise_priority();
+	if (xe_confine_control(!svc->steer.plain_only))
+		xe_log_warn("control thread: keeps the capabilities of the start");
 	sd_notify(0, "READY=1");
 	xe_log_info("ready: %u worker%s, %u rule%s, checksum by %s", svc->worker_cnt,
 		    svc->worker_cnt == 1 ? "" : "s", svc->config->rule_cnt,

@@ -2,16 +2,13 @@
 /*
  * verbs_check.c - does the host let the service do its work? Looks, changes nothing.
  */
-#include <linux/capability.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
-#include <unistd.h>
 
+#include "control/memlock.h"
 #include "control/verbs.h"
 
 #define BPFFS "/sys/fs/bpf"
@@ -130,32 +127,17 @@ static void look_at_l4_ports(const struct xe_service *svc, struct look *l)
 		       met ? text : "the NAT ranges keep clear of the host's own L4 ports");
 }
 
-static bool may_lock_memory(void)
+static void look_at_memory(const struct xe_service *svc, struct look *l)
 {
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3] = {};
+	unsigned int sockets = 1; /* one more than there are */
+	char why[256];
 
-	return !syscall(SYS_capget, &head, caps) &&
-	       caps[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK);
-}
-
-static void look_at_memory(struct look *l)
-{
-	struct rlimit limit = {};
-	bool lock = may_lock_memory();
-	char text[192];
-
-	getrlimit(RLIMIT_MEMLOCK, &limit);
-	if (lock || limit.rlim_cur == RLIM_INFINITY) {
-		l->say(l->ctx, "memlock", XE_CHECK_OK, "frame memory is not limited");
-		return;
-	}
-	snprintf(
-		text, sizeof(text),
-		"locked memory is limited to %llu KiB and CAP_IPC_LOCK is missing: sockets of more "
-		"ports may be refused; raise LimitMEMLOCK or grant CAP_IPC_LOCK",
-		(unsigned long long)limit.rlim_cur / 1024);
-	l->say(l->ctx, "memlock", XE_CHECK_WARN, text);
+	for (const struct xe_port *p = svc->port_list; p; p = p->next)
+		sockets += p->xsk_cnt;
+	if (xe_memlock_suffices(svc->area.size, sockets, why, sizeof(why)))
+		l->say(l->ctx, "memlock", XE_CHECK_OK, "there is locked memory for another port");
+	else
+		l->say(l->ctx, "memlock", XE_CHECK_WARN, why);
 }
 
 static void look_at_bpffs(struct look *l)
@@ -187,7 +169,7 @@ void xe_host_check(struct xe_service *svc, xe_check_fn say, void *ctx)
 
 	look_at_kernel(svc, &l);
 	look_at_l4_ports(svc, &l);
-	look_at_memory(&l);
+	look_at_memory(svc, &l);
 	look_at_bpffs(&l);
 	look_at_punt(svc, &l);
 }

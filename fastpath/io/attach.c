@@ -154,6 +154,21 @@ static int check_beside(const struct xe_steer *st, struct xdp_multiprog *mp, boo
 	return 0;
 }
 
+/* Programs are opened by id with CAP_SYS_ADMIN only, which is kept for the dispatcher only: else
+ * one that has come since the start has a number and no name. */
+static int not_readable(int ifindex, char *err, size_t err_size)
+{
+	uint32_t prog_id;
+
+	if (xe_xdp_query(ifindex, &prog_id) || !prog_id)
+		return 0; /* it has gone; or the attach will tell */
+	snprintf(err, err_size,
+		 "an XDP program (id %u) is attached and is not ours to replace; `bpftool prog "
+		 "show id %u` names it",
+		 prog_id, prog_id);
+	return -EBUSY;
+}
+
 /* 0: nothing in the way; *beside: there is a dispatcher to join. -EBUSY: something is. */
 static int clear_way(struct xe_steer *st, int ifindex, bool generic, bool *beside, char *err,
 		     size_t err_size)
@@ -167,7 +182,7 @@ static int clear_way(struct xe_steer *st, int ifindex, bool generic, bool *besid
 	for (int round = 0; ret > 0 && round <= STALE_MAX; round++) {
 		mp = xdp_multiprog__get_from_ifindex(ifindex);
 		if (libxdp_get_error(mp))
-			return 0; /* none, or not to be read: the attach will tell */
+			return not_readable(ifindex, err, err_size);
 		if (xdp_multiprog__is_legacy(mp)) {
 			ret = clear_plain(mp, ifindex, err, err_size);
 		} else {
@@ -192,7 +207,8 @@ static int attach_ext(struct xe_steer *st, struct xdp_program **xdp, int ifindex
 	if (!*xdp)
 		return -errno;
 	err = xdp_program__attach(*xdp, ifindex, mode, 0);
-	if (err != -EINVAL || st->dispatcher_dir || xe_dispatcher_provide(&st->dispatcher_dir))
+	if (err != -EINVAL || st->dispatcher_dir ||
+	    xe_dispatcher_provide(st->settings.run_dir, &st->dispatcher_dir))
 		return err;
 	xe_steer_drop_ext(st, generic); /* an object loads once, or fails to once */
 	*xdp = xe_steer_ext(st, generic);

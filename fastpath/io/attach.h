@@ -23,6 +23,7 @@ struct xe_steer_settings {
 	uint64_t k0, k1;
 	uint32_t live_mask; /* buckets of one worker's region - 1 */
 	uint32_t worker_cnt;
+	const char *run_dir; /* for what libxdp reads from files; not copied */
 };
 
 struct xe_steer {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "dispatcher.skel.h"
@@ -14,12 +15,14 @@
 /* libxdp's names. */
 #define OBJECT_PATH "LIBXDP_OBJECT_PATH"
 #define OBJECT_NAME "xdp-dispatcher.o"
+/* In the run directory. */
+#define FOLDER "bpf"
 
 static int write_object(const char *path)
 {
 	size_t len = 0;
 	const void *elf = dispatcher_bpf__elf_bytes(&len);
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), err = 0;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), err = 0;
 	ssize_t done;
 
 	if (fd < 0)
@@ -31,23 +34,7 @@ static int write_object(const char *path)
 	return err;
 }
 
-/* In memory where there is /run; what a crash leaves is 10 KiB until the next boot. */
-static char *make_folder(void)
-{
-	static const char *const templates[] = {"/run/xegress-bpf-XXXXXX",
-						"/tmp/xegress-bpf-XXXXXX"};
-	char *dir = NULL;
-
-	for (size_t i = 0; i < sizeof(templates) / sizeof(templates[0]); i++) {
-		dir = strdup(templates[i]);
-		if (!dir || mkdtemp(dir))
-			return dir;
-		free(dir);
-	}
-	return NULL;
-}
-
-int xe_dispatcher_provide(char **dir)
+int xe_dispatcher_provide(const char *run_dir, char **dir)
 {
 	char path[PATH_MAX];
 	int err;
@@ -55,9 +42,16 @@ int xe_dispatcher_provide(char **dir)
 	*dir = NULL;
 	if (secure_getenv(OBJECT_PATH))
 		return -EEXIST;
-	*dir = make_folder();
-	if (!*dir)
-		return -errno;
+	if (asprintf(dir, "%s/" FOLDER, run_dir) < 0) {
+		*dir = NULL;
+		return -ENOMEM;
+	}
+	if (mkdir(*dir, 0700) && errno != EEXIST) { /* a crash leaves it */
+		err = -errno;
+		free(*dir);
+		*dir = NULL;
+		return err;
+	}
 	snprintf(path, sizeof(path), "%s/%s", *dir, OBJECT_NAME);
 	err = write_object(path);
 	if (!err && setenv(OBJECT_PATH, *dir, 1))

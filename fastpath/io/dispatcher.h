@@ -14,10 +14,10 @@
 #ifndef XE_DISPATCHER_H
 #define XE_DISPATCHER_H
 
-/* Make libxdp of this process use it. *dir: the folder, to be given to xe_dispatcher_remove(). 0,
- * -EEXIST: the administrator has named an object folder (LIBXDP_OBJECT_PATH), which stays; or
- * -errno. */
-int xe_dispatcher_provide(char **dir);
+/* Make libxdp of this process use it. *dir: the folder, in the run directory, to be given to
+ * xe_dispatcher_remove(). 0, -EEXIST: the administrator has named an object folder
+ * (LIBXDP_OBJECT_PATH), which stays; or -errno. */
+int xe_dispatcher_provide(const char *run_dir, char **dir);
 /* The folder goes, with what is in it. NULL: nothing. */
 void xe_dispatcher_remove(char *dir);
 

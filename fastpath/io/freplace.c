@@ -3,12 +3,14 @@
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/log.h"
 
 /* Names of libxdp's environment, which an administrator may have set for all programs. */
@@ -57,9 +59,14 @@ bool xe_freplace_works(int btf_fd, uint32_t func_id)
 	int target_fd, ext_fd = -1, link_fd = -1;
 	const char *why = NULL;
 
-	if (is_skipped() || !has_bpffs()) {
-		xe_log_info("XDP programs are attached plainly: %s",
-			    is_skipped() ? LIBXDP_SKIP "=1" : "no bpf file system in /sys/fs/bpf");
+	if (is_skipped())
+		why = LIBXDP_SKIP "=1";
+	else if (!has_bpffs())
+		why = "no bpf file system in /sys/fs/bpf";
+	else if (!xe_confine_has(CAP_SYS_ADMIN))
+		why = "without CAP_SYS_ADMIN libxdp does not see the programs of its dispatcher";
+	if (why) {
+		xe_log_info("XDP programs are attached plainly: %s", why);
 		return false;
 	}
 	target_fd = load_pass(BPF_PROG_TYPE_XDP, btf_fd, func_id, -1);

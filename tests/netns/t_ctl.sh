@@ -127,7 +127,7 @@ EOC
 if clang -target bpf -O2 -g -c "$T/foreign.c" -o "$T/foreign.o" 2>"$T/foreign.err" &&
 	on h ip link set dev dummy9 xdpgeneric obj "$T/foreign.o" sec xdp 2>>"$T/foreign.err"; then
 	foreign=$(on h ip -d link show dummy9 | grep -o 'prog/xdp id [0-9]*')
-	exits "port add: a foreign program" 1 "XDP program .foreign_pass. .id [0-9]+" \
+	exits "port add: a foreign program" 1 "XDP program .*.id [0-9]+" \
 		port add dummy9 inside allow 10.9.0.0/16
 	same "port add: the foreign program stays" \
 		"$(on h ip -d link show dummy9 | grep -o 'prog/xdp id [0-9]*')" "$foreign"

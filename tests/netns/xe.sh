@@ -88,6 +88,17 @@ xe_snapshot() {
 	done
 }
 
+xe_begin() { # it may find that it cannot do all that it is asked to
+	[ -x "$BUILD/xegressd" ] || die "no $BUILD/xegressd: run make"
+	[ -e "$T/found.txt" ] || xe_snapshot >"$T/found.txt"
+	XE_RUN=$((XE_RUN + 1))
+	xe_conf >"$T/xegress.yaml"
+	mkdir -p "$T/run"
+	# shellcheck disable=SC2086 # words
+	bg "xegressd.$XE_RUN" h $XE_WRAP "$BUILD/xegressd" -c "$T/xegress.yaml" --run-dir "$T/run"
+	XE_UP=1
+}
+
 xe_start() {
 	if [ "$XE_KERNEL" = 1 ]; then
 		on h nft -f - <<<"$XE_NFT" || die "set-up: nft refuses the stand-in"
@@ -95,13 +106,8 @@ xe_start() {
 			die "set-up: nft refuses the leak filter"
 		return
 	fi
-	[ -x "$BUILD/xegressd" ] || die "no $BUILD/xegressd: run make"
-	[ $XE_RUN -gt 0 ] || xe_snapshot >"$T/found.txt"
-	XE_RUN=$((XE_RUN + 1))
-	xe_conf >"$T/xegress.yaml"
-	mkdir -p "$T/run"
-	# shellcheck disable=SC2086 # words
-	bg "xegressd.$XE_RUN" h $XE_WRAP "$BUILD/xegressd" -c "$T/xegress.yaml" --run-dir "$T/run"
+	xe_begin
+	XE_UP=0
 	if ! within 5000 xe_ready || ! running "xegressd.$XE_RUN"; then
 		die "xegressd is not in force after 5 s: $(xe_ctl status 2>&1 | tail -n 3 |
 			tr '\n' ' ')$(tail -n 2 "$T/xegressd.$XE_RUN.log" | tr '\n' ' ')"

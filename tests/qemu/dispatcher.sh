@@ -202,7 +202,6 @@ kill_daemon()
 	kill -KILL "$daemon_pid"
 	wait "$daemon_pid" 2>/dev/null
 	daemon_pid=
-	rm -rf /run/xegress-bpf-*
 }
 
 one_steer()
@@ -212,7 +211,7 @@ one_steer()
 
 no_folder()
 {
-	[ -z "$(ls -d /run/xegress-bpf-* 2>/dev/null)" ]
+	[ ! -e "$work/run/bpf" ]
 }
 
 stop_daemon()
