@@ -39,7 +39,7 @@ static const struct ctl_verb verbs[] = {
 	{"stats", verb_stats, true, false, "stats\n"},
 	{"check", verb_check, true, false, "check\n"},
 	{"explain", verb_explain, true, false,
-	 "explain tcp|udp SOURCE:L4 DESTINATION:L4 [in PORT]\n"},
+	 "explain tcp|udp SOURCE:L4 DESTINATION:L4 [in PORT] [fragment]\n"},
 	{"capture", verb_later, false, false, NULL},
 	{"top", verb_later, false, false, NULL},
 	{"state", verb_later, false, false, NULL},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * explain.c - the verb `explain`: [tcp|udp] SOURCE:L4 DESTINATION:L4 [in PORT].
+ * explain.c - the verb `explain`: [tcp|udp] SOURCE:L4 DESTINATION:L4 [in PORT] [fragment].
  */
 #include "control/explain.h"
 
@@ -34,14 +34,17 @@ void xe_explain_step(struct xe_explain *e, const char *name, bool ok, const char
 void xe_explain_verdict(struct xe_explain *e, bool carried, int reason, const char *fmt, ...)
 {
 	va_list ap;
+	int at = 0;
 
 	if (e->decided)
 		return;
 	e->decided = true;
 	e->carried = carried;
-	e->reason = reason_names[reason];
+	e->reason = reason_names[e->held || e->again ? XE_R_TAKEN : reason];
+	if (e->held)
+		at = snprintf(e->verdict, sizeof(e->verdict), "held until it is whole, then ");
 	va_start(ap, fmt);
-	vsnprintf(e->verdict, sizeof(e->verdict), fmt, ap);
+	vsnprintf(e->verdict + at, sizeof(e->verdict) - (size_t)at, fmt, ap);
 	va_end(ap);
 }
 
@@ -98,50 +101,6 @@ bool xe_explain_flow(struct xe_explain *e, struct xe_flow_view *view)
 	return true;
 }
 
-/* ---- an uplink ---- */
-
-static bool is_denied(const struct xe_explain *e, struct xe_prefix *by)
-{
-	const struct xe_steer *st = &e->svc->steer;
-
-	for (uint32_t i = 0; i < st->deny_key_cnt; i++) {
-		const struct xe_allow_key *k = &st->deny_keys[i];
-
-		*by = (struct xe_prefix){k->src, (__u8)(k->prefixlen - 32),
-					 (__u8)xe_addr_family(&k->src)};
-		if ((k->port & ~XE_KEY_IPV6) == e->in->id && xe_prefix_covers(by, &e->src))
-			return true;
-	}
-	return false;
-}
-
-static void explain_in(struct xe_explain *e)
-{
-	char text[INET6_ADDRSTRLEN + 4];
-	struct xe_flow_view view;
-	struct xe_prefix by;
-	bool live;
-
-	if (is_denied(e, &by)) {
-		xe_prefix_print(&by, text, sizeof(text));
-		xe_explain_step(e, "deny", false, "%s stands in a deny list of %s", text,
-				e->in->name);
-		if (!xe_netlink_has_addr(e->svc->netlink, &e->dst) || xe_explain_flow(e, &view))
-			xe_explain_verdict(e, false, XE_R_DENIED, "dropped by a deny list");
-		else
-			xe_explain_verdict(e, false, XE_R_NOT_OWNED,
-					   "left to the kernel: for the host itself, which deny "
-					   "lists leave alone");
-		return;
-	}
-	live = xe_explain_flow(e, &view);
-	if (live)
-		xe_explain_verdict(e, true, XE_R_TAKEN, "carried: it belongs to a live flow");
-	else
-		xe_explain_verdict(e, false, XE_R_NOT_OWNED,
-				   "left to the kernel: from outside, and of no flow of ours");
-}
-
 /* ---- the words ---- */
 
 /* A.B.C.D:L4 or [V6]:L4. */
@@ -186,7 +145,13 @@ static struct xe_port *port_of_source(const struct xe_explain *e)
 static int parse_packet(struct xe_explain *e, struct xe_ctl_request *req)
 {
 	const char *proto = xe_ctl_arg(req, 0), *in = xe_ctl_arg(req, 3);
-	const char *name = xe_ctl_arg(req, 4);
+	const char *name = xe_ctl_arg(req, 4), *last = xe_ctl_arg(req, 5);
+
+	if (in && !strcmp(in, "fragment") && !name) {
+		e->fragment = true;
+		in = NULL;
+	}
+	e->fragment |= last && !strcmp(last, "fragment");
 
 	if (strcmp(proto, "tcp") && strcmp(proto, "udp"))
 		return xe_ctl_fail(req, XE_CTL_USAGE, "expected tcp or udp, got `%.60s`", proto), 1;
@@ -203,9 +168,11 @@ static int parse_packet(struct xe_explain *e, struct xe_ctl_request *req)
 	if (xe_addr_family(&e->src) != xe_addr_family(&e->dst))
 		return xe_ctl_fail(req, XE_CTL_USAGE, "the two ends are of different IP versions"),
 		       1;
-	if (in && (strcmp(in, "in") || !name))
+	if ((in && (strcmp(in, "in") || !name)) || (last && !e->fragment))
 		return xe_ctl_fail(req, XE_CTL_USAGE,
-				   "expected `in PORT` after the destination, got `%.60s`", in),
+				   "expected `in PORT` or `fragment` after the destination, got "
+				   "`%.60s`",
+				   last ? last : in),
 		       1;
 	e->in = name ? xe_port_named(e->svc, name) : port_of_source(e);
 	if (!e->in)
@@ -236,7 +203,7 @@ int xe_verb_explain(void *ctx, struct xe_ctl_request *req)
 	if (e.in->role == XE_ROLE_INSIDE)
 		xe_explain_out(&e);
 	else
-		explain_in(&e);
+		xe_explain_in(&e);
 	json_object_set_new(e.result, "carried", json_boolean(e.carried));
 	json_object_set_new(e.result, "verdict", json_string(e.verdict));
 	json_object_set_new(e.result, "steer", json_string(e.reason ? e.reason : "TAKEN"));

@@ -3,8 +3,10 @@
  * explain.h - what would become of a packet, and why: the decisions of the steering program and of
  * a worker asked one after the other, from the same tables, with nothing taken or changed.
  *
- *   explain.c        the verb: the packet's words, and what an uplink does
- *   explain_out.c    from an inside port: source, route, rule, translation, limits
+ *   explain.c        the verb: the packet's words, and the live flow
+ *   explain_out.c    from an inside port: source, route, rule
+ *   explain_in.c     from an uplink, or by an external address: mapping, rule, target
+ *   explain_new.c    what a new flow takes: translation, limits
  *   explain_rule.c   which rule, and why not an earlier one
  *
  * Control thread only.
@@ -23,6 +25,11 @@ struct xe_explain {
 	struct xe_addr src, dst;
 	uint16_t sport, dport; /* host order */
 	struct xe_port *in;
+	bool fragment; /* it comes in fragments */
+	/* on the way */
+	bool held;          /* ... which a worker has joined: the verdicts are about the whole */
+	bool again;         /* has left by an external address, and comes in by it */
+	struct xe_addr ext; /* what its source becomes, the first where there are several */
 	/* the answer */
 	json_t *steps;  /* [{step, ok, text}] in the order of the decisions */
 	json_t *result; /* further members */
@@ -43,6 +50,27 @@ bool xe_explain_flow(struct xe_explain *e, struct xe_flow_view *view);
 
 /* explain_out.c */
 void xe_explain_out(struct xe_explain *e);
+const char *xe_explain_neighbour(const struct xe_explain *e, const struct xe_route *route);
+
+/* explain_in.c */
+void xe_explain_in(struct xe_explain *e);
+/* By rule or mapping to whom: for what belongs to no flow and steer takes. */
+void xe_explain_inbound(struct xe_explain *e);
+/* From a container: is it for another's external address and L4 port, or one that rules change?
+ * Tells the step "destination" when it is. */
+bool xe_explain_given_away(struct xe_explain *e);
+/* Fragments are taken and joined, or (false) left to the kernel. */
+bool xe_explain_held(struct xe_explain *e);
+
+/* explain_new.c: the steps "translation" and "limits"; false: the packet goes no further. */
+bool xe_explain_translation(struct xe_explain *e, const struct xe_rule *rule, int number,
+			    const struct xe_route *route);
+/* rule NULL: none is asked. Counted at this worker for the source on this port, XE_PORT_ANYUPLINK:
+ * from outside. */
+bool xe_explain_limits(struct xe_explain *e, const struct xe_rule *rule, struct xe_worker *w,
+		       uint16_t port);
+/* Index of an Ext address that is in use already, XE_NIL: it is not. */
+uint32_t xe_explain_ext(const struct xe_service *svc, const struct xe_addr *addr);
 
 /* explain_rule.c: number of the first rule that matches what leaves by `out`, -1: none. Tells the
  * step "rule". */

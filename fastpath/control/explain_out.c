@@ -74,7 +74,7 @@ static bool explain_source(struct xe_explain *e)
 	return false;
 }
 
-static const char *neighbour_word(struct xe_explain *e, const struct xe_route *route)
+const char *xe_explain_neighbour(const struct xe_explain *e, const struct xe_route *route)
 {
 	uint8_t mac[6];
 	uint16_t nud = 0;
@@ -134,7 +134,7 @@ static struct xe_port *explain_route(struct xe_explain *e, struct xe_route *rout
 	json_object_set_new(e->result, "route",
 			    json_pack("{ss, ss, si, ss, sb}", "interface", link ? link->name : "?",
 				      "next_hop", via, "mtu", (int)route->mtu, "neighbour",
-				      neighbour_word(e, route), "port",
+				      xe_explain_neighbour(e, route), "port",
 				      out && out->state == XE_PORT_ATTACHED));
 	if (!out || out->state != XE_PORT_ATTACHED || route->encap || out == e->in) {
 		xe_explain_step(e, "route", false, "%s via %s, %s", link ? link->name : "?", via,
@@ -146,135 +146,8 @@ static struct xe_port *explain_route(struct xe_explain *e, struct xe_route *rout
 		return NULL;
 	}
 	xe_explain_step(e, "route", true, "%s via %s, MTU %u, neighbour %s", out->name, via,
-			route->mtu, neighbour_word(e, route));
+			route->mtu, xe_explain_neighbour(e, route));
 	return out;
-}
-
-/* How many L4 ports of a range sessions own on this address. */
-static uint32_t in_use(const struct xe_service *svc, uint32_t ext, bool udp, uint16_t min,
-		       uint16_t max)
-{
-	uint32_t cnt = 0;
-
-	for (uint32_t port = min; port <= max; port++) {
-		const uint64_t *word = &svc->steer.owned[xe_owned_idx(ext, udp, (uint16_t)port)];
-
-		cnt += __atomic_load_n(word, __ATOMIC_RELAXED) >> (port & 63) & 1;
-	}
-	return cnt;
-}
-
-/* Index of an Ext address that is in use already, XE_NIL: it is not. */
-static uint32_t ext_known(const struct xe_service *svc, const struct xe_addr *addr)
-{
-	for (uint32_t i = 0; i < XE_MAX_EXT_ADDRS; i++)
-		if (!memcmp(&svc->ext_addrs[i], addr, sizeof(*addr)))
-			return i;
-	return XE_NIL;
-}
-
-/* Address of masquerade, as the resolver asks for it. */
-static bool masq_addr(struct xe_explain *e, const struct xe_route *route, struct xe_addr *addr)
-{
-	__be32 v4_be;
-
-	if (!is_v4(&e->dst))
-		return !xe_netlink_masq_addr6(e->svc->netlink, route->oif, &e->dst, addr);
-	if (xe_netlink_masq_addr(e->svc->netlink, route->oif, &route->gateway, &v4_be))
-		return false;
-	*addr = xe_addr_v4(v4_be);
-	return true;
-}
-
-static bool explain_translation(struct xe_explain *e, const struct xe_rule *rule, int number,
-				const struct xe_route *route)
-{
-	const struct xe_nat_range *range =
-		(const struct xe_nat_range *)e->svc->ruleset->attach + number;
-	bool pool = rule->verb == XE_VERB_SNAT, udp = e->proto == IPPROTO_UDP;
-	struct xe_addr first = rule->nat_min, last = rule->nat_max;
-	char a[INET6_ADDRSTRLEN], b[INET6_ADDRSTRLEN];
-	uint32_t ext, used = 0;
-
-	if (!xe_verb_translates(rule->verb)) {
-		xe_explain_step(e, "translation", true, "none by this rule's source side");
-		return true;
-	}
-	if (rule->verb == XE_VERB_MASQUERADE) {
-		if (!masq_addr(e, route, &first)) {
-			xe_explain_step(e, "translation", false,
-					"the uplink has no address to masquerade to");
-			xe_explain_verdict(e, false, XE_R_TAKEN,
-					   "dropped by the worker: no address to translate to");
-			return false;
-		}
-		last = first;
-	}
-	xe_addr_print(&first, a, sizeof(a));
-	xe_addr_print(&last, b, sizeof(b));
-	ext = ext_known(e->svc, &first);
-	if (ext != XE_NIL)
-		used = in_use(e->svc, ext, udp, range->port_min, range->port_max);
-	json_object_set_new(e->result, "translation",
-			    json_pack("{ss, ss, si, si, sI}", "first", a, "last", b, "port_min",
-				      (int)range->port_min, "port_max", (int)range->port_max,
-				      "in_use", (json_int_t)used));
-	xe_explain_step(e, "translation", true,
-			"to %s%s%s, an L4 port of %u-%u (%u in use there by %s), drawn when the "
-			"first packet comes%s",
-			a, strcmp(a, b) ? "-" : "", strcmp(a, b) ? b : "", range->port_min,
-			range->port_max, used, udp ? "UDP" : "TCP",
-			pool && strcmp(a, b) ? "; the source keeps the address it has" : "");
-	return true;
-}
-
-struct counts {
-	const struct xe_explain *e;
-	uint32_t sessions, capacity, of_source;
-};
-
-static void count_call(struct xe_worker *w, void *arg)
-{
-	struct counts *c = arg;
-	struct xe_lane *lane = w->lane;
-	bool v4 = is_v4(&c->e->src);
-	uint64_t key = v4 ? c->e->src.w_be[3] : c->e->src.q[0];
-	uint32_t source;
-
-	c->sessions = lane->sessions.cnt;
-	c->capacity = lane->sessions.capacity;
-	/* One more and one less: the only question that the table answers. */
-	source = xe_source_take(&lane->sources, v4 ? XE_FAMILY_4 : XE_FAMILY_6, key, c->e->in->id,
-				UINT32_MAX);
-	if (source == XE_NIL)
-		return;
-	c->of_source =
-		lane->sources.slots[source].sessions - lane->sources.slots[source].closed - 1;
-	xe_source_give(&lane->sources, source);
-}
-
-static bool explain_limits(struct xe_explain *e, const struct xe_rule *rule)
-{
-	uint32_t limit = e->svc->config->limits.sessions_per_source;
-	struct counts c = {.e = e};
-	bool full;
-
-	xe_worker_call(e->in->owner, count_call, &c);
-	full = c.of_source >= limit && !rule->no_limit;
-	json_object_set_new(e->result, "limits",
-			    json_pack("{sI, sI, sI, sI, sb}", "sessions", (json_int_t)c.sessions,
-				      "sessions_max", (json_int_t)c.capacity, "of_source",
-				      (json_int_t)c.of_source, "of_source_max", (json_int_t)limit,
-				      "exempt", rule->no_limit));
-	xe_explain_step(e, "limits", !full && c.sessions < c.capacity,
-			"%u of %u sessions of the source%s, %u of %u of the worker%s", c.of_source,
-			limit, rule->no_limit ? " (exempt)" : "", c.sessions, c.capacity,
-			xe_rule_has_terms(rule) ? "; the rule's own are in its text" : "");
-	if (full || c.sessions >= c.capacity)
-		xe_explain_verdict(e, false, XE_R_TAKEN, "dropped by the worker: %s",
-				   full ? "its source has all the sessions it may have"
-					: "the session table is full");
-	return !full && c.sessions < c.capacity;
 }
 
 /* Verbs that end it. False: the packet goes no further. */
@@ -296,28 +169,123 @@ static bool explain_verb(struct xe_explain *e, const struct xe_rule *rule)
 	}
 }
 
-static void explain_new(struct xe_explain *e)
+/* What is for an external address does not leave: by which uplink's rules it is judged, the address
+ * says, as in resolver.c. */
+static struct xe_port *explain_route_again(struct xe_explain *e, struct xe_route *route)
+{
+	struct xe_service *svc = e->svc;
+	struct xe_port *out = NULL;
+
+	if (xe_netlink_route(svc->netlink, &e->dst, &e->src,
+			     xe_netlink_l3_ifindex(svc->netlink, e->in->ifindex), route))
+		route->type = RTN_UNSPEC;
+	if (route->type == RTN_UNICAST)
+		out = xe_port_by_ifindex(svc, route->oif);
+	else if (route->type == RTN_LOCAL)
+		out = xe_resolver_local_uplink(svc, &e->dst);
+	if (out && out->state == XE_PORT_ATTACHED && out->role == XE_ROLE_UPLINK) {
+		xe_explain_step(e, "route", true, "by %s and in again", out->name);
+		return out;
+	}
+	xe_explain_step(e, "route", false, "the external address is on no uplink of ours");
+	xe_explain_verdict(e, false, XE_R_TAKEN,
+			   "given to the kernel: no uplink to the external address");
+	return NULL;
+}
+
+/* Which rule sends it out, and as what; then what it is as it comes in again. */
+static void explain_again(struct xe_explain *e)
 {
 	const struct xe_rule *rule;
 	struct xe_route route = {};
-	struct xe_port *out;
+	struct xe_port *out = explain_route_again(e, &route);
+	json_t *as_source;
 	int number;
+
+	if (!out)
+		return;
+	number = xe_explain_rule(e, out);
+	rule = number < 0 ? NULL : &e->svc->ruleset->rules[number];
+	if (!rule || rule->verb == XE_VERB_KERNEL || rule->verb == XE_VERB_ACCEPT) {
+		xe_explain_verdict(e, false, XE_R_TAKEN,
+				   "given to the kernel: no rule translates its source on the way "
+				   "to an external address");
+		return;
+	}
+	if (rule->verb == XE_VERB_DROP) {
+		xe_explain_verdict(e, false, XE_R_TAKEN, "dropped by this rule");
+		return;
+	}
+	if (!explain_verb(e, rule) || !xe_explain_limits(e, rule, e->in->owner, e->in->id) ||
+	    !xe_explain_translation(e, rule, number, &route))
+		return;
+	as_source = json_incref(json_object_get(e->result, "rule"));
+	e->src = e->ext;
+	e->in = out;
+	e->again = true;
+	xe_explain_inbound(e);
+	if (as_source)
+		json_object_set_new(e->result, "source_rule", as_source);
+}
+
+/* By the rules, out by this port. */
+static void explain_new_by(struct xe_explain *e, struct xe_port *out, const struct xe_route *route)
+{
+	int number = xe_explain_rule(e, out);
+	const struct xe_rule *rule;
+
+	if (number < 0) {
+		xe_explain_verdict(e, false, XE_R_NO_RULE, "left to the kernel: no rule matches");
+		return;
+	}
+	rule = &e->svc->ruleset->rules[number];
+	if (explain_verb(e, rule) && xe_explain_limits(e, rule, e->in->owner, e->in->id) &&
+	    xe_explain_translation(e, rule, number, route))
+		xe_explain_verdict(e, true, XE_R_TAKEN, "carried: a new flow, out of %s",
+				   out->name);
+}
+
+static void explain_new(struct xe_explain *e)
+{
+	struct xe_route route = {};
+	struct xe_port *out;
+
+	if (!explain_source(e))
+		return;
+	if (xe_explain_given_away(e)) {
+		explain_again(e);
+		return;
+	}
+	out = explain_route(e, &route);
+	if (out)
+		explain_new_by(e, out, &route);
+}
+
+/* steer sees of a fragment where it comes from and goes, and that there is a rule at all; the
+ * worker judges the whole datagram. */
+static void explain_fragments(struct xe_explain *e)
+{
+	struct xe_route route = {};
+	struct xe_flow_view view;
+	struct xe_port *out;
 
 	if (!explain_source(e))
 		return;
 	out = explain_route(e, &route);
 	if (!out)
 		return;
-	number = xe_explain_rule(e, out);
-	if (number < 0) {
-		xe_explain_verdict(e, false, XE_R_NO_RULE, "left to the kernel: no rule matches");
+	if (!e->svc->ruleset->tuple_cnt) {
+		xe_explain_verdict(e, false, XE_R_NO_RULE, "left to the kernel: there is no rule");
 		return;
 	}
-	rule = &e->svc->ruleset->rules[number];
-	if (explain_verb(e, rule) && explain_limits(e, rule) &&
-	    explain_translation(e, rule, number, &route))
-		xe_explain_verdict(e, true, XE_R_TAKEN, "carried: a new flow, out of %s",
-				   out->name);
+	if (!xe_explain_held(e))
+		return;
+	if (xe_explain_flow(e, &view))
+		xe_explain_verdict(
+			e, true, XE_R_TAKEN,
+			"carried: it belongs to a live flow, whatever the rules say now");
+	else
+		explain_new_by(e, out, &route);
 }
 
 void xe_explain_out(struct xe_explain *e)
@@ -333,6 +301,10 @@ void xe_explain_out(struct xe_explain *e)
 	}
 	if (!explain_dest(e))
 		return;
+	if (e->fragment) {
+		explain_fragments(e);
+		return;
+	}
 	if (!xe_explain_flow(e, &view)) {
 		explain_new(e);
 		return;

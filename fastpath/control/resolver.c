@@ -116,21 +116,28 @@ static bool masq_addr(const struct xe_service *svc, const struct xe_addr *dst,
 	return true;
 }
 
-/* An address of the host itself: of interest where it is an external one, on an uplink. One that is
- * on no interface of ours (lo) counts for the first uplink. */
+/* One that is on no interface of ours (lo) counts for the first uplink. */
+struct xe_port *xe_resolver_local_uplink(const struct xe_service *svc, const struct xe_addr *dst)
+{
+	struct xe_port *uplink = NULL;
+
+	for (struct xe_port *p = svc->port_list; p; p = p->next) {
+		if (!p->ifindex || p->id == XE_PORT_NONE || p->role != XE_ROLE_UPLINK)
+			continue;
+		if (xe_netlink_addr_on(svc->netlink, p->ifindex, dst))
+			return p;
+		if (!uplink)
+			uplink = p;
+	}
+	return uplink;
+}
+
+/* An address of the host itself: of interest where it is an external one, on an uplink. */
 static void answer_local(struct xe_service *svc, const struct xe_addr *dst,
 			 struct xe_nexthop_answer *a)
 {
-	const struct xe_port *uplink = NULL;
+	const struct xe_port *uplink = xe_resolver_local_uplink(svc, dst);
 
-	for (const struct xe_port *p = svc->port_list; p; p = p->next) {
-		if (!p->ifindex || p->id == XE_PORT_NONE || p->role != XE_ROLE_UPLINK)
-			continue;
-		if (!uplink || xe_netlink_addr_on(svc->netlink, p->ifindex, dst))
-			uplink = p;
-		if (xe_netlink_addr_on(svc->netlink, p->ifindex, dst))
-			break;
-	}
 	if (!uplink)
 		return;
 	a->state = XE_NH_LOCAL;
@@ -140,7 +147,7 @@ static void answer_local(struct xe_service *svc, const struct xe_addr *dst,
 }
 
 /* Does this interface bridge inside ports of ours? */
-static bool is_bridge(const struct xe_service *svc, int ifindex)
+bool xe_resolver_is_bridge(const struct xe_service *svc, int ifindex)
 {
 	for (const struct xe_port *p = svc->port_list; p; p = p->next)
 		if (p->ifindex && p->role == XE_ROLE_INSIDE && p->ifindex != ifindex &&
@@ -188,7 +195,7 @@ static uint32_t ask_route(struct xe_service *svc, const struct xe_nexthop *nh,
 	out = xe_port_by_ifindex(svc, route.oif);
 	a->state = XE_NH_NOT_PORT;
 	if (route.encap || (out && out->id == XE_PORT_NONE) ||
-	    (!out && (in || !is_bridge(svc, route.oif))))
+	    (!out && (in || !xe_resolver_is_bridge(svc, route.oif))))
 		return XE_NIL;
 	a->port = out ? out->id : XE_PORT_NONE;
 	a->mtu = route.mtu;
@@ -414,7 +421,8 @@ static void tell_entries(struct xe_service *svc, const struct xe_neighbour *n,
 
 			a.state = fresh->state;
 			memcpy(a.mac, fresh->mac, sizeof(a.mac));
-			if (table->slots[idx].in_port == XE_PORT_NONE && is_bridge(svc, n->ifindex))
+			if (table->slots[idx].in_port == XE_PORT_NONE &&
+			    xe_resolver_is_bridge(svc, n->ifindex))
 				a.port = XE_PORT_NONE; /* it may have moved */
 			find_member(svc, n, &a);
 			xe_nexthop_write(table, idx, &a);

@@ -185,6 +185,11 @@ void xe_resolver_forget_ext(struct xe_service *svc, uint32_t ext);
 void xe_resolver_mark_exts(const struct xe_service *svc, bool used[XE_MAX_EXT_ADDRS]);
 void xe_resolver_neigh_event(struct xe_service *svc, const struct xe_neigh *neigh,
 			     enum xe_nl_event event);
+/* The uplink that an address of the host itself is on, NULL: there is none. */
+struct xe_port *xe_resolver_local_uplink(const struct xe_service *svc, const struct xe_addr *dst);
+/* Does this interface bridge inside ports of ours? */
+bool xe_resolver_is_bridge(const struct xe_service *svc, int ifindex);
+
 /* ext_addr.c */
 /* Index of an Ext address, made known to steer and workers when new; XE_NIL: too many. It is the
  * address's as long as a rule in force, an answer or a session uses it. */

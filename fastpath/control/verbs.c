@@ -27,7 +27,7 @@ const struct xe_ctl_verb xe_verbs[] = {
 	{"drops", false, 0, 0, xe_verb_drops},
 	{"stats", false, 0, 0, xe_verb_stats},
 	{"check", false, 0, 0, xe_verb_check},
-	{"explain", false, 3, 5, xe_verb_explain},
+	{"explain", false, 3, 6, xe_verb_explain},
 	{NULL, false, 0, 0, NULL},
 };
 

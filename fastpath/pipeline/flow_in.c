@@ -19,12 +19,6 @@
 #include "pipeline/limit.h"
 #include "pipeline/pipeline.h"
 
-/* Anybody can send a first packet, from any address, and need not wait for an answer. Sessions that
- * the inside host has sent nothing in are at most this share of the table: the rest is for what
- * containers open and answer. Half, since there are services that never answer (logs, flow
- * records), of which each sender is one. */
-#define UNANSWERED_SHARE 2
-
 /* Whom the flow is for. */
 struct inside {
 	struct xe_addr addr;
@@ -240,7 +234,7 @@ static void begin(struct xe_lane *lane, struct xe_packet *p, const struct inside
 	uint32_t source, toward;
 	bool hold_full = lane->ports[p->in_port].held >= XE_HOLD_PER_PORT;
 
-	if (lane->unanswered >= lane->sessions.capacity / UNANSWERED_SHARE) {
+	if (lane->unanswered >= lane->sessions.capacity / XE_UNANSWERED_SHARE) {
 		xe_packet_drop(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}

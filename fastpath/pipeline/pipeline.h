@@ -105,6 +105,11 @@ struct xe_session *xe_flow_make(struct xe_lane *lane, const struct xe_tuple4 *ou
 /* The first packet is dropped and its sender told: for want of resources. */
 void xe_flow_refuse(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason);
 
+/* Anybody can send a first packet, from any address, and need not wait for an answer. Sessions that
+ * the inside host has sent nothing in are at most this share of the table: the rest is for what
+ * containers open and answer. Half, since there are services that never answer (logs, flow
+ * records), of which each sender is one. */
+#define XE_UNANSWERED_SHARE 2
 /* flow_in.c: the first packet of a flow from outside; as xe_flow_new(). */
 void xe_flow_in(struct xe_lane *lane, struct xe_packet *p);
 /* A packet toward the inside host of such a session that no mapping of ours holds: its Ethernet

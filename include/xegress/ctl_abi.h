@@ -95,7 +95,7 @@
  *                                      "fix": s|null}...]}
  *       Host settings as the service's own start-up check sees them now; `ok` without a fail.
  *
- *   explain      args tcp|udp SOURCE:L4 DESTINATION:L4 [in PORT] (IPv6 in brackets)
+ *   explain      args tcp|udp SOURCE:L4 DESTINATION:L4 [in PORT] [fragment] (IPv6 in brackets)
  *                {"carried": b, "verdict": s, "steer": s, "steps": [{"step": s, "ok": b, "text":
  * s}...], and what was found out on the way: "flow": as in flow list, "route": {"interface": s,
  * "next_hop": s, "mtu": n, "neighbour": s, "port": b}, "rule": {"number": n, "text": s}, "earlier":
