@@ -25,6 +25,7 @@ void xe_guarded_publish(struct xe_service *svc)
 			bits |= range_bits(&svc->nat_ranges[i], word);
 		for (uint32_t udp = 0; udp < 2; udp++)
 			__atomic_store_n(&svc->steer.guarded[udp * XE_OWNED_WORDS + word],
-					 bits & ~svc->taken.bits[udp][word], __ATOMIC_RELAXED);
+					 bits & ~(svc->listening[udp][word] | svc->dnat[udp][word]),
+					 __ATOMIC_RELAXED);
 	}
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "control/flow_adopt.h"
 #include "control/rss_read.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/reassemble.h"
@@ -295,8 +296,11 @@ static uint32_t load_of(const struct xe_service *svc, const struct xe_worker *w,
  */
 static struct xe_worker *choose_owner(struct xe_service *svc, const struct xe_port *port)
 {
-	struct xe_worker *best = &svc->workers[0];
+	struct xe_worker *best = &svc->workers[0], *had = xe_adopt_owner(svc, port);
 
+	/* Flows that come with it share blocks of L4 ports with others of their worker. */
+	if (had && !port->spread)
+		return had;
 	for (uint32_t i = 1; i < svc->worker_cnt && !port->spread; i++) {
 		struct xe_worker *w = &svc->workers[i];
 		uint32_t a = load_of(svc, w, port->role), b = load_of(svc, best, port->role);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "control/flow_adopt.h"
 #include "control/port_attach.h"
 
 /* Connected prefixes looked at per port; more belong into `allow:`. */
@@ -99,8 +100,17 @@ static bool any_waits_for_rules(const struct xe_service *svc)
 	return false;
 }
 
+static void go_live(struct xe_service *svc)
+{
+	xe_adopt_ports(svc);
+	for (struct xe_port *p = svc->port_list; p; p = p->next)
+		if (p->state == XE_PORT_ATTACHED && !p->live)
+			xe_port_go_live(svc, p);
+}
+
 /* Ports have come or gone: rules that name them, and everything routed, must follow. Of a new port
- * nothing is taken before its rules and deny lists are in force. */
+ * nothing is taken before its rules and deny lists are in force, and the flows that it had before
+ * are sessions. */
 static void ports_changed(struct xe_service *svc)
 {
 	char err[256];
@@ -108,9 +118,7 @@ static void ports_changed(struct xe_service *svc)
 	if (xe_rules_publish(svc, err, sizeof(err)))
 		xe_log_err("%s", err);
 	else
-		for (struct xe_port *p = svc->port_list; p; p = p->next)
-			if (p->state == XE_PORT_ATTACHED && !p->live)
-				xe_port_go_live(svc, p);
+		go_live(svc);
 	svc->fallback_stale = true;
 	if (svc->resolver)
 		xe_resolver_refresh(svc);

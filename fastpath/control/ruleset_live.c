@@ -221,7 +221,8 @@ static void reserve_dnat(struct xe_service *svc, const struct xe_ruleset *rs)
 	for (int i = 0; i < 2; i++)
 		for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++)
 			__atomic_store_n(&svc->taken.bits[i][w],
-					 svc->listening[i][w] | svc->dnat[i][w], __ATOMIC_RELAXED);
+					 svc->listening[i][w] | svc->dnat[i][w] | svc->held[i][w],
+					 __ATOMIC_RELAXED);
 }
 
 int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
@@ -366,7 +367,8 @@ void xe_safety_net_poll(struct xe_service *svc)
 			if (word == svc->listening[i][w])
 				continue;
 			svc->listening[i][w] = word;
-			__atomic_store_n(&svc->taken.bits[i][w], word | svc->dnat[i][w],
+			__atomic_store_n(&svc->taken.bits[i][w],
+					 word | svc->dnat[i][w] | svc->held[i][w],
 					 __ATOMIC_RELAXED);
 			changed = true;
 		}

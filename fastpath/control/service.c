@@ -24,6 +24,7 @@
 #include "base/confine.h"
 #include "base/insum.h"
 #include "base/log.h"
+#include "control/flow_adopt.h"
 #include "control/memlock.h"
 #include "io/tun.h"
 #include "state/deny.h"
@@ -456,6 +457,7 @@ static void on_timer(struct xe_service *svc)
 		return;
 	xe_safety_net_poll(svc);
 	xe_resolver_tick(svc);
+	xe_adopt_tick(svc);
 	/* Once a second also without an event: an interrupted resync is tried again there. */
 	if (++svc->ticks % (1000 / POLL_MS) == 0)
 		xe_netlink_dispatch(svc->netlink);
@@ -533,6 +535,7 @@ void xe_service_stop(struct xe_service *svc)
 		xe_ports_close(svc); /* programs off, sessions ended */
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		xe_worker_stop(&svc->workers[i]);
+	xe_adopt_close(svc);
 	xe_rules_close(svc);
 	xe_resolver_close(svc);
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)

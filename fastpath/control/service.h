@@ -12,6 +12,7 @@
  *   neighbours.c which next hops go through which neighbour
  *   ext_addr.c   external addresses and their indexes
  *   terms_live.c the terms (limits, MSS) of the rules in force
+ *   flow_export.c, flow_adopt.c  flows to others, and from others
  *   ruleset_live.c  the rule set in force: compile, publish, safety net
  *   verbs_*.c    what xegressctl asks for
  */
@@ -111,6 +112,9 @@ struct xe_service {
 	uint64_t listening[2][XE_BITMAP_WORDS]; /* of these the host's: by sockets, and reserved */
 	uint64_t reserved[2][XE_BITMAP_WORDS];
 	uint64_t dnat[2][XE_BITMAP_WORDS];
+	uint64_t held[2][XE_BITMAP_WORDS]; /* by flows that were adopted without owning theirs */
+	struct xe_held_flows *held_flows;  /* those flows, flow_held.c */
+	struct xe_adopt *adopt;            /* flows that wait for their port, flow_adopt.c */
 
 	struct xe_netlink *netlink;
 	struct xe_sockdiag *sockdiag;

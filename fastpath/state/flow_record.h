@@ -66,7 +66,9 @@ struct xe_flow_port {
 	uint32_t ifindex; /* of whoever wrote it; 0: not known. Another one by the same name is
 			     another container's */
 	uint8_t role;     /* enum xe_port_role */
-	uint8_t reserved[3];
+	uint8_t worker;   /* number + 1 of its owner among worker_cnt, 0: not known */
+	uint8_t worker_cnt;
+	uint8_t reserved;
 };
 
 /* Records in memory, owned by whoever has the struct. */
@@ -93,9 +95,11 @@ int xe_flow_file_add(struct xe_flow_file *file, const struct xe_flow_record *rec
 int xe_flow_file_write(const struct xe_flow_file *file, int fd);
 /* Read and judge: -EINVAL and err (where, what was expected) for a file that is none of ours, of
  * another version, cut short, damaged, or whose records contradict themselves (family, protocol,
- * port indexes, states). -ENOMEM, -errno of read(). On error `file` is empty. */
+ * port indexes, states). -ENOMEM, -errno of read(). On error `file` is empty. Reads not one byte
+ * behind the last record, so the descriptor may be a pipe or a socket that goes on. */
 int xe_flow_file_read(struct xe_flow_file *file, int fd, char *err, size_t err_size);
-/* Does the record make sense by itself? NULL or what is wrong. port_cnt: of its file. */
+/* Does the record make sense by itself? NULL or what is wrong. port_cnt: of its file. Who adds
+ * records to a file asks this first: xe_flow_file_read() refuses a file for one that does not. */
 const char *xe_flow_record_fault(const struct xe_flow_record *record, uint32_t port_cnt);
 
 #endif

@@ -99,6 +99,11 @@ static uint32_t find_ext(const struct xe_natpool *pool, const struct xe_addr *ad
 	return XE_NIL;
 }
 
+uint32_t xe_natpool_ext(const struct xe_natpool *pool, const struct xe_addr *addr)
+{
+	return find_ext(pool, addr);
+}
+
 uint16_t xe_natpool_owner(const struct xe_natpool *pool, const struct xe_addr *addr, bool udp,
 			  uint16_t l4_port)
 {
@@ -384,6 +389,20 @@ static bool choose_mapped(struct xe_natpool *pool, const struct xe_mapping *key,
 	return true;
 }
 
+/* A mapping that begins, with the L4 port it has been found. */
+static uint32_t mapping_new(struct xe_natpool *pool, const struct xe_mapping *key)
+{
+	uint32_t idx = mapping_slot(pool);
+
+	pool->mappings[idx] = *key;
+	pool->mapping_cnt++;
+	if (key->family == XE_FAMILY_6)
+		xe_addr6_ref(&pool->sessions->addr6, key->src_be);
+	xe_index_put(&pool->mapping_index, key->hash, idx);
+	xe_l4_use(pool, key->is_udp, key->ext, key->ext_port, idx);
+	return idx;
+}
+
 static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
 		       const struct xe_nat_want *want, struct xe_tuple4 *back, uint32_t *mapping)
 {
@@ -417,14 +436,8 @@ static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
 	/* Before the choice, which may claim a block: that must then be used. */
 	if (!make_room(pool) || !choose_mapped(pool, &key, want, back))
 		return -ENOSPC;
-	idx = mapping_slot(pool);
 	key.ext_port = ntohs(back->dport_be);
-	pool->mappings[idx] = key;
-	pool->mapping_cnt++;
-	if (key.family == XE_FAMILY_6)
-		xe_addr6_ref(&pool->sessions->addr6, key.src_be);
-	xe_index_put(&pool->mapping_index, key.hash, idx);
-	xe_l4_use(pool, key.is_udp, key.ext, key.ext_port, idx);
+	idx = mapping_new(pool, &key);
 	if (key.filter == XE_FILTER_ADDRESS)
 		xe_permit_add(&pool->permits, idx, back->src_be);
 	*mapping = idx;
@@ -456,6 +469,81 @@ int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out,
 	if (ret)
 		pool->refused = *want;
 	return ret;
+}
+
+/* ---- what comes from elsewhere ---- */
+
+/* Also one that rests. */
+static bool is_in_use(const struct xe_natpool *pool, const struct xe_mapping *key)
+{
+	return pool->ext[key->ext].ports[key->is_udp].use[key->ext_port];
+}
+
+/* The mapping of the same inside endpoint, which must have just this L4 port; XE_NIL: none. */
+static int take_back_mapped(struct xe_natpool *pool, struct xe_mapping *key, uint32_t *mapping)
+{
+	uint32_t idx = xe_index_find(&pool->mapping_index, key->hash, pool, key, mapping_equal);
+
+	if (idx != XE_NIL) {
+		if (pool->mappings[idx].ext_port != key->ext_port ||
+		    (!pool->mappings[idx].refs &&
+		     !xe_l4_claim(pool, key->is_udp, key->ext, key->ext_port)))
+			return -EBUSY;
+		if (!pool->mappings[idx].refs)
+			go_on(pool, idx, key);
+		pool->mappings[idx].refs++;
+		*mapping = idx;
+		return 0;
+	}
+	if (is_in_use(pool, key))
+		return -EBUSY;
+	if (!make_room(pool))
+		return -ENOSPC;
+	if (!xe_l4_claim(pool, key->is_udp, key->ext, key->ext_port))
+		return -EBUSY;
+	key->refs = 1;
+	*mapping = mapping_new(pool, key);
+	return 0;
+}
+
+static int take_back_shared(struct xe_natpool *pool, const struct xe_tuple4 *back, uint32_t ext)
+{
+	uint16_t l4_port = ntohs(back->dport_be);
+	int udp = back->proto == IPPROTO_UDP;
+
+	if (pool->ext[ext].ports[udp].use[l4_port] & XE_USE_MAPPED ||
+	    !xe_l4_claim(pool, udp, ext, l4_port))
+		return -EBUSY;
+	xe_l4_use(pool, udp, ext, l4_port, XE_NIL);
+	xe_crowds_mark(pool->crowds, back, true);
+	return 0;
+}
+
+int xe_natpool_take_back(struct xe_natpool *pool, const struct xe_tuple4 *out,
+			 const struct xe_tuple4 *back, const struct xe_nat_had *had,
+			 uint32_t *mapping)
+{
+	struct xe_mapping key = {
+		.src_be = out->src_be,
+		.sport_be = out->sport_be,
+		.in_port = out->port,
+		.ext = had->ext,
+		.ext_port = ntohs(back->dport_be),
+		.is_udp = out->proto == IPPROTO_UDP,
+		.family = out->family,
+		.filter = had->filter,
+		.verb = had->verb,
+	};
+	int err;
+
+	*mapping = XE_NIL;
+	if (!had->mapped)
+		return take_back_shared(pool, back, had->ext);
+	key.hash = mapping_hash(pool, &key);
+	err = take_back_mapped(pool, &key, mapping);
+	if (!err && had->used)
+		xe_natpool_use(pool, *mapping, back);
+	return err;
 }
 
 uint32_t xe_natpool_find(const struct xe_natpool *pool, const struct xe_tuple4 *back, bool any_peer,

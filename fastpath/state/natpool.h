@@ -164,6 +164,25 @@ int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, const struct xe_ad
  */
 int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out,
 		    const struct xe_nat_want *want, struct xe_tuple4 *back, uint32_t *mapping);
+/* What a flow has that comes from elsewhere with its mapping. */
+struct xe_nat_had {
+	uint32_t ext;
+	bool mapped;    /* endpoint-independent; else the L4 port is shared */
+	bool used;      /* the inside has sent in it */
+	uint8_t filter; /* of the mapping, where it is not there yet; XE_FILTER_*, XE_VERB_* */
+	uint8_t verb;
+};
+
+/*
+ * The Ext L4 port of `back`, whose tuple no session has, and no other: for a flow `out` that had it
+ * before it came here. 0: marked used and owned, *mapping as above; it may rest. -EBUSY: it is
+ * another mapping's, or another worker has its block. -ENOSPC: no mapping is free.
+ */
+int xe_natpool_take_back(struct xe_natpool *pool, const struct xe_tuple4 *out,
+			 const struct xe_tuple4 *back, const struct xe_nat_had *had,
+			 uint32_t *mapping);
+/* The index of an Ext address, XE_NIL: it is none. */
+uint32_t xe_natpool_ext(const struct xe_natpool *pool, const struct xe_addr *addr);
 /* The session on this reply tuple ends. `used`: the inside has sent in it. */
 void xe_natpool_give(struct xe_natpool *pool, const struct xe_tuple4 *back, uint32_t ext,
 		     uint32_t mapping, bool used);

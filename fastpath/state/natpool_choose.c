@@ -110,6 +110,11 @@ static void set_words(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l
 		give_back(pool, ext, udp, l4_port >> 6);
 }
 
+bool xe_l4_claim(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port)
+{
+	return claim(pool, ext, udp, l4_port >> 6);
+}
+
 void xe_l4_use(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port, uint32_t mapping)
 {
 	struct xe_l4_ports *ports = &pool->ext[ext].ports[udp];

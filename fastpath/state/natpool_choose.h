@@ -24,6 +24,9 @@
 bool xe_l4_choose(struct xe_natpool *pool, int udp, uint16_t own, const struct xe_nat_want *want,
 		  struct xe_tuple4 *back);
 
+/* Is the L4 port's block the worker's own, or does it become so now? Then the caller uses the L4
+ * port at once, or nobody would give the block back. */
+bool xe_l4_claim(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port);
 /* One more session shares it (mapping XE_NIL), or this mapping has it. */
 void xe_l4_use(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port, uint32_t mapping);
 /* The session, or the mapping, is gone; `rest`: nobody else may have it until xe_l4_rested(). */

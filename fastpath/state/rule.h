@@ -100,6 +100,9 @@ int xe_rule_parse(const char *text, struct xe_rule *rule, char *err, size_t err_
 /* Canonical text: parsing it again gives an equal rule. Returns the length, or -ENOSPC. */
 int xe_rule_print(const struct xe_rule *rule, char *buf, size_t size);
 
+/* By which a flow remembers its rule outside of this process: a hash of its text, never 0. */
+__u64 xe_rule_id(const struct xe_rule *rule);
+
 /* Same meaning (line numbers apart)? */
 bool xe_rule_equal(const struct xe_rule *a, const struct xe_rule *b);
 

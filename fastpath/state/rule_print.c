@@ -185,3 +185,16 @@ int xe_rule_print(const struct xe_rule *rule, char *buf, size_t size)
 	put_options(&o, rule);
 	return o.used < o.size ? (int)o.used : -ENOSPC;
 }
+
+/* FNV-1a, 64 bits: nobody chooses rules so that they collide. */
+__u64 xe_rule_id(const struct xe_rule *rule)
+{
+	char text[XE_RULE_TEXT_SIZE];
+	__u64 hash = 0xcbf29ce484222325ull;
+
+	if (xe_rule_print(rule, text, sizeof(text)) < 0)
+		return 1;
+	for (const char *c = text; *c; c++)
+		hash = (hash ^ (unsigned char)*c) * 0x100000001b3ull;
+	return hash ? hash : 1;
+}

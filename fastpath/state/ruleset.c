@@ -328,13 +328,16 @@ static int start(struct builder *b, const struct xe_rule *rules, __u32 rule_cnt,
 	rs->gen = gen;
 	rs->rule_cnt = rule_cnt;
 	rs->rules = calloc(rule_cnt ? rule_cnt : 1, sizeof(*rules));
+	rs->ids = calloc(rule_cnt ? rule_cnt : 1, sizeof(*rs->ids));
 	rs->entries = malloc(FIRST_ENTRIES * sizeof(*rs->entries));
-	if (!rs->rules || !rs->entries)
+	if (!rs->rules || !rs->ids || !rs->entries)
 		return -ENOMEM;
 	if (rule_cnt)
 		memcpy(rs->rules, rules, rule_cnt * sizeof(*rules));
-	for (__u32 i = 0; i < rule_cnt; i++)
+	for (__u32 i = 0; i < rule_cnt; i++) {
 		rs->any_no_limit |= rules[i].no_limit;
+		rs->ids[i] = xe_rule_id(&rules[i]);
+	}
 	b->entry_size = FIRST_ENTRIES;
 	return alloc_slots(rs, 2 * FIRST_ENTRIES);
 }
@@ -392,6 +395,7 @@ void xe_ruleset_free(struct xe_ruleset *rs)
 	free(rs->entries);
 	free(rs->slots);
 	free(rs->terms);
+	free(rs->ids);
 	free(rs);
 }
 

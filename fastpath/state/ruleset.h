@@ -27,6 +27,7 @@ struct xe_ruleset {
 	__u32 slot_mask;                  /* open-addressed index into entries, 0xffffffff free */
 	__u32 *slots;
 	bool any_no_limit; /* some rule has `no-limit` */
+	__u64 *ids;        /* per rule, xe_rule_id() */
 	__u32 *terms; /* per rule, of the terms table (state/terms.h), XE_NIL: none; NULL: no rule
 			 has any. Set by who publishes, freed with the rules */
 	bool any_inbound; /* some rule is about what comes from outside, or changes a destination */

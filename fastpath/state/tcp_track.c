@@ -280,6 +280,25 @@ static bool see_other(struct xe_session *s, enum xe_dir dir, const struct segmen
 	return true;
 }
 
+/* A flow that began elsewhere, where nobody kept its numbers: what the inside sends is believed,
+ * and of the other side what that says. The scales are unknown, so windows are taken for the
+ * largest.
+ */
+static bool pick_up(struct xe_session *s, enum xe_dir dir, const struct segment *seg)
+{
+	if (dir != XE_DIR_OUT || !(seg->flags & XE_TH_ACK) || seg->flags & XE_TH_FIN ||
+	    s->tcp_state > XE_TCP_ESTABLISHED)
+		return false;
+	s->tcp_end[XE_DIR_OUT] = seg->seq + seg->len;
+	s->tcp_ack[XE_DIR_OUT] = s->tcp_end[XE_DIR_BACK] = seg->ack;
+	s->tcp_ack[XE_DIR_BACK] = seg->seq;
+	s->tcp_win[XE_DIR_OUT] = s->tcp_win[XE_DIR_BACK] = UINT16_MAX;
+	s->tcp_scale = XE_TCP_SCALE_MAX << 4 | XE_TCP_SCALE_MAX;
+	s->tcp_seen = XE_TS_ALIVE;
+	s->tcp_state = XE_TCP_ESTABLISHED;
+	return true;
+}
+
 bool xe_tcp_track_any(struct xe_session *s, enum xe_dir dir, const uint8_t *l4, uint32_t hdr_len,
 		      uint32_t l4_len)
 {
@@ -289,5 +308,7 @@ bool xe_tcp_track_any(struct xe_session *s, enum xe_dir dir, const uint8_t *l4, 
 		return see_rst(s, dir, &seg);
 	if (seg.flags & XE_TH_SYN)
 		return seg.flags & XE_TH_ACK ? see_syn_ack(s, dir, &seg) : see_syn(s, dir, &seg);
+	if (!s->tcp_seen)
+		return pick_up(s, dir, &seg);
 	return see_other(s, dir, &seg);
 }

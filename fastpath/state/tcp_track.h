@@ -31,6 +31,9 @@
  * Numbers are those on the wire: no sequence number is translated. They wrap; all comparisons are
  * by difference. A superpacket is one long segment. SACK and timestamps change none of this.
  *
+ * A session may come from elsewhere without any numbers (pipeline/adopt.h, from the kernel): then
+ * the inside's next segment says them.
+ *
  *            opener's SYN    answer        each SYN acknowledged     a FIN      both acknowledged
  *   (new) ----> SYN_SENT ----> SYN_BACK ----> ESTABLISHED ----> CLOSING ----> CLOSED
  *                  |               |                |               |           ^ | opener's SYN:

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * adopt.h - a flow that another process, or the kernel, has had so far becomes a session, with the
+ * mapping it has. For worker calls: nothing here is on a packet's way.
+ *
+ * What the session holds is what flow_new.c or flow_in.c would have given it: next hops, source,
+ * terms, live tags, and its Ext L4 port, exactly that one. Where the L4 port cannot be had (another
+ * worker has its block, it lies in no range of ours, or the host uses it) the session is found by
+ * live tags in both directions instead, as an untranslated one is; then conf->any_accept must be
+ * set, and the L4 port kept from other flows as long as the session lives (control/flow_adopt.c).
+ */
+#ifndef XE_ADOPT_H
+#define XE_ADOPT_H
+
+#include "pipeline/pipeline.h"
+#include "state/flow_record.h"
+
+/* A record as this service understands it: made by the control thread. */
+struct xe_adoptee {
+	const struct xe_flow_record *record; /* xe_flow_record_fault() has nothing to say */
+	uint16_t in_port;                    /* id, attached to this lane's worker */
+	uint16_t out_port;                   /* id, XE_PORT_NONE: not known, its next packet says */
+	bool out_inside;        /* that is an inside port, and the record's out_port is known */
+	uint32_t ext;           /* of nat_src if its L4 port may be owned, else XE_NIL: by tags */
+	uint16_t rule;          /* in lane->rules, or XE_RULE_GONE */
+	uint32_t age_s, idle_s; /* the record's, and what has gone by since it was written */
+};
+
+enum xe_adopted {
+	XE_ADOPTED,      /* by its L4 port, or untranslated as before */
+	XE_ADOPTED_TAGS, /* translated, and by tags only */
+	XE_ADOPT_THERE,  /* there is this very session already */
+	XE_ADOPT_CLASH,  /* another session has one of its tuples */
+	XE_ADOPT_OVER,   /* its time is up */
+	XE_ADOPT_FULL,   /* of sessions, or of what one needs */
+	XE_ADOPT_LATER,  /* of next-hop requests: again, when the control thread has served some */
+};
+
+/* *s: the new session, where there is one; may be NULL. */
+enum xe_adopted xe_adopt(struct xe_lane *lane, const struct xe_adoptee *a, struct xe_session **s);
+
+#endif

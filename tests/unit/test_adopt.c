@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * test_adopt.c - flows of every kind leave one lane as records and become sessions of another one
+ * (other hash keys, other numbers): the records of those are the same, byte for byte, packets pass
+ * both ways as before, and at the end nothing is left over.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "lane_fixture.h"
+#include "pipeline/adopt.h"
+#include "state/session_record.h"
+
+#define SYN XE_TH_SYN
+#define ACK XE_TH_ACK
+#define MAX 64u
+
+static const char *const rules[] = {
+	"dnat tcp to 192.0.2.1:8080 dest 10.1.0.2:80",
+	"dnat udp to 192.0.2.1:7000-7009 dest 10.2.0.3:9000-9009",
+	"nat from 10.2.0.16/28 source 192.0.2.128/28",
+	"accept from 10.1.0.0/16 to 10.2.0.0/16",
+	"accept udp to 10.1.0.9:53 in eth1",
+	"masquerade udp to 198.51.100.0/24:1000 filter endpoint-independent",
+	"masquerade udp to 198.51.100.0/24:2000 filter address-dependent limit 1000pps",
+	"snat tcp to 198.51.100.0/24:81 source 192.0.2.10-192.0.2.12 no-limit",
+	"masquerade",
+	NULL,
+};
+
+static struct lf_spec udp(const char *src, uint16_t sport, const char *dst, uint16_t dport)
+{
+	return (struct lf_spec){
+		.src = src, .sport = sport, .dst = dst, .dport = dport, .payload_len = 40};
+}
+
+static struct lf_spec tcp(const char *src, uint16_t sport, const char *dst, uint16_t dport,
+			  uint8_t flags)
+{
+	struct lf_spec s = udp(src, sport, dst, dport);
+
+	s.proto = IPPROTO_TCP;
+	s.tcp_flags = flags;
+	s.payload_len = 0;
+	s.win = 1000;
+	return s;
+}
+
+static void passes(struct lf *f, uint16_t in, struct lf_spec was, uint16_t out, struct lf_spec is)
+{
+	const struct lf_sent *sent = lf_pass(f, in, &was);
+
+	is.ttl = 63;
+	if (!sent)
+		fail_msg("%s:%u to %s:%u did not pass", was.src, was.sport, was.dst, was.dport);
+	lf_expect(sent, &is, out);
+}
+
+/* ---- from lane to lane ---- */
+
+struct flows {
+	struct xe_flow_record r[MAX];
+	uint16_t rule[MAX];
+	uint32_t cnt;
+};
+
+static void collect(const struct lf *f, struct flows *flows)
+{
+	const struct xe_sessions *t = &f->lane->sessions;
+
+	flows->cnt = 0;
+	for (uint32_t i = 0; i < t->high; i++) {
+		const struct xe_session *s = &t->slots[i];
+		struct xe_flow_record *r = &flows->r[flows->cnt];
+
+		if (!s->key[0].proto)
+			continue;
+		assert_in_range(flows->cnt, 0, MAX - 1);
+		xe_session_record(t, s, f->lane->now_s, r);
+		r->left_s = xe_flow_left(f->lane, s, f->lane->now_s);
+		if (r->flags & XE_FR_MAPPED)
+			r->filter = f->lane->pool.mappings[s->mapping].filter;
+		assert_null(xe_flow_record_fault(r, LF_PORT_END));
+		flows->rule[flows->cnt++] = s->rule;
+	}
+}
+
+static struct xe_adoptee adoptee(const struct lf *f, const struct flows *flows, uint32_t i)
+{
+	const struct xe_flow_record *r = &flows->r[i];
+
+	return (struct xe_adoptee){
+		.record = r,
+		.in_port = r->in_port,
+		.out_port = r->out_port,
+		.out_inside = r->out_port < LF_UPLINK,
+		.ext = r->flags & XE_FR_EXT ? xe_natpool_ext(&f->lane->pool, &r->nat_src) : XE_NIL,
+		.rule = flows->rule[i],
+		.age_s = r->age_s,
+		.idle_s = r->idle_s,
+	};
+}
+
+/* Those opened from inside first, as the service does it. */
+static void adopt_all(struct lf *f, const struct flows *flows, bool tags)
+{
+	for (int outside = 0; outside < 2; outside++) {
+		for (uint32_t i = 0; i < flows->cnt; i++) {
+			struct xe_adoptee a = adoptee(f, flows, i);
+			bool ext = flows->r[i].flags & XE_FR_EXT;
+
+			if (!!(flows->r[i].flags & XE_FR_FROM_OUTSIDE) != outside)
+				continue;
+			if (tags)
+				a.ext = XE_NIL;
+			assert_int_equal(xe_adopt(f->lane, &a, NULL),
+					 tags && ext ? XE_ADOPTED_TAGS : XE_ADOPTED);
+			assert_int_equal(xe_adopt(f->lane, &a, NULL), XE_ADOPT_THERE);
+			lf_answer(f);
+		}
+	}
+}
+
+static int cmp_record(const void *a, const void *b)
+{
+	return memcmp(a, b, 72);
+}
+
+/* The same flows, but for the flags that say how the L4 port is had. */
+static void expect_same(struct flows *a, struct flows *b, bool tags)
+{
+	assert_int_equal(a->cnt, b->cnt);
+	qsort(a->r, a->cnt, sizeof(a->r[0]), cmp_record);
+	qsort(b->r, b->cnt, sizeof(b->r[0]), cmp_record);
+	for (uint32_t i = 0; i < a->cnt; i++) {
+		struct xe_flow_record x = a->r[i];
+
+		if (tags) {
+			x.flags &= (uint8_t) ~(XE_FR_EXT | XE_FR_MAPPED);
+			x.filter = 0;
+		}
+		assert_memory_equal(&x, &b->r[i], sizeof(x));
+	}
+}
+
+static void advance(struct lf *f, uint32_t seconds)
+{
+	f->lane->now_s += seconds;
+	xe_pipeline_housekeeping(f->lane);
+	lf_answer(f);
+	lf_check_conservation(f);
+}
+
+static void expect_empty(struct lf *f)
+{
+	const struct xe_permits *t = &f->lane->pool.permits;
+	uint32_t permits = t->room.high;
+
+	advance(f, 8000);
+	advance(f, XE_NAT_REST_S);
+	for (uint32_t i = t->room.free_head; i != XE_NIL; i = t->slots[i].next_free)
+		permits--;
+	assert_int_equal(permits, 0);
+	assert_int_equal(f->lane->sessions.cnt, 0);
+	assert_int_equal(f->lane->pool.mapping_cnt, 0);
+	assert_int_equal(f->lane->pool.rest_cnt, 0);
+	assert_int_equal(f->lane->unanswered, 0);
+	assert_int_equal(f->lane->nexthops.cnt, 0);
+	assert_int_equal(f->lane->sessions.addr6.cnt, 4); /* Ext addresses */
+	for (uint32_t i = 0; i < f->lane->sources.room.high; i++) {
+		assert_int_equal(f->lane->sources.slots[i].sessions, 0);
+		assert_int_equal(f->lane->sources.slots[i].closed, 0);
+	}
+	for (uint32_t i = 0; i < f->rule_cnt; i++)
+		assert_int_equal(f->lane->terms.refs[i], 0);
+	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
+		assert_int_equal(f->owned[i] | f->blocks->owner[i], 0);
+	for (uint32_t i = 0; i <= f->lane->live.mask; i++)
+		for (int n = 0; n < XE_LIVE_SLOTS; n++)
+			assert_int_equal(f->live[i].tag[n], 0);
+}
+
+/* What of a flow passes in the old lane must pass in the new one. */
+typedef void (*packets_fn)(struct lf *f);
+
+static void move(packets_fn begin, packets_fn go_on, bool tags)
+{
+	struct lf *from = lf_open(rules, 1024), *to = lf_open(rules, 1024);
+	static struct flows was, is;
+
+	begin(from);
+	advance(from, 7);
+	collect(from, &was);
+	assert_true(was.cnt > 0);
+	to->lane->now_s += 5000; /* another clock */
+	xe_pipeline_housekeeping(to->lane);
+	adopt_all(to, &was, tags);
+	collect(to, &is);
+	expect_same(&was, &is, tags);
+	go_on(to);
+	collect(to, &is);
+	assert_int_equal(is.cnt, was.cnt);
+	expect_empty(from);
+	expect_empty(to);
+	lf_close(from);
+	lf_close(to);
+}
+
+#define KIND(name)                                                                                 \
+	static void test_##name(void **state)                                                      \
+	{                                                                                          \
+		(void)state;                                                                       \
+		move(name##_begins, name##_goes_on, false);                                        \
+	}                                                                                          \
+	static void test_##name##_by_tags(void **state)                                            \
+	{                                                                                          \
+		(void)state;                                                                       \
+		move(name##_begins, name##_goes_on, true);                                         \
+	}
+
+/* ---- UDP: one mapping for two destinations ---- */
+
+static void udp_goes_on(struct lf *f)
+{
+	passes(f, LF_INSIDE, udp("10.1.0.5", 4000, "198.51.100.9", 5), LF_UPLINK,
+	       udp("192.0.2.1", 4000, "198.51.100.9", 5));
+	passes(f, LF_UPLINK, udp("198.51.100.9", 5, "192.0.2.1", 4000), LF_INSIDE,
+	       udp("198.51.100.9", 5, "10.1.0.5", 4000));
+	passes(f, LF_INSIDE, udp("10.1.0.5", 4000, "198.51.100.8", 6), LF_UPLINK,
+	       udp("192.0.2.1", 4000, "198.51.100.8", 6));
+}
+
+static void udp_begins(struct lf *f)
+{
+	udp_goes_on(f);
+}
+KIND(udp)
+
+/* The mapping is the same endpoint's still: a third destination has it. */
+static void test_udp_mapping(void **state)
+{
+	struct lf *from = lf_open(rules, 64), *to = lf_open(rules, 64);
+	static struct flows was;
+
+	(void)state;
+	udp_begins(from);
+	collect(from, &was);
+	adopt_all(to, &was, false);
+	assert_int_equal(to->lane->pool.mapping_cnt, 1);
+	assert_int_equal(to->lane->pool.mappings[0].refs, 2);
+	passes(to, LF_INSIDE, udp("10.1.0.5", 4000, "198.51.100.7", 7), LF_UPLINK,
+	       udp("192.0.2.1", 4000, "198.51.100.7", 7));
+	assert_int_equal(to->lane->pool.mappings[0].refs, 3);
+	expect_empty(to);
+	expect_empty(from);
+	lf_close(from);
+	lf_close(to);
+}
+
+/* ---- UDP with filters: the peer's other L4 port comes in by them ---- */
+
+static void filters_begins(struct lf *f)
+{
+	passes(f, LF_INSIDE, udp("10.1.0.5", 4100, "198.51.100.9", 1000), LF_UPLINK,
+	       udp("192.0.2.1", 4100, "198.51.100.9", 1000));
+	passes(f, LF_UPLINK, udp("203.0.113.77", 9, "192.0.2.1", 4100), LF_INSIDE,
+	       udp("203.0.113.77", 9, "10.1.0.5", 4100));
+	passes(f, LF_INSIDE, udp("10.1.0.5", 4200, "198.51.100.9", 2000), LF_UPLINK,
+	       udp("192.0.2.1", 4200, "198.51.100.9", 2000));
+}
+
+static void filters_goes_on(struct lf *f)
+{
+	passes(f, LF_UPLINK, udp("203.0.113.77", 9, "192.0.2.1", 4100), LF_INSIDE,
+	       udp("203.0.113.77", 9, "10.1.0.5", 4100));
+	passes(f, LF_INSIDE, udp("10.1.0.5", 4100, "203.0.113.77", 9), LF_UPLINK2,
+	       udp("192.0.2.1", 4100, "203.0.113.77", 9));
+	passes(f, LF_UPLINK, udp("198.51.100.9", 2000, "192.0.2.1", 4200), LF_INSIDE,
+	       udp("198.51.100.9", 2000, "10.1.0.5", 4200));
+}
+KIND(filters)
+
+/* ---- TCP: two flows share an L4 port; closed ones; a pool ---- */
+
+static void tcp_pass(struct lf *f, const char *dst, uint16_t dport, uint8_t flags, bool back,
+		     const char *ext)
+{
+	struct lf_spec was = tcp("10.1.0.6", 5000, dst, dport, flags);
+	struct lf_spec is = tcp(ext, 5000, dst, dport, flags);
+
+	if (back) {
+		was = tcp(dst, dport, ext, 5000, flags);
+		is = tcp(dst, dport, "10.1.0.6", 5000, flags);
+	}
+	was.seq = is.seq = flags & SYN ? 0 : 1;
+	was.ack = is.ack = flags & ACK ? 1 : 0;
+	passes(f, back ? LF_UPLINK : LF_INSIDE, was, back ? LF_INSIDE : LF_UPLINK, is);
+}
+
+static void tcp_opens(struct lf *f, const char *dst, uint16_t dport)
+{
+	tcp_pass(f, dst, dport, SYN, false, "192.0.2.1");
+	tcp_pass(f, dst, dport, SYN | ACK, true, "192.0.2.1");
+	tcp_pass(f, dst, dport, ACK, false, "192.0.2.1");
+}
+
+static void tcp_begins(struct lf *f)
+{
+	tcp_opens(f, "198.51.100.9", 80);
+	tcp_opens(f, "198.51.100.8", 80);
+	tcp_opens(f, "198.51.100.7", 443);
+	tcp_pass(f, "198.51.100.7", 443, XE_TH_RST, false, "192.0.2.1");
+	tcp_pass(f, "198.51.100.6", 443, SYN, false, "192.0.2.1");
+}
+
+static void tcp_goes_on(struct lf *f)
+{
+	tcp_pass(f, "198.51.100.9", 80, ACK, false, "192.0.2.1");
+	tcp_pass(f, "198.51.100.9", 80, ACK, true, "192.0.2.1");
+	tcp_pass(f, "198.51.100.8", 80, ACK, true, "192.0.2.1");
+	tcp_pass(f, "198.51.100.6", 443, SYN | ACK, true, "192.0.2.1");
+}
+KIND(tcp)
+
+/* Of a closed flow its source counts none; the tracking goes on where it was. */
+static void test_tcp_states(void **state)
+{
+	struct lf *from = lf_open(rules, 64), *to = lf_open(rules, 64);
+	uint32_t established = 0, closed = 0;
+	static struct flows was;
+
+	(void)state;
+	tcp_begins(from);
+	collect(from, &was);
+	adopt_all(to, &was, false);
+	assert_int_equal(to->lane->sources.slots[0].sessions, 4);
+	assert_int_equal(to->lane->sources.slots[0].closed, 1);
+	assert_int_not_equal(xe_wheel_oldest_closed(&to->lane->wheel), XE_NIL);
+	for (uint32_t i = 0; i < to->lane->sessions.high; i++) {
+		established += to->lane->sessions.slots[i].tcp_state == XE_TCP_ESTABLISHED;
+		closed += to->lane->sessions.slots[i].tcp_state == XE_TCP_CLOSED;
+	}
+	assert_int_equal(established, 2);
+	assert_int_equal(closed, 1);
+	tcp_pass(to, "198.51.100.9", 80, XE_TH_RST, true, "192.0.2.1");
+	assert_int_equal(to->lane->sources.slots[0].closed, 2);
+	/* its opener starts over in the same session */
+	tcp_pass(to, "198.51.100.9", 80, SYN, false, "192.0.2.1");
+	assert_int_equal(to->lane->sources.slots[0].closed, 1);
+	assert_int_equal(to->lane->sessions.cnt, 4);
+	expect_empty(to);
+	expect_empty(from);
+	lf_close(from);
+	lf_close(to);
+}
+
+/* From a kernel that kept no numbers: the inside's first segment says them. */
+static void test_tcp_picked_up(void **state)
+{
+	struct lf *from = lf_open(rules, 64), *to = lf_open(rules, 64);
+	static struct flows was;
+	struct xe_session *s;
+
+	(void)state;
+	tcp_opens(from, "198.51.100.9", 80);
+	collect(from, &was);
+	was.r[0].flags |= XE_FR_KERNEL;
+	was.r[0].tcp_seen = was.r[0].tcp_scale = 0;
+	memset(was.r[0].tcp_end, 0, sizeof(was.r[0].tcp_end));
+	memset(was.r[0].tcp_ack, 0, sizeof(was.r[0].tcp_ack));
+	memset(was.r[0].tcp_win, 0, sizeof(was.r[0].tcp_win));
+	adopt_all(to, &was, false);
+	s = &to->lane->sessions.slots[0];
+	tcp_pass(to, "198.51.100.9", 80, XE_TH_RST, true, "192.0.2.1");
+	assert_int_equal(s->tcp_state, XE_TCP_ESTABLISHED); /* nobody knows whether it fits */
+	tcp_pass(to, "198.51.100.9", 80, ACK, false, "192.0.2.1");
+	tcp_pass(to, "198.51.100.9", 80, ACK, true, "192.0.2.1");
+	assert_int_equal(s->tcp_seen, XE_TS_ALIVE);
+	tcp_pass(to, "198.51.100.9", 80, XE_TH_RST, true, "192.0.2.1");
+	assert_int_equal(s->tcp_state, XE_TCP_CLOSED);
+	expect_empty(to);
+	expect_empty(from);
+	lf_close(from);
+	lf_close(to);
+}
+
+/* ---- from a pool, without a limit of its source ---- */
+
+static char pool_addr[16];
+
+static void pool_begins(struct lf *f)
+{
+	struct lf_spec syn = tcp("10.1.0.6", 5000, "198.51.100.9", 81, SYN);
+	const struct lf_sent *sent = lf_pass(f, LF_INSIDE, &syn);
+
+	assert_non_null(sent);
+	inet_ntop(AF_INET, sent->bytes + 26, pool_addr, sizeof(pool_addr));
+}
+
+static void pool_goes_on(struct lf *f)
+{
+	tcp_pass(f, "198.51.100.9", 81, SYN, false, pool_addr);
+	tcp_pass(f, "198.51.100.9", 81, SYN | ACK, true, pool_addr);
+}
+KIND(pool)
+
+/* ---- dnat, nat, accept ---- */
+
+static void dnat_begins(struct lf *f)
+{
+	passes(f, LF_UPLINK, udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
+	       udp("198.51.100.9", 500, "10.2.0.3", 9003));
+	passes(f, LF_INSIDE2, udp("10.2.0.3", 9003, "198.51.100.9", 500), LF_UPLINK,
+	       udp("192.0.2.1", 7003, "198.51.100.9", 500));
+	/* this one has not been answered */
+	passes(f, LF_UPLINK, udp("198.51.100.9", 501, "192.0.2.1", 7004), LF_INSIDE2,
+	       udp("198.51.100.9", 501, "10.2.0.3", 9004));
+	assert_int_equal(f->lane->unanswered, 1);
+}
+
+static void dnat_goes_on(struct lf *f)
+{
+	assert_int_equal(f->lane->unanswered, 1);
+	passes(f, LF_UPLINK, udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
+	       udp("198.51.100.9", 500, "10.2.0.3", 9003));
+	passes(f, LF_INSIDE2, udp("10.2.0.3", 9003, "198.51.100.9", 500), LF_UPLINK,
+	       udp("192.0.2.1", 7003, "198.51.100.9", 500));
+	passes(f, LF_INSIDE2, udp("10.2.0.3", 9004, "198.51.100.9", 501), LF_UPLINK,
+	       udp("192.0.2.1", 7004, "198.51.100.9", 501));
+	assert_int_equal(f->lane->unanswered, 0);
+}
+KIND(dnat)
+
+static void nat_begins(struct lf *f)
+{
+	passes(f, LF_INSIDE2, udp("10.2.0.19", 777, "198.51.100.9", 53), LF_UPLINK,
+	       udp("192.0.2.131", 777, "198.51.100.9", 53));
+	passes(f, LF_UPLINK2, udp("198.51.100.8", 5, "192.0.2.130", 80), LF_INSIDE2,
+	       udp("198.51.100.8", 5, "10.2.0.18", 80));
+}
+
+static void nat_goes_on(struct lf *f)
+{
+	passes(f, LF_UPLINK, udp("198.51.100.9", 53, "192.0.2.131", 777), LF_INSIDE2,
+	       udp("198.51.100.9", 53, "10.2.0.19", 777));
+	passes(f, LF_INSIDE2, udp("10.2.0.18", 80, "198.51.100.8", 5), LF_UPLINK,
+	       udp("192.0.2.130", 80, "198.51.100.8", 5));
+}
+KIND(nat)
+
+static void accept_begins(struct lf *f)
+{
+	passes(f, LF_UPLINK2, udp("203.0.113.5", 5, "10.1.0.9", 53), LF_INSIDE,
+	       udp("203.0.113.5", 5, "10.1.0.9", 53));
+	passes(f, LF_INSIDE, udp("10.1.0.7", 70, "10.2.0.7", 71), LF_INSIDE2,
+	       udp("10.1.0.7", 70, "10.2.0.7", 71));
+}
+
+static void accept_goes_on(struct lf *f)
+{
+	passes(f, LF_INSIDE, udp("10.1.0.9", 53, "203.0.113.5", 5), LF_UPLINK2,
+	       udp("10.1.0.9", 53, "203.0.113.5", 5));
+	passes(f, LF_INSIDE2, udp("10.2.0.7", 71, "10.1.0.7", 70), LF_INSIDE,
+	       udp("10.2.0.7", 71, "10.1.0.7", 70));
+	passes(f, LF_INSIDE, udp("10.1.0.7", 70, "10.2.0.7", 71), LF_INSIDE2,
+	       udp("10.1.0.7", 70, "10.2.0.7", 71));
+}
+KIND(accept)
+
+/* ---- between two of ours, by an external address ---- */
+
+static void hairpin_goes_on(struct lf *f)
+{
+	passes(f, LF_INSIDE, udp("10.1.0.5", 6000, "192.0.2.1", 7001), LF_INSIDE2,
+	       udp("192.0.2.1", 6000, "10.2.0.3", 9001));
+	passes(f, LF_INSIDE2, udp("10.2.0.3", 9001, "192.0.2.1", 6000), LF_INSIDE,
+	       udp("192.0.2.1", 7001, "10.1.0.5", 6000));
+}
+
+static void hairpin_begins(struct lf *f)
+{
+	hairpin_goes_on(f);
+	assert_int_equal(f->lane->sessions.cnt, 2);
+}
+
+static void test_hairpin(void **state)
+{
+	(void)state;
+	move(hairpin_begins, hairpin_goes_on, false);
+}
+
+/* ---- IPv6 ---- */
+
+static void v6_begins(struct lf *f)
+{
+	passes(f, LF_INSIDE, udp("2001:db8:1::5", 4000, "2001:db8:99::9", 5), LF_UPLINK,
+	       udp("2001:db8:f::1", 4000, "2001:db8:99::9", 5));
+	passes(f, LF_INSIDE, udp("2001:db8:1::5", 4000, "2001:db8:99::8", 5), LF_UPLINK,
+	       udp("2001:db8:f::1", 4000, "2001:db8:99::8", 5));
+}
+
+static void v6_goes_on(struct lf *f)
+{
+	passes(f, LF_UPLINK, udp("2001:db8:99::9", 5, "2001:db8:f::1", 4000), LF_INSIDE,
+	       udp("2001:db8:99::9", 5, "2001:db8:1::5", 4000));
+	passes(f, LF_INSIDE, udp("2001:db8:1::5", 4000, "2001:db8:99::8", 5), LF_UPLINK,
+	       udp("2001:db8:f::1", 4000, "2001:db8:99::8", 5));
+}
+KIND(v6)
+
+/* ---- where it is not to be had ---- */
+
+static void test_outcomes(void **state)
+{
+	struct lf *from = lf_open(rules, 64), *to = lf_open(rules, 2);
+	static struct flows was;
+	struct xe_adoptee a;
+
+	(void)state;
+	udp_begins(from);
+	tcp_begins(from);
+	collect(from, &was);
+	a = adoptee(to, &was, 0);
+	a.idle_s = 300;
+	assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPT_OVER);
+	/* another worker has the block: by tags */
+	a.idle_s = 0;
+	to->blocks->owner[xe_owned_idx(a.ext, 1, ntohs(a.record->nat_sport_be))] = 7;
+	assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPTED_TAGS);
+	assert_int_equal(to->lane->sessions.slots[0].ext, XE_EXT_NONE);
+	to->blocks->owner[xe_owned_idx(a.ext, 1, ntohs(a.record->nat_sport_be))] = 0;
+	/* the same tuple to another Ext L4 port */
+	was.r[0].nat_sport_be ^= htons(1);
+	assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPT_CLASH);
+	a = adoptee(to, &was, 1);
+	assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPTED);
+	a = adoptee(to, &was, 2);
+	assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPT_FULL);
+	lf_answer(to);
+	expect_empty(to);
+	expect_empty(from);
+	lf_close(from);
+	lf_close(to);
+}
+
+/* The control thread is behind: nothing is lost, it comes later. */
+static void test_later(void **state)
+{
+	struct lf *f = lf_open(rules, 8192);
+	struct flows one = {.cnt = 1};
+	struct xe_flow_record *r = &one.r[0];
+	enum xe_adopted last = XE_ADOPTED;
+	struct xe_adoptee a;
+	uint32_t i;
+
+	(void)state;
+	udp_begins(f);
+	collect(f, &one);
+	one.cnt = 1;
+	for (i = 0; i < 6000 && last == XE_ADOPTED; i++) {
+		r->dst = r->nat_dst = xe_addr_v4(htonl(0x08000000 + i));
+		r->sport_be = r->nat_sport_be = htons((uint16_t)(9000 + i));
+		a = adoptee(f, &one, 0);
+		last = xe_adopt(f->lane, &a, NULL);
+	}
+	assert_int_equal(last, XE_ADOPT_LATER);
+	assert_in_range(i, XE_NH_REQUESTS - 3, XE_NH_REQUESTS);
+	assert_true(lf_answer(f) > 4000);
+	assert_int_equal(xe_adopt(f->lane, &a, NULL), XE_ADOPTED);
+	lf_answer(f);
+	while (f->lane->sessions.cnt) { /* as many releases as the ring takes, at a time */
+		f->lane->now_s += 400;
+		xe_pipeline_housekeeping(f->lane);
+		lf_answer(f);
+	}
+	lf_close(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_udp),
+		cmocka_unit_test(test_udp_by_tags),
+		cmocka_unit_test(test_udp_mapping),
+		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_filters_by_tags),
+		cmocka_unit_test(test_tcp),
+		cmocka_unit_test(test_tcp_by_tags),
+		cmocka_unit_test(test_tcp_states),
+		cmocka_unit_test(test_tcp_picked_up),
+		cmocka_unit_test(test_pool),
+		cmocka_unit_test(test_pool_by_tags),
+		cmocka_unit_test(test_dnat),
+		cmocka_unit_test(test_dnat_by_tags),
+		cmocka_unit_test(test_nat),
+		cmocka_unit_test(test_nat_by_tags),
+		cmocka_unit_test(test_accept),
+		cmocka_unit_test(test_accept_by_tags),
+		cmocka_unit_test(test_hairpin),
+		cmocka_unit_test(test_v6),
+		cmocka_unit_test(test_v6_by_tags),
+		cmocka_unit_test(test_outcomes),
+		cmocka_unit_test(test_later),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
