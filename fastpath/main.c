@@ -82,7 +82,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 static void warn(void *ctx, const char *line)
 {
 	(void)ctx;
-	xe_log_warn("%s", line);
+	xe_log_always(XE_LOG_WARN, "%s", line); /* each is about another line of the file */
 }
 
 /* The libraries' own words are for debugging: what matters is said by us, once. */

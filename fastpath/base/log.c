@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "base/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 /* A line is one write(), so that lines of two threads never mix; longer ones are cut. */
 #define LINE_SIZE 1024
 
 static _Atomic int max_level = XE_LOG_INFO;
+static pthread_once_t looked = PTHREAD_ONCE_INIT;
+static bool has_priorities;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of sites and what is in them */
+static struct xe_log_site *sites;
 
 void xe_log_set_level(enum xe_log_level level)
 {
@@ -33,27 +40,119 @@ static const char *level_word(enum xe_log_level level)
 	}
 }
 
-void xe_log(enum xe_log_level level, const char *fmt, ...)
+/* Does whoever reads standard error understand priorities? journald names the file that it has
+ * given us (systemd.exec(5)); a service that was started by one of its own has inherited only the
+ * name. */
+static void look_at_stderr(void)
 {
-	static _Atomic int journald = -1;
-	char line[LINE_SIZE];
-	int len = 0;
-	va_list ap;
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
 
-	if (level > (enum xe_log_level)atomic_load_explicit(&max_level, memory_order_relaxed))
-		return;
-	if (journald < 0)
-		journald = getenv("JOURNAL_STREAM") != NULL;
-	if (journald)
-		len = snprintf(line, sizeof(line), "<%d>%s", level, level_word(level));
+	has_priorities = stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
+			 !fstat(STDERR_FILENO, &st) && st.st_dev == dev && st.st_ino == ino;
+}
+
+static bool is_wanted(enum xe_log_level level)
+{
+	return level <= (enum xe_log_level)atomic_load_explicit(&max_level, memory_order_relaxed);
+}
+
+static void print(enum xe_log_level level, const char *text)
+{
+	char line[LINE_SIZE];
+	int len;
+
+	pthread_once(&looked, look_at_stderr);
+	if (has_priorities)
+		len = snprintf(line, sizeof(line) - 1, "<%d>%s%s", level, level_word(level), text);
 	else
-		len = snprintf(line, sizeof(line), "xegressd: %s", level_word(level));
-	va_start(ap, fmt);
-	len += vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
-	va_end(ap);
+		len = snprintf(line, sizeof(line) - 1, "xegressd: %s%s", level_word(level), text);
 	if (len > (int)sizeof(line) - 2)
 		len = sizeof(line) - 2;
 	line[len++] = '\n';
-	if (write(STDERR_FILENO, line, len) < 0)
+	if (write(STDERR_FILENO, line, (size_t)len) < 0)
 		return; /* nowhere left to say it */
+}
+
+/* The lock is held. */
+static void say_left_out(struct xe_log_site *site)
+{
+	char text[XE_LOG_KEPT + 64];
+
+	if (!site->left_out)
+		return;
+	snprintf(text, sizeof(text), "%u more like this: %s", site->left_out, site->last);
+	site->left_out = 0;
+	print(site->level, text);
+}
+
+/* The lock is held. A new time begins with the first line after the last one's end. */
+static void begin_window(struct xe_log_site *site, uint64_t now_s)
+{
+	if (site->window_s && now_s - site->window_s < XE_LOG_WINDOW_S)
+		return;
+	say_left_out(site);
+	site->window_s = now_s;
+	site->said = 0;
+}
+
+static void leave_out(struct xe_log_site *site, enum xe_log_level level, const char *text)
+{
+	site->left_out++;
+	site->level = level;
+	snprintf(site->last, sizeof(site->last), "%.*s", XE_LOG_KEPT - 1, text);
+	if (site->is_listed)
+		return;
+	site->is_listed = true;
+	site->next = sites;
+	sites = site;
+}
+
+static uint64_t now_s(void)
+{
+	return xe_now_coarse_ns() / XE_NS_PER_SEC + 1; /* 0 has a meaning */
+}
+
+void xe_log_at(struct xe_log_site *site, enum xe_log_level level, const char *fmt, ...)
+{
+	char text[LINE_SIZE];
+	va_list ap;
+
+	if (!is_wanted(level))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	pthread_mutex_lock(&lock);
+	begin_window(site, now_s());
+	if (site->said < XE_LOG_BURST) {
+		site->said++;
+		print(level, text);
+	} else {
+		leave_out(site, level, text);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void xe_log_always(enum xe_log_level level, const char *fmt, ...)
+{
+	char text[LINE_SIZE];
+	va_list ap;
+
+	if (!is_wanted(level))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	print(level, text);
+}
+
+void xe_log_flush(bool all)
+{
+	pthread_mutex_lock(&lock);
+	for (struct xe_log_site *site = sites; site; site = site->next)
+		if (all || now_s() - site->window_s >= XE_LOG_WINDOW_S)
+			say_left_out(site);
+	pthread_mutex_unlock(&lock);
 }

@@ -468,11 +468,11 @@ void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_li
 		return;
 	}
 	port->state = XE_PORT_ATTACHED;
-	xe_log_info("audit: uid=%u pid=%u attach port %s (%s) xdp=%s program=%u by=%s queues=%u",
-		    getuid(), getpid(), port->name,
-		    port->role == XE_ROLE_INSIDE ? "inside" : "uplink",
-		    port->at.generic ? "generic" : "native", port->at.prog_id,
-		    port->at.dispatcher ? "dispatcher" : "link", port->xsk_cnt);
+	xe_log_audit("uid=%u pid=%u attach port %s (%s) xdp=%s program=%u by=%s queues=%u",
+		     getuid(), getpid(), port->name,
+		     port->role == XE_ROLE_INSIDE ? "inside" : "uplink",
+		     port->at.generic ? "generic" : "native", port->at.prog_id,
+		     port->at.dispatcher ? "dispatcher" : "link", port->xsk_cnt);
 }
 
 void xe_port_go_live(struct xe_service *svc, struct xe_port *port)

@@ -134,7 +134,7 @@ static void port_detach_logged(struct xe_service *svc, struct xe_port *port)
 	if (svc->resolver)
 		xe_resolver_forget_port(svc, id);
 	port->state = XE_PORT_WAITING;
-	xe_log_info("audit: uid=%u pid=%u detach port %s", getuid(), getpid(), port->name);
+	xe_log_audit("uid=%u pid=%u detach port %s", getuid(), getpid(), port->name);
 }
 
 void xe_port_remove(struct xe_service *svc, struct xe_port *port)

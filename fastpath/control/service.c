@@ -459,8 +459,10 @@ static void on_timer(struct xe_service *svc)
 	xe_resolver_tick(svc);
 	xe_adopt_tick(svc);
 	/* Once a second also without an event: an interrupted resync is tried again there. */
-	if (++svc->ticks % (1000 / POLL_MS) == 0)
+	if (++svc->ticks % (1000 / POLL_MS) == 0) {
 		xe_netlink_dispatch(svc->netlink);
+		xe_log_flush(false);
+	}
 }
 
 static void on_event(struct xe_service *svc, int fd)
@@ -557,4 +559,5 @@ void xe_service_stop(struct xe_service *svc)
 	close_fd(svc->lock_fd); /* last: until here the folder was ours */
 	xe_config_free(svc->config);
 	svc->config = NULL;
+	xe_log_flush(true);
 }

@@ -34,7 +34,7 @@ const struct xe_ctl_verb xe_verbs[] = {
 void xe_verbs_audit(void *ctx, const struct xe_ctl_audit *line)
 {
 	(void)ctx;
-	xe_log_info("audit: uid=%u pid=%d %s%s%s: %s%s", line->uid, line->pid, line->verb,
-		    line->args[0] ? " " : "", line->args,
-		    line->ok ? "" : "refused: ", line->outcome);
+	xe_log_audit("uid=%u pid=%d %s%s%s: %s%s", line->uid, line->pid, line->verb,
+		     line->args[0] ? " " : "", line->args,
+		     line->ok ? "" : "refused: ", line->outcome);
 }
