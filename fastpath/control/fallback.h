@@ -4,12 +4,14 @@
  * worker, forwards. It is there from start to clean stop, and stays after a crash.
  *
  *   hook (priority)            what it does
+ *   prerouting nat (-110)      what dnat and one-to-one rules publish goes to its target
  *   postrouting nat (90, 110)  inside sources that leave by an uplink get an Ext address, and an
  *                              L4 port that no worker hands out
  *   forward (-10)              spoofed source -> drop; `drop` rules; TCP that is no SYN and belongs
  *                              to no kernel flow -> drop; uplink to inside only for known flows,
  *                              dnat and `accept` rules
- *   input (-10)                NAT range minus the host's listeners -> drop, never a reset
+ *   input (-10)                NAT range minus the host's listeners, and what is published -> drop,
+ *                              never a reset
  *   postrouting (300)          inside source that was not translated -> drop
  *
  * For IPv6 the same, of what a rule translates or drops; what no rule matches is forwarded as it
@@ -55,7 +57,7 @@ struct xe_fallback_conf {
 	const struct xe_fallback_port *ports; /* attached ones, both roles */
 	uint32_t port_cnt;
 	/* The configured rules in order. `kernel` and no match: masqueraded after all others' NAT
-	 * chains. dnat is not this table's: it is done by whoever the kernel has for that. */
+	 * chains. */
 	const struct xe_rule *rules;
 	uint32_t rule_cnt;
 	/* The default NAT ranges; those of the rules are added to them. */

@@ -295,6 +295,8 @@ static void put_nat_rules(const struct xe_fallback_text *t)
 			continue;
 		if (xe_fallback_translates(r)) {
 			put_translation(t, r);
+		} else if (r->verb == XE_VERB_NAT) {
+			xe_fallback_put_nat_out(t, r);
 		} else if (r->verb == XE_VERB_KERNEL) {
 			xe_fallback_put_match(t, r, XE_FALLBACK_ANY, false);
 			fputs("return\n", t->f);
@@ -351,6 +353,8 @@ static int put_family(struct xe_fallback_text *t)
 
 	if (ret)
 		return ret;
+	if (xe_fallback_has_dnat(t))
+		xe_fallback_put_dnat(t);
 	if (t->fam->af == AF_INET6) {
 		xe_fallback_put_chains6(t);
 		put_nat_rules(t);
@@ -406,13 +410,32 @@ static void put_guard(const struct xe_fallback_text *t)
 		t->fam->proto, t->fam->proto);
 }
 
+static bool any_dnat(struct xe_fallback_text *t, const bool *active)
+{
+	bool any = false;
+
+	for (int i = 0; i < 2; i++) {
+		t->fam = i ? &ip6 : &ip4;
+		any |= active[i] && xe_fallback_has_dnat(t);
+	}
+	return any;
+}
+
 static void put_base_chains(struct xe_fallback_text *t, const bool *active)
 {
 	FILE *f = t->f;
 
+	if (any_dnat(t, active)) {
+		fputs("\tchain dnat_rules {\n"
+		      "\t\ttype nat hook prerouting priority -110; policy accept;\n",
+		      f);
+		for_families(t, active, xe_fallback_put_dnat_hook);
+		fputs("\t}\n\n", f);
+	}
 	fputs("\tchain snat_rules {\n"
 	      "\t\ttype nat hook postrouting priority 90; policy accept;\n",
 	      f);
+	for_families(t, active, xe_fallback_put_hairpin_hook);
 	for_families(t, active, put_snat_rules);
 	fputs("\t}\n\n\tchain snat_rest {\n"
 	      "\t\ttype nat hook postrouting priority 110; policy accept;\n",
@@ -423,8 +446,10 @@ static void put_base_chains(struct xe_fallback_text *t, const bool *active)
 	      f);
 	for_families(t, active, put_forward_family);
 	fputs("\t}\n\n\tchain input {\n"
-	      "\t\ttype filter hook input priority -10; policy accept;\n"
-	      "\t\tiifname != @uplinks accept\n"
+	      "\t\ttype filter hook input priority -10; policy accept;\n",
+	      f);
+	for_families(t, active, xe_fallback_put_published_hook);
+	fputs("\t\tiifname != @uplinks accept\n"
 	      "\t\tct state established,related accept\n",
 	      f);
 	for_families(t, active, put_guard);
@@ -451,6 +476,11 @@ static int put_table(struct xe_fallback_text *t, const char *table)
 	for (int i = 0; i < 2; i++) {
 		t->fam = i ? &ip6 : &ip4;
 		active[i] = xe_fallback_active(t);
+	}
+	if (any_dnat(t, active))
+		xe_fallback_put_ports(t);
+	for (int i = 0; i < 2; i++) {
+		t->fam = i ? &ip6 : &ip4;
 		ret = active[i] ? put_family(t) : 0;
 		if (ret)
 			return ret;

@@ -40,8 +40,7 @@ static void put_rules(const struct xe_fallback_text *t, put_rule_fn put)
 			put(t, &t->conf->rules[i]);
 }
 
-/* Must its packets not leave as they are? nat like the others, though the kernel does not stand in
- * for it: while the service is down what it publishes is not reachable. */
+/* Must its packets not leave as they are? */
 static bool translates_source(const struct xe_rule *r)
 {
 	return xe_fallback_translates(r) || r->verb == XE_VERB_NAT;

@@ -147,6 +147,14 @@ unsigned int xe_fallback_put_names(FILE *f, const struct xe_fallback_conf *conf,
 	return cnt;
 }
 
+bool xe_fallback_is_uplink(const struct xe_fallback_conf *conf, const char *name)
+{
+	for (uint32_t i = 0; i < conf->port_cnt; i++)
+		if (conf->ports[i].role == XE_ROLE_UPLINK && named(&conf->ports[i], name))
+			return true;
+	return false;
+}
+
 /* ---- sets ---- */
 
 static void open_set(FILE *f, const char *name, char n, const char *type, const char *flags)
@@ -171,18 +179,23 @@ static void close_set(FILE *f, bool first)
 	fputs(first ? "\t}\n\n" : " }\n\t}\n\n", f);
 }
 
-static void put_uplinks(FILE *f, const struct xe_fallback_conf *conf)
+static void put_port_set(FILE *f, const struct xe_fallback_conf *conf, const char *name, bool all)
 {
 	bool first = true;
 
-	open_set(f, "uplinks", '\0', "ifname", NULL);
+	open_set(f, name, '\0', "ifname", NULL);
 	for (uint32_t i = 0; i < conf->port_cnt; i++) {
-		if (conf->ports[i].role != XE_ROLE_UPLINK)
+		if (!all && conf->ports[i].role != XE_ROLE_UPLINK)
 			continue;
 		next_element(f, &first);
 		xe_fallback_put_name(f, l3_name(&conf->ports[i]));
 	}
 	close_set(f, first);
+}
+
+void xe_fallback_put_ports(const struct xe_fallback_text *t)
+{
+	put_port_set(t->f, t->conf, "ports", true);
 }
 
 static void put_nat_ports(FILE *f, const char *name, const uint64_t *nat)
@@ -219,7 +232,7 @@ static void put_listeners(FILE *f, const char *name, const uint64_t *listen, con
 
 void xe_fallback_put_sets(struct xe_fallback_text *t)
 {
-	put_uplinks(t->f, t->conf);
+	put_port_set(t->f, t->conf, "uplinks", false);
 	put_nat_ports(t->f, "nat_tcp", t->nat.tcp);
 	put_nat_ports(t->f, "nat_udp", t->nat.udp);
 	put_listeners(t->f, XE_FALLBACK_SET_TCP, t->conf->listen_tcp, t->nat.tcp);
@@ -357,7 +370,8 @@ bool xe_fallback_has_allowed(const struct xe_fallback_text *t)
 
 static bool has_pool(const struct xe_fallback_text *t, const struct xe_rule *rule)
 {
-	return rule->verb == XE_VERB_SNAT && rule->nat_family == t->fam->af;
+	return (rule->verb == XE_VERB_SNAT || rule->verb == XE_VERB_NAT) &&
+	       rule->nat_family == t->fam->af;
 }
 
 bool xe_fallback_has_pool(const struct xe_fallback_text *t)
@@ -450,7 +464,8 @@ static void put_pool_range(struct xe_fallback_text *t, const struct xe_addr *min
 	}
 }
 
-/* The pools of all snat rules, overlapping ones as one. Network order compares like numbers. */
+/* The pools of all snat and nat rules, overlapping ones as one. Network order compares like
+ * numbers. */
 static int put_pool(struct xe_fallback_text *t)
 {
 	const struct xe_rule **list = calloc(t->conf->rule_cnt + 1, sizeof(struct xe_rule *));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * fallback_sets.h - the sets of the safety net as text, and what its chains need to know of them.
- * Private to the files that write the text: fallback_sets.c, fallback_rules.c, fallback_rules6.c.
+ * Private to the files that write the text: fallback_sets.c, fallback_rules.c, fallback_rules6.c,
+ * fallback_dnat.c.
  */
 #ifndef XE_FALLBACK_SETS_H
 #define XE_FALLBACK_SETS_H
@@ -36,7 +37,8 @@ bool xe_fallback_in_family(const struct xe_fallback_text *t, const struct xe_rul
  * port is gone, for what still comes for its flows. IPv6 only where rules do something with inside
  * sources, or have translated some. */
 bool xe_fallback_active(const struct xe_fallback_text *t);
-/* Are there source pools, or ports whose sources can be checked, in the family? */
+/* Are there source pools (one-to-one rules have some), or ports whose sources can be checked, in
+ * the family? */
 bool xe_fallback_has_pool(const struct xe_fallback_text *t);
 bool xe_fallback_has_allowed(const struct xe_fallback_text *t);
 
@@ -48,6 +50,8 @@ void xe_fallback_put_name(FILE *f, const char *name);
 /* `{ "a", "b" }`: the interfaces a port name of a rule stands for, as the IP layer sees them.
  * With f NULL nothing is written. Returns how many. */
 unsigned int xe_fallback_put_names(FILE *f, const struct xe_fallback_conf *conf, const char *name);
+/* Does a port name of a rule stand for an uplink? */
+bool xe_fallback_is_uplink(const struct xe_fallback_conf *conf, const char *name);
 
 /* ---- fallback_rules.c: lines of rules ---- */
 
@@ -63,6 +67,16 @@ void xe_fallback_put_match(const struct xe_fallback_text *t, const struct xe_rul
 void xe_fallback_put_accept(const struct xe_fallback_text *t, const struct xe_rule *r);
 void xe_fallback_put_drop(const struct xe_fallback_text *t, const struct xe_rule *r);
 
+/* fallback_dnat.c: does the family have rules that publish something? Then there are the chains
+ * dnatN and publishedN, each with a line in its hook, and the set of all ports. */
+bool xe_fallback_has_dnat(const struct xe_fallback_text *t);
+void xe_fallback_put_dnat(const struct xe_fallback_text *t);
+void xe_fallback_put_dnat_hook(const struct xe_fallback_text *t);
+void xe_fallback_put_published_hook(const struct xe_fallback_text *t);
+void xe_fallback_put_hairpin_hook(const struct xe_fallback_text *t);
+/* The line of a one-to-one rule in chain natN. */
+void xe_fallback_put_nat_out(const struct xe_fallback_text *t, const struct xe_rule *r);
+
 /* fallback_rules6.c */
 void xe_fallback_put_chains6(const struct xe_fallback_text *t);
 
@@ -70,6 +84,8 @@ void xe_fallback_put_chains6(const struct xe_fallback_text *t);
 
 /* The sets of no family, and those of the family being written. 0 or -ENOMEM. */
 void xe_fallback_put_sets(struct xe_fallback_text *t);
+/* All ports, both roles. */
+void xe_fallback_put_ports(const struct xe_fallback_text *t);
 int xe_fallback_put_family_sets(struct xe_fallback_text *t);
 
 #endif

@@ -302,6 +302,49 @@ static const struct {
 	 "\t\tsnat ip to 192.0.2.10 persistent\n"},
 };
 
+/* What is published: chains dnatN and publishedN. */
+static const struct {
+	const char *rule;
+	char n;
+	const char *dnat, *published;
+} published[] = {
+	{"dnat tcp to 192.0.2.1:8080 dest 10.1.0.2:80", '4',
+	 "\t\tip daddr 192.0.2.1 meta l4proto tcp th dport 8080 dnat ip to 10.1.0.2:80\n",
+	 "\t\tip daddr 192.0.2.1 meta l4proto tcp th dport 8080 "},
+	{"dnat to 192.0.2.1:53 in eth0 dest 10.1.0.2", '4',
+	 "\t\tiifname { \"eth0\" } ip daddr 192.0.2.1 meta l4proto tcp th dport 53 "
+	 "dnat ip to 10.1.0.2\n"
+	 "\t\tiifname { \"eth0\" } ip daddr 192.0.2.1 meta l4proto udp th dport 53 "
+	 "dnat ip to 10.1.0.2\n",
+	 "\t\tiifname { \"eth0\" } ip daddr 192.0.2.1 meta l4proto { tcp, udp } th dport 53 "},
+	/* 1 + 3 * 2 shares; each line is for what those before it left */
+	{"dnat udp to 192.0.2.1:53 dest 10.1.0.2:54,10.1.0.8-10.1.0.9*3", '4',
+	 "\t\tip daddr 192.0.2.1 meta l4proto udp th dport 53 "
+	 "jhash ip saddr . udp sport mod 7 seed 0x1 < 1 dnat ip to 10.1.0.2:54\n"
+	 "\t\tip daddr 192.0.2.1 meta l4proto udp th dport 53 "
+	 "dnat ip to 10.1.0.8-10.1.0.9 persistent\n",
+	 NULL},
+	{"dnat tcp to 192.0.2.1:80-82 dest 10.1.0.2:90-92", '4',
+	 "\t\tip daddr 192.0.2.1 meta l4proto tcp th dport 80-82 "
+	 "dnat ip to 10.1.0.2:tcp dport map { 80 : 90, 81 : 91, 82 : 92 }\n",
+	 "\t\tip daddr 192.0.2.1 meta l4proto tcp th dport 80-82 "},
+	{"dnat tcp to 192.0.2.1:80-82 dest 10.1.0.2:80-82", '4',
+	 "\t\tip daddr 192.0.2.1 meta l4proto tcp th dport 80-82 dnat ip to 10.1.0.2\n", NULL},
+	{"nat from 10.1.2.0/28 to 203.0.113.0/24 out eth0 source 192.0.2.16/28", '4',
+	 "\t\tip saddr 203.0.113.0/24 ip daddr 192.0.2.16/28 "
+	 "dnat ip prefix to ip daddr map { 192.0.2.16/28 : 10.1.2.0/28 }\n",
+	 "\t\tip saddr 203.0.113.0/24 ip daddr 192.0.2.16/28 "},
+	{"nat udp from 10.1.2.1 source 192.0.2.16", '4',
+	 "\t\tip daddr 192.0.2.16 meta l4proto udp dnat ip to 10.1.2.1\n",
+	 "\t\tip daddr 192.0.2.16 meta l4proto udp "},
+	{"dnat tcp to [2001:db8::1]:80 dest [fd00:1::2]:8080,fd00:1::8-fd00:1::9", '6',
+	 "\t\tip6 daddr 2001:db8::1 meta l4proto tcp th dport 80 "
+	 "jhash ip6 saddr . tcp sport mod 3 seed 0x1 < 1 dnat ip6 to [fd00:1::2]:8080\n"
+	 "\t\tip6 daddr 2001:db8::1 meta l4proto tcp th dport 80 "
+	 "dnat ip6 to [fd00:1::8]-[fd00:1::9] persistent\n",
+	 "\t\tip6 daddr 2001:db8::1 meta l4proto tcp th dport 80 "},
+};
+
 static void some_ports(struct setup *s)
 {
 	begin(s);
@@ -354,6 +397,58 @@ static void test_lines(void **state)
 			    "\t\telements = { \"va\" }\n");
 		free(text);
 	}
+}
+
+static void test_published(void **state)
+{
+	char chain[32], *drop, *text;
+	struct setup s;
+
+	(void)state;
+	for (size_t i = 0; i < CNT(published); i++) {
+		some_ports(&s);
+		add_rule(&s, published[i].rule);
+		text = text_of(&s);
+		snprintf(chain, sizeof(chain), "chain dnat%c", published[i].n);
+		check_block(published[i].rule, text, chain,
+			    "\t\tmeta l4proto != { tcp, udp } return\n"
+			    "\t\tmeta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn return\n",
+			    published[i].dnat, "");
+		snprintf(chain, sizeof(chain), "chain published%c", published[i].n);
+		if (published[i].published) {
+			assert_true(asprintf(&drop, "%scounter name guard_dropped drop\n",
+					     published[i].published) >= 0);
+			check_block(published[i].rule, text, chain,
+				    "\t\tmeta l4proto != { tcp, udp } return\n", drop, "");
+			free(drop);
+		}
+		check_block(published[i].rule, text, "set ports", "", "\t\ttype ifname\n",
+			    "\t\telements = { \"va\",\n\t\t\t     \"br0\",\n"
+			    "\t\t\t     \"eth0\",\n\t\t\t     \"eth1\" }\n");
+		free(text);
+	}
+	/* among those that publish, `kernel` and `accept` in an uplink, the first match wins */
+	some_ports(&s);
+	add_rule(&s, "accept from 198.51.100.0/24 to 192.0.2.1 in eth0");
+	add_rule(&s, "accept from 10.1.0.0/16 in va");
+	add_rule(&s, "kernel udp to 192.0.2.1:53");
+	add_rule(&s, "dnat udp to 192.0.2.1:53 dest 10.1.0.2");
+	add_rule(&s, "kernel tcp to 192.0.2.1:22");
+	text = text_of(&s);
+	check_block("order", text, "chain published4", "\t\tmeta l4proto != { tcp, udp } return\n",
+		    "\t\tiifname { \"eth0\" } ip saddr 198.51.100.0/24 ip daddr 192.0.2.1 return\n"
+		    "\t\tip daddr 192.0.2.1 meta l4proto udp th dport 53 return\n"
+		    "\t\tip daddr 192.0.2.1 meta l4proto udp th dport 53 "
+		    "counter name guard_dropped drop\n",
+		    "");
+	free(text);
+	/* and where nothing is published there are no such chains */
+	some_ports(&s);
+	add_rule(&s, "masquerade");
+	text = text_of(&s);
+	assert_null(strstr(text, "prerouting"));
+	assert_null(strstr(text, "set ports"));
+	free(text);
 }
 
 /* First match wins: what stands before an accept or drop keeps its packets from it. */
@@ -439,10 +534,12 @@ static const struct {
 	 "\t\tip6 saddr fd00:1::/64 ip6 daddr 2001:db8:5::/48 snat ip6 to ip6 saddr\n"
 	 "\t\tip6 daddr fd00:1::/64 ip6 saddr 2001:db8:5::/48 snat ip6 to ip6 saddr\n",
 	 NULL},
-	/* not done by the kernel, and not to leave as it is */
 	{"nat from fd00:1::/64 out eth0 source 2001:db8:1::/64",
 	 "\t\toifname { \"eth0\" } ip6 saddr fd00:1::/64 goto midflow6\n",
-	 "\t\tiifname { \"eth0\" } ip6 daddr fd00:1::/64 counter name inbound_dropped drop\n", "",
+	 "\t\tiifname { \"eth0\" } ip6 daddr fd00:1::/64 counter name inbound_dropped drop\n",
+	 "\t\toifname { \"eth0\" } ip6 saddr fd00:1::/64 "
+	 "snat ip6 prefix to ip6 saddr map { fd00:1::/64 : 2001:db8:1::/64 }\n",
+	 "\t\tip6 saddr @pool6 return\n"
 	 "\t\toifname { \"eth0\" } ip6 saddr fd00:1::/64 counter name leak_dropped drop\n"},
 	{"masquerade out eth1", /* both families */
 	 "\t\toifname { \"eth1\" } goto midflow6\n",
@@ -913,6 +1010,12 @@ static void test_kernel_takes(void **state)
 		fail_msg("%s", err);
 	assert_int_equal(xe_fallback_counters(fb, &counters), 0);
 	assert_int_equal(counters.leak_dropped, 0);
+	some_ports(&s);
+	for (size_t i = 0; i < CNT(published); i++)
+		add_rule(&s, published[i].rule);
+	if (xe_fallback_apply(fb, &s.conf, err, sizeof(err)))
+		fail_msg("%s", err);
+	assert_int_equal(xe_fallback_present(fb), 1);
 	for (size_t i = 0; i < CNT(names); i++) {
 		begin(&s);
 		add_port(&s, names[i].name, XE_ROLE_INSIDE);
@@ -935,7 +1038,7 @@ int main(void)
 		cmocka_unit_test(test_gaps),         cmocka_unit_test(test_rule_ranges),
 		cmocka_unit_test(test_table_names),  cmocka_unit_test(test_interface_names),
 		cmocka_unit_test(test_random_text),  cmocka_unit_test(test_random_kernel),
-		cmocka_unit_test(test_kernel_takes),
+		cmocka_unit_test(test_kernel_takes), cmocka_unit_test(test_published),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
