@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# run.sh - runs the tests: unit, bpf, conformance, netns; one line each, then `N passed, N failed`.
+# run.sh - runs the tests: unit, bpf, conformance, faults, netns; one line each, then `N passed, N failed`.
 #
 #	tests/run.sh [--kernel] [--only PATTERN] [--list]
 #	  --only PATTERN  tests whose name (unit/test_rule, netns/t_tcp) contains it; may be repeated
@@ -9,7 +9,7 @@
 #	  --list          names only
 #
 # BUILD is the build folder (default build); a sanitizer build is tested by BUILD=build-asan. Logs
-# go to $BUILD/test-logs, one a test. XE_RETRY=1 (.ci/run sets it) gives a failed netns scenario a
+# go to $BUILD/test-logs, one a test. XE_RETRY=1 (.ci/run sets it) gives a failed netns or faults scenario a
 # second try, and says so. Exit 1 when a test failed or a whole suite was not there.
 
 set -u
@@ -109,7 +109,7 @@ run_one() { # NAME TIMEOUT COMMAND...
 	start=$(date +%s%N)
 	attempt "$log" "$limit" "$@" || rc=$?
 	# What fails by the noise of a shared machine passes a second time; what is broken does not.
-	if [ $rc != 0 ] && [ $rc != 77 ] && [ "${XE_RETRY:-0}" != 0 ] && [[ $name == netns/* ]]; then
+	if [ $rc != 0 ] && [ $rc != 77 ] && [ "${XE_RETRY:-0}" != 0 ] && [[ $name == netns/* || $name == faults/* ]]; then
 		mv "$log" "$log.first"
 		echo "# $name failed (exit $rc), tried again; first log: $log.first"
 		grep -hE '^not ok ' "$log.first" | head -n 4 | sed 's/^/#     /'
@@ -144,6 +144,7 @@ if [ "$XE_KERNEL" = 0 ]; then
 	suite bpf 60 "$BUILD"/tests/bpf/test_*
 	suite bench 60 tests/bench/t_*.sh
 	suite conformance 240 tests/conformance/t_*.sh
+	suite faults 120 tests/faults/t_*.sh
 fi
 SECONDS=0
 suite netns 90 tests/netns/t_*.sh

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # run_long.sh - what takes longer than `make check` may: ThreadSanitizer over the threaded parts, the
-# fuzzers, the whole matrix of the conformance suite, and other kernels under QEMU. One line each, then `N passed, N failed`.
+# fuzzers, the whole matrix of the conformance suite, all faults, and other kernels under QEMU. One line each, then `N passed, N failed`.
 #
 #	LONG_FUZZ_SECONDS         per target (default 600; .ci/run, which has a time budget, takes 30)
 #	LONG_CONFORMANCE_SECONDS  no cell of the matrix begins after so long (default 400)
@@ -53,6 +53,7 @@ run conformance-clients 200 tests/conformance/clients.py --cells native-off-2
 run conformance-soak 600 tests/conformance/soak.py --packets "${LONG_SOAK_PACKETS:-10000000}" --seconds 150
 run long-scenarios 500 tests/run.sh --only netns/t_route6 --only netns/t_ra6 --only netns/t_icmp_workers \
 	--only conformance/t_clients
+run faults 600 tests/faults/run.py --json "$LOGS/faults.json"
 run syn-flood-workers 120 env XE_WORKERS=2 tests/netns/t_synflood.sh
 run syn-flood-million 200 env XE_FLOOD=1000000 XE_FLOOD_SECONDS=10 tests/netns/t_synflood.sh
 for target in tests/fuzz/fuzz_*.c; do

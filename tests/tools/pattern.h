@@ -93,4 +93,19 @@ static inline int dgram_intact(const uint8_t *buf, size_t len, uint8_t *scratch,
 	return memcmp(buf, scratch, len) == 0;
 }
 
+/*
+ * A round of a TCP connection (tcp_many.c): the client sends this head and up_len bytes of stream
+ * `key`; the server sends down_len bytes of stream round_down_key(key), which is another one, so
+ * that an echo is not mistaken for a download; then the hash of what it got, 8 bytes.
+ */
+#define ROUND_MAGIC 0x584554435030314full
+struct round_head {
+	uint64_t magic, key, up_len, down_len;
+};
+
+static inline uint64_t round_down_key(uint64_t key)
+{
+	return key ^ 0xd0ull << 56;
+}
+
 #endif

@@ -31,17 +31,12 @@
 #include "endpoint.h"
 #include "pattern.h"
 
-#define PIECE      (64 << 10) /* bytes of one send or recv: small enough for L2, large for GSO */
-#define HEAD_MAGIC 0x584554435030314full
-
-struct head {
-	uint64_t magic, key, up_len, down_len;
-};
+#define PIECE (64 << 10) /* bytes of one send or recv: small enough for L2, large for GSO */
 
 /* One end of a connection; `tx` is what this end sends, `rx` what it gets. A round is over for the
  * server when the trailer is out, for the client when it is in. */
 struct conn {
-	struct head head;
+	struct round_head head;
 	uint64_t tx_off, tx_len, rx_off, rx_len; /* in payload, head and trailer apart */
 	uint64_t tx_hash, rx_hash;
 	uint32_t edge_off, lead_off; /* bytes done of own head or trailer, and of the peer's */
@@ -105,15 +100,14 @@ static void begin_round(struct conn *c)
 	ask(c, EPOLLIN | (opt.server ? 0 : EPOLLOUT));
 }
 
-/* Keys of the two directions differ, so an echo is not mistaken for a download. */
 static uint64_t tx_key(const struct conn *c)
 {
-	return c->head.key ^ (opt.server ? 0xd0ull << 56 : 0);
+	return opt.server ? round_down_key(c->head.key) : c->head.key;
 }
 
 static uint64_t rx_key(const struct conn *c)
 {
-	return c->head.key ^ (opt.server ? 0 : 0xd0ull << 56);
+	return opt.server ? c->head.key : round_down_key(c->head.key);
 }
 
 /* -EAGAIN: later. 0: progress. Anything else ends the connection. */
@@ -201,7 +195,7 @@ static int pull_head(struct conn *c)
 	c->lead_off += (uint32_t)n;
 	if (ret || c->lead_off < sizeof(c->head))
 		return ret;
-	if (c->head.magic != HEAD_MAGIC) {
+	if (c->head.magic != ROUND_MAGIC) {
 		count.corrupt++;
 		return -EBADMSG;
 	}
@@ -376,8 +370,9 @@ static int connect_all(struct conn **conns, char **argv)
 			perror("tcp_many: socket");
 			return -1;
 		}
-		conns[i]->head = (struct head){HEAD_MAGIC, now_ns() * 0x9e3779b97f4a7c15ull + i,
-					       opt.up_len, opt.down_len};
+		conns[i]->head =
+			(struct round_head){ROUND_MAGIC, now_ns() * 0x9e3779b97f4a7c15ull + i,
+					    opt.up_len, opt.down_len};
 		conns[i]->touched_ns = now_ns();
 		if (connect(fd, &to.sa, endpoint_len(&to)) < 0 && errno != EINPROGRESS)
 			close_conn(conns[i], 1, errno);

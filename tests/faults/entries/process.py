@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""process.py - faults of the service's process: ended, killed, stopped, restarted."""
+import signal
+import time
+
+from table import fault
+from world import SLOW, RunError, hold_thread, let_thread_go, wait_for, worker_threads
+
+DEAD_S = 3  # longer than TCP's first retransmissions, shorter than anybody's patience
+
+
+def spawn_again(w):
+    w.service = w.spawn()
+    w.wait_in_force()
+
+
+def end(w, sig, code):
+    w.signal(sig)
+    got = w.wait_gone()
+    if got != code:
+        raise RunError("xegressd ends with %s, not %s" % (got, code))
+
+
+@fault(fresh=True, own_masquerade=True, pause=300)
+def start(w):
+    """Started while flows live in the kernel, masqueraded by the host."""
+    # run.py has started the loads without a service
+    w.start_service()
+
+
+@fault(fresh=True, own_masquerade=True, pause=300, down=True)
+def stop_handback(w):
+    """SIGTERM with on-stop: handback; the kernel goes on."""
+    end(w, signal.SIGTERM, 0)
+
+
+@fault(fresh=True, pause=1000)
+def stop_and_start(w):
+    """SIGTERM with on-stop: handback, 3 s of the kernel alone, started again."""
+    end(w, signal.SIGTERM, 0)
+    time.sleep(DEAD_S)
+    spawn_again(w)
+
+
+@fault(fresh=True, lost=None, clean=True)
+def stop_clean(w):
+    """SIGTERM with on-stop: clean: the host as it was found, flows end; then started again."""
+    w.write_conf(on_stop="clean")
+    end(w, signal.SIGTERM, 0)
+    spawn_again(w)
+
+
+@fault(quick=True, survive=0.99)
+def kill_and_restart(w):
+    """SIGKILL, and started again at once, as systemd does it."""
+    w.signal(signal.SIGKILL)
+    w.wait_gone()
+    spawn_again(w)
+
+
+@fault(survive=0.99)
+def kill_dead_3s(w):
+    """SIGKILL, 3 s nothing but the safety net, then started again."""
+    w.signal(signal.SIGKILL)
+    w.wait_gone()
+    time.sleep(DEAD_S)
+    spawn_again(w)
+
+
+@fault(survive=0.99)
+def kill_handed_back(w):
+    """SIGKILL, ExecStopPost hands the flows to the kernel (--handback), 3 s later started again."""
+    w.signal(signal.SIGKILL)
+    w.wait_gone()
+    post = w.spawn("--handback")
+    post.wait(5 * SLOW)
+    time.sleep(DEAD_S)
+    spawn_again(w)
+
+
+@fault(survive=0.99)
+def abort(w):
+    """SIGABRT, as an assertion would do it, and started again at once."""
+    w.signal(signal.SIGABRT)
+    w.wait_gone()
+    spawn_again(w)
+
+
+@fault(survive=0.99, heal=2000)
+def kill_three_times(w):
+    """SIGKILL three times, each time as soon as it is in force again."""
+    for _ in range(3):
+        w.signal(signal.SIGKILL)
+        w.wait_gone()
+        spawn_again(w)
+
+
+def stopped(w, seconds):
+    w.signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    w.signal(signal.SIGCONT)
+
+
+@fault(quick=True)
+def sigstop_3s(w):
+    """The whole process stopped for 3 s."""
+    stopped(w, 3)
+
+
+@fault()
+def sigstop_10s(w):
+    """The whole process stopped for 10 s."""
+    stopped(w, 10)
+
+
+@fault()
+def worker_stopped(w):
+    """The worker thread alone held for 3 s, as by a debugger."""
+    tid = worker_threads(w.service.pid)[0]
+    hold_thread(tid)
+    time.sleep(3)
+    let_thread_go(tid)
+
+
+@fault(workers="0, 1")
+def one_of_two_workers_stopped(w):
+    """One of two worker threads held for 3 s."""
+    tid = worker_threads(w.service.pid)[1]
+    hold_thread(tid)
+    time.sleep(3)
+    let_thread_go(tid)
+
+
+@fault(pause=1000)
+def control_stopped(w):
+    """The control thread alone held for 3 s: flows of known destinations go on."""
+    hold_thread(w.service.pid)
+    time.sleep(3)
+    let_thread_go(w.service.pid)
+
+
+@fault(quick=True, pause=300, heal=300)
+def takeover(w):
+    """A new process takes over sockets, memory and flows."""
+    old = w.service
+    w.service = w.spawn("--takeover")
+    wait_for("the old process to leave", 8 * SLOW, lambda: not old.running())
+    w.wait_in_force()
+
+
+@fault(pause=300, heal=300)
+def takeover_fails(w):
+    """A new process that cannot start: the old one goes on."""
+    w.write_conf(extra="limits: {sessions: nonsense}")
+    new = w.spawn("--takeover")
+    try:
+        wait_for("the new process to give up", 8 * SLOW, lambda: not new.running())
+    finally:
+        w.write_conf()
+    if new.popen.returncode == 0 or not w.service.running():
+        raise RunError("the old process did not go on")
+
+
+@fault(pause=300, heal=300)
+def second_instance(w):
+    """A second process with the same run directory: refused, and nothing happens."""
+    new = w.spawn()
+    wait_for("the second process to give up", 5 * SLOW, lambda: not new.running())
+    if new.popen.returncode != 1:
+        raise RunError("the second instance ends with %s" % new.popen.returncode)

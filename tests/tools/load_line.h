@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * load_line.h - the lines of a checked load, and its log.
+ *
+ * A *line* of load is something that ought to go on without a pause: a TCP stream, a UDP flow, the
+ * loop of new connections, pings of one address. Each good exchange is told to line_good(), which
+ * logs the pause before it where that is longer than the line's own rhythm explains. Lines of the
+ * log, times in ms of CLOCK_MONOTONIC:
+ *
+ *	ready                          every line has had a good exchange
+ *	gap KIND IDX FROM TO           nothing good in between
+ *	lost KIND IDX AT REASON        a connection ended: reset, timeout, refused,
+ *	                               corrupt, ERRNO. AT: then; of a timeout, and of
+ *	                               one unfinished at the end, when it last moved
+ *	corrupt KIND IDX AT            a datagram that is not what was sent
+ *	missing KIND IDX FROM TO N     N datagrams sent in that time never came back
+ *	late FROM TO                   this process itself did not run
+ *	still AT N                     asked by SIGUSR1: N lines are in a pause now
+ *	stop AT                        SIGTERM: what is open is brought to its end
+ *	rtt IDX AT US                  an answer to a ping (with -v)
+ *	{...}                          counters, at the end
+ */
+#ifndef XE_TEST_LOAD_LINE_H
+#define XE_TEST_LOAD_LINE_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "pattern.h"
+
+#define MS 1000000ul
+
+struct line {
+	const char *kind;
+	uint32_t idx;
+	uint64_t last_good_ns; /* 0: none yet */
+	uint64_t rhythm_ns;    /* pauses up to this long are the line's own */
+	struct line *next;
+};
+
+static struct line *lines;
+static uint32_t line_cnt, line_good_cnt; /* lines, and those that had a good exchange */
+
+static inline void line_init(struct line *l, const char *kind, uint32_t idx, uint64_t rhythm_ns)
+{
+	*l = (struct line){kind, idx, 0, rhythm_ns, lines};
+	lines = l;
+	line_cnt++;
+}
+
+static inline void line_look(const struct line *l, uint64_t now)
+{
+	if (now - l->last_good_ns > l->rhythm_ns)
+		printf("gap %s %u %lu %lu\n", l->kind, l->idx, l->last_good_ns / MS, now / MS);
+}
+
+static inline void line_good(struct line *l, uint64_t now)
+{
+	if (l->last_good_ns)
+		line_look(l, now);
+	else if (++line_good_cnt == line_cnt)
+		printf("ready\n");
+	l->last_good_ns = now;
+}
+
+static inline void lines_tell(uint64_t now)
+{
+	uint32_t still = 0;
+
+	for (const struct line *l = lines; l; l = l->next)
+		still += now - l->last_good_ns > l->rhythm_ns;
+	printf("still %lu %u\n", now / MS, still);
+}
+
+/* Nothing new begins from now on: pauses up to here count, later ones say nothing. */
+static inline void lines_stop(uint64_t now)
+{
+	for (struct line *l = lines; l; l = l->next) {
+		line_look(l, now);
+		l->last_good_ns = now;
+		l->rhythm_ns = UINT64_MAX;
+	}
+	printf("stop %lu\n", now / MS);
+}
+
+#endif
