@@ -19,11 +19,12 @@
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char usage[] =
-	"usage: xegressd [-c FILE] [--run-dir DIR] [-v] [--check]\n"
+	"usage: xegressd [-c FILE] [--run-dir DIR] [-v] [--no-seccomp] [--check]\n"
 	"\n"
 	"  -c, --config FILE  configuration (default " DEFAULT_CONFIG ")\n"
 	"      --check        check the configuration, attach nothing\n"
 	"      --run-dir DIR  socket, lock and state (default " XE_CTL_RUN_DIR ")\n"
+	"      --no-seccomp   do not filter system calls (for debugging)\n"
 	"  -v, --verbose      say more\n"
 	"      --version\n"
 	"  -h, --help\n";
@@ -37,13 +38,10 @@ struct options {
 static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"check", no_argument, NULL, 'C'},
-		{"run-dir", required_argument, NULL, 'r'},
-		{"verbose", no_argument, NULL, 'v'},
-		{"version", no_argument, NULL, 'V'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+		{"config", required_argument, NULL, 'c'},  {"check", no_argument, NULL, 'C'},
+		{"run-dir", required_argument, NULL, 'r'}, {"no-seccomp", no_argument, NULL, 'S'},
+		{"verbose", no_argument, NULL, 'v'},       {"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -58,6 +56,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 'r':
 			o->service.run_dir = optarg;
+			break;
+		case 'S':
+			xe_confine_no_filter();
 			break;
 		case 'v':
 			xe_log_set_level(XE_LOG_DEBUG);

@@ -8,6 +8,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "base/log.h"
+#include "base/syscalls.h"
+
 struct kept {
 	unsigned int cap;
 	const char *needed; /* its name where nothing goes without */
@@ -38,6 +41,13 @@ static const struct kept start_caps[] = {
 };
 
 #define CNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Sanitizers call what they like: their threads, at the end even ptrace(). */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static bool filter_wanted = false;
+#else
+static bool filter_wanted = true;
+#endif
 
 static bool is_in(const struct kept *list, size_t cnt, unsigned int cap)
 {
@@ -102,17 +112,38 @@ int xe_confine_begin(char *why, size_t why_size)
 	return err ? err : check_needed(why, why_size);
 }
 
+void xe_confine_no_filter(void)
+{
+	filter_wanted = false;
+}
+
+/* A kernel without seccomp is not worth refusing to carry traffic. */
+static void filter(enum xe_syscalls who)
+{
+	int err = filter_wanted ? xe_syscalls_confine(who) : 0;
+
+	if (err)
+		xe_log_warn("system calls are not filtered: %s", strerror(-err));
+}
+
 int xe_confine_worker(void)
 {
+	int err;
+
 	capng_clear(CAPNG_SELECT_CAPS);
-	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
+	err = capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
+	filter(XE_SYSCALLS_WORKER);
+	return err;
 }
 
 int xe_confine_control(bool dispatcher)
 {
 	static const struct kept sys_admin[] = {{CAP_SYS_ADMIN, NULL}};
 
-	return keep(sys_admin, dispatcher);
+	int err = keep(sys_admin, dispatcher);
+
+	filter(XE_SYSCALLS_CONTROL);
+	return err;
 }
 
 bool xe_confine_has(unsigned int cap)

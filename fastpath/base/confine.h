@@ -7,7 +7,8 @@
  *   xe_confine_worker()  a worker, as its thread begins: no capability at all is left
  *   xe_confine_control() the control thread, when everything is up: what run needs is left
  *
- * Capabilities belong to a thread: each gives up its own. docs/operations.md, "Privileges", says
+ * The last two also load a filter of system calls (syscalls.h). Capabilities and filters belong to
+ * a thread: each gives up its own. docs/operations.md, "Privileges", says
  * what each one is for and what happens without.
  */
 #ifndef XE_CONFINE_H
@@ -19,6 +20,8 @@
 /* 0 or -errno. Of what the process was not given, only that is missed here without which nothing
  * goes; `why` is one line then. */
 int xe_confine_begin(char *why, size_t why_size);
+/* No filters in this process (--no-seccomp); before the first thread. */
+void xe_confine_no_filter(void);
 int xe_confine_worker(void);
 /* dispatcher: ports are attached by libxdp's dispatcher, for which CAP_SYS_ADMIN stays. */
 int xe_confine_control(bool dispatcher);
