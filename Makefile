@@ -7,6 +7,7 @@ SAN     ?=
 DEBUG   ?=
 DESTDIR ?=
 PREFIX  ?= /usr
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 CC      ?= gcc
 CLANG   ?= clang
 
@@ -265,6 +266,10 @@ install: all
 	install -m 644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8/
 	install -m 644 README.md docs/*.md $(DESTDIR)$(PREFIX)/share/doc/xegress/
+	install -d $(DESTDIR)$(UNITDIR)
+	for unit in tools/packaging/xegress.*; do \
+		sed 's,/usr/sbin/,$(PREFIX)/sbin/,' $$unit > $(DESTDIR)$(UNITDIR)/$${unit##*/} || exit 1; \
+	done
 	install -m 644 ctl/completion/bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/xegressctl
 

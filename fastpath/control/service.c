@@ -457,6 +457,7 @@ static void on_timer(struct xe_service *svc)
 		return;
 	xe_safety_net_poll(svc);
 	xe_resolver_tick(svc);
+	xe_watchdog_tick(&svc->watchdog, svc->steer.beats, svc->worker_cnt);
 	xe_adopt_tick(svc);
 	/* Once a second also without an event: an interrupted resync is tried again there. */
 	if (++svc->ticks % (1000 / POLL_MS) == 0) {
@@ -503,6 +504,7 @@ int xe_service_run(struct xe_service *svc)
 	raise_priority();
 	if (xe_confine_control(!svc->steer.plain_only))
 		xe_log_warn("control thread: keeps the capabilities of the start");
+	xe_watchdog_open(&svc->watchdog, POLL_MS);
 	sd_notify(0, "READY=1");
 	xe_log_info("ready: %u worker%s, %u rule%s, checksum by %s", svc->worker_cnt,
 		    svc->worker_cnt == 1 ? "" : "s", svc->config->rule_cnt,

@@ -26,6 +26,7 @@
 #include "control/fallback.h"
 #include "control/netlink.h"
 #include "control/sockdiag.h"
+#include "control/watchdog.h"
 #include "io/attach.h"
 #include "io/rps.h"
 #include "worker.h"
@@ -128,6 +129,7 @@ struct xe_service {
 
 	int epoll_fd, signal_fd, timer_fd, request_fd;
 	uint32_t ticks; /* of the timer */
+	struct xe_watchdog watchdog;
 	bool stop;
 };
 
