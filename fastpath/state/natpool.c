@@ -373,11 +373,14 @@ static bool choose_mapped(struct xe_natpool *pool, const struct xe_mapping *key,
 {
 	uint16_t l4_port = take_over(pool, key, want, true);
 
-	if (!l4_port || xe_l4_is_taken(pool, key->is_udp, l4_port)) {
+	back->dport_be = htons(l4_port);
+	if (!l4_port || xe_l4_is_taken(pool, key->is_udp, l4_port) ||
+	    !xe_l4_back_is_free(pool, back)) {
 		if (xe_l4_choose(pool, key->is_udp, ntohs(key->sport_be), want, back))
 			return true;
 		l4_port = take_over(pool, key, want, false);
-		if (!l4_port)
+		back->dport_be = htons(l4_port);
+		if (!l4_port || !xe_l4_back_is_free(pool, back))
 			return false;
 	}
 	/* The old mapping goes, and the L4 port is used before its block could be given back. */
@@ -385,7 +388,6 @@ static bool choose_mapped(struct xe_natpool *pool, const struct xe_mapping *key,
 
 	rest_unlink(pool, old);
 	mapping_free(pool, old);
-	back->dport_be = htons(l4_port);
 	return true;
 }
 

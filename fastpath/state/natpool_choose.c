@@ -333,19 +333,27 @@ static bool may_claim(const struct choice *c)
 		count_blocks(c, c->ports->open) < OPEN_MIN);
 }
 
-/* What the draws did not find: exactly, by the bitmap of this peer. */
+/* What the draws did not find: exactly, by the bitmap of this peer. That does not know of sessions
+ * which the peer began by a rule for these very L4 ports (it has been taken out since, or is for
+ * all L4 ports of the address, or they would be in `taken`): on the same tuple. So many of them are
+ * passed over; who has begun more meets a refusal sooner. */
 static bool find_shared(const struct choice *c, const uint64_t *used, struct xe_tuple4 *back)
 {
 	uint32_t random = (uint32_t)draw(c->pool), start = (uint32_t)draw(c->pool) % c->blocks;
+	uint32_t looks = 0;
 
 	for (uint32_t i = 0; i < c->blocks; i++) {
 		uint32_t block = c->first + (start + i) % c->blocks;
 		uint64_t bits = shared_bits(c, block) & ~used[block];
 
-		if (!bits)
-			continue;
-		back->dport_be = htons((uint16_t)(block << 6 | xe_l4_pick_bit(bits, random)));
-		return true;
+		while (bits && looks++ < DRAWS_SHARED) {
+			uint32_t bit = xe_l4_pick_bit(bits, random);
+
+			back->dport_be = htons((uint16_t)(block << 6 | bit));
+			if (xe_l4_back_is_free(c->pool, back))
+				return true;
+			bits &= ~(1ull << bit);
+		}
 	}
 	return false;
 }
@@ -403,8 +411,8 @@ static bool choose_shared(const struct choice *c, struct xe_tuple4 *back)
 	return find_shared(c, used, back);
 }
 
-/* The flow's own L4 port: with nobody else on it, or shared and not the same tuple. It is no reason
- * to take a block beyond the worker's part of the range: who sends the flows names it. */
+/* The flow's own L4 port: with nobody else on it, or shared, and not the same tuple. It is no
+ * reason to take a block beyond the worker's part of the range: who sends the flows names it. */
 static bool keep_own(const struct choice *c, uint16_t own, struct xe_tuple4 *back)
 {
 	struct xe_natpool *pool = c->pool;
@@ -414,14 +422,15 @@ static bool keep_own(const struct choice *c, uint16_t own, struct xe_tuple4 *bac
 		return false;
 	use = c->ports->use[own];
 	back->dport_be = htons(own);
-	if (use && (!c->may_share || (use & XE_USE_MAPPED) || !xe_l4_back_is_free(pool, back)))
+	if ((use && (!c->may_share || (use & XE_USE_MAPPED))) || !xe_l4_back_is_free(pool, back))
 		return false;
 	if (!is_mine(pool, c->ext, c->udp, own >> 6) && !may_claim(c))
 		return false;
 	return claim(pool, c->ext, c->udp, own >> 6);
 }
 
-/* With an L4 port that has no user. */
+/* With an L4 port that has no user; a session that its peer began may be on it all the same, see
+ * find_shared(). */
 static bool choose_alone(struct choice *c, const struct xe_rss *rss, struct xe_tuple4 *back)
 {
 	for (int i = 0; i < CLAIM_TRIES; i++) {
@@ -430,7 +439,8 @@ static bool choose_alone(struct choice *c, const struct xe_rss *rss, struct xe_t
 		if (!l4_port)
 			break;
 		back->dport_be = htons((uint16_t)l4_port);
-		if (claim(c->pool, c->ext, c->udp, l4_port >> 6))
+		if (xe_l4_back_is_free(c->pool, back) &&
+		    claim(c->pool, c->ext, c->udp, l4_port >> 6))
 			return true;
 	}
 	return false;

@@ -660,6 +660,57 @@ static void test_shared_to_the_last(void **state)
 	test_shared_exactly(UDP);
 }
 
+/* A session that the peer began by a rule which has gone since has a reply tuple, too: it is not
+ * given to a container's flow to that very L4 port of the peer's. */
+static void test_sessions_from_outside(void **state)
+{
+	enum { MIN = 30010, SPAN = 20, THEIRS = 7 };
+	static const uint8_t protos[] = {TCP, UDP};
+	struct world *w = *state;
+
+	for (int p = 0; p < 2; p++) {
+		struct xe_tuple4 in = flow(protos[p], 500, 80, 8), out, back;
+		struct xe_session *theirs[THEIRS];
+		struct taker t[2 * SPAN], more;
+		uint32_t cnt = 0;
+
+		for (uint32_t i = 0; i < THEIRS; i++) {
+			out = in;
+			out.sport_be = htons((uint16_t)(6000 + i));
+			back = xe_tuple4_reverse(&out, XE_PORT_ANYUPLINK);
+			back.dst_be = w->pool.ext[EXT].addr_be;
+			back.dport_be = htons((uint16_t)(MIN + i));
+			theirs[i] = xe_session_new(&w->sessions, &out, &back);
+			assert_non_null(theirs[i]);
+		}
+		/* the own L4 port, one without a user, and those that others have already */
+		assert_int_equal(
+			take(w, flow(protos[p], 1, MIN, 8), EXT, MIN, MIN + SPAN - 1, &t[0]), 0);
+		assert_in_range(l4_port(&t[0]), MIN + THEIRS, MIN + SPAN - 1);
+		if (protos[p] == TCP)
+			for (; cnt < SPAN; cnt++)
+				assert_int_equal(take(w, flow(TCP, 100 + cnt, 1, 9), EXT, MIN,
+						      MIN + SPAN - 1, &t[SPAN + cnt]),
+						 0);
+		for (uint32_t i = 1; i < SPAN - THEIRS; i++) {
+			assert_int_equal(take(w, flow(protos[p], 1 + i, 1, 8), EXT, MIN,
+					      MIN + SPAN - 1, &t[i]),
+					 0);
+			assert_in_range(l4_port(&t[i]), MIN + THEIRS, MIN + SPAN - 1);
+		}
+		assert_int_equal(
+			take(w, flow(protos[p], 99, 1, 8), EXT, MIN, MIN + SPAN - 1, &more),
+			-ENOSPC);
+		for (uint32_t i = 0; i < SPAN - THEIRS; i++)
+			give(w, &t[i]);
+		for (uint32_t i = 0; i < cnt; i++)
+			give(w, &t[SPAN + i]);
+		for (uint32_t i = 0; i < THEIRS; i++)
+			xe_session_free(&w->sessions, theirs[i]);
+		assert_int_equal(owned_cnt(w), 0);
+	}
+}
+
 /* More crowded peers than there are bitmaps. */
 static void test_many_crowds(void **state)
 {
@@ -973,6 +1024,7 @@ int main(void)
 		POOL_TEST(test_tcp_is_shared),
 		POOL_TEST(test_one_l4_port_for_all),
 		cmocka_unit_test(test_shared_to_the_last),
+		POOL_TEST(test_sessions_from_outside),
 		POOL_TEST(test_many_crowds),
 		POOL_TEST(test_tcp_mapping),
 		POOL_TEST(test_udp_rests),
