@@ -121,8 +121,7 @@ int xe_change(struct xe_service *svc, struct xe_config *next, xe_change_verify_f
 	      char *err, size_t err_size)
 {
 	struct xe_deny_lists *lists, *lists_old = svc->deny_lists;
-	struct xe_fallback_range ranges[XE_NAT_RANGES];
-	uint32_t range_cnt = svc->nat_range_cnt;
+	uint64_t nat_ports[XE_BITMAP_WORDS];
 	struct xe_config *old = svc->config;
 	struct verify wanted = {verify, arg};
 	char again[256];
@@ -136,7 +135,7 @@ int xe_change(struct xe_service *svc, struct xe_config *next, xe_change_verify_f
 		return ret;
 	}
 	changed = !xe_deny_lists_equal(lists, lists_old);
-	memcpy(ranges, svc->nat_ranges, sizeof(ranges));
+	memcpy(nat_ports, svc->nat_ports, sizeof(nat_ports));
 	svc->config = next;
 	svc->deny_lists = lists;
 	ret = enforce(svc, old, changed, &wanted, err, err_size);
@@ -150,8 +149,7 @@ int xe_change(struct xe_service *svc, struct xe_config *next, xe_change_verify_f
 	svc->config = old;
 	svc->deny_lists = lists_old;
 	/* What is refused must not be what the safety net guards: it may be why it was refused. */
-	memcpy(svc->nat_ranges, ranges, sizeof(ranges));
-	svc->nat_range_cnt = range_cnt;
+	memcpy(svc->nat_ports, nat_ports, sizeof(nat_ports));
 	xe_deny_lists_free(lists);
 	if (enforce(svc, next, changed, NULL, again, sizeof(again)))
 		xe_log_err("the configuration before the refused change cannot be restored: %s",

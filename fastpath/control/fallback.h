@@ -63,6 +63,8 @@ struct xe_fallback_conf {
 	/* The default NAT ranges; those of the rules are added to them. */
 	const struct xe_fallback_range *nat_tcp, *nat_udp;
 	uint32_t nat_tcp_cnt, nat_udp_cnt;
+	/* More of them, for both protocols: XE_FALLBACK_WORDS words, NULL = none. */
+	const uint64_t *nat_ever;
 	/* IPv6 flows have been translated (xe_fallback_translates6() was true): their Ext addresses
 	 * are guarded also when no rule says so any more. */
 	bool translated6;

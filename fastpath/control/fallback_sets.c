@@ -36,6 +36,8 @@ bool xe_fallback_translates(const struct xe_rule *rule)
 void xe_fallback_nat_ports(const struct xe_fallback_conf *conf, struct xe_fallback_nat *nat)
 {
 	memset(nat, 0, sizeof(*nat));
+	for (int w = 0; conf->nat_ever && w < XE_FALLBACK_WORDS; w++)
+		nat->tcp[w] = nat->udp[w] = conf->nat_ever[w];
 	for (uint32_t i = 0; i < conf->nat_tcp_cnt; i++)
 		set_ports(nat->tcp, conf->nat_tcp[i].min, conf->nat_tcp[i].max);
 	for (uint32_t i = 0; i < conf->nat_udp_cnt; i++)

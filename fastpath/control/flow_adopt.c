@@ -192,10 +192,7 @@ static bool may_own(const struct xe_service *svc, const struct xe_flow_record *r
 	if ((svc->listening[udp][l4_port >> 6] | svc->dnat[udp][l4_port >> 6]) >> (l4_port & 63) &
 	    1)
 		return false;
-	for (uint32_t i = 0; i < svc->nat_range_cnt; i++)
-		if (l4_port >= svc->nat_ranges[i].min && l4_port <= svc->nat_ranges[i].max)
-			return true;
-	return false;
+	return svc->nat_ports[l4_port >> 6] >> (l4_port & 63) & 1;
 }
 
 /* Where the inside host is, for who does not know its Ethernet address: the kernel's neighbour. */

@@ -4,28 +4,49 @@
  * listens on or reserves. The safety net's guard says the same of packets, steer of ICMP errors.
  * Control thread only; the program reads the words as they are written.
  */
+#include <netinet/in.h>
+#include <string.h>
+
 #include "control/service.h"
 
-static uint64_t range_bits(const struct xe_fallback_range *r, uint32_t word)
+void xe_guarded_remember(struct xe_service *svc, uint16_t min, uint16_t max)
 {
-	uint32_t low = word * 64, high = low + 63;
-	uint32_t from = r->min > low ? r->min : low, to = r->max < high ? r->max : high;
-
-	if (from > to)
-		return 0;
-	return (~0ull >> (63 - (to - from))) << (from - low);
+	for (uint32_t p = min; p <= max; p++)
+		svc->nat_ports[p >> 6] |= 1ull << (p & 63);
 }
 
 void xe_guarded_publish(struct xe_service *svc)
 {
 	for (uint32_t word = 0; word < XE_OWNED_WORDS; word++) {
-		uint64_t bits = 0;
+		uint64_t bits = svc->nat_ports[word];
 
-		for (uint32_t i = 0; i < svc->nat_range_cnt; i++)
-			bits |= range_bits(&svc->nat_ranges[i], word);
 		for (uint32_t udp = 0; udp < 2; udp++)
 			__atomic_store_n(&svc->steer.guarded[udp * XE_OWNED_WORDS + word],
 					 bits & ~(svc->listening[udp][word] | svc->dnat[udp][word]),
 					 __ATOMIC_RELAXED);
 	}
+}
+
+static void reserve(struct xe_service *svc, const struct xe_rule *r)
+{
+	for (uint32_t p = r->to_port_min; p <= r->to_port_max; p++) {
+		if (r->proto != IPPROTO_UDP)
+			svc->dnat[0][p >> 6] |= 1ull << (p & 63);
+		if (r->proto != IPPROTO_TCP)
+			svc->dnat[1][p >> 6] |= 1ull << (p & 63);
+	}
+}
+
+/* All L4 ports of an address are not meant: that is an address of its own. */
+void xe_guarded_reserve(struct xe_service *svc, const struct xe_rule *rules, uint32_t cnt)
+{
+	memset(svc->dnat, 0, sizeof(svc->dnat));
+	for (uint32_t i = 0; i < cnt; i++)
+		if (rules[i].verb == XE_VERB_DNAT && rules[i].to_port_min)
+			reserve(svc, &rules[i]);
+	for (int i = 0; i < 2; i++)
+		for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++)
+			__atomic_store_n(&svc->taken.bits[i][w],
+					 svc->listening[i][w] | svc->dnat[i][w], __ATOMIC_RELAXED);
+	xe_guarded_publish(svc);
 }

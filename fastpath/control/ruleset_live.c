@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "control/rule_index.h"
 #include "control/service.h"
 #include "control/verbs.h"
 #include "state/deny.h"
@@ -53,8 +54,20 @@ static int make_pool(struct xe_service *svc, const struct xe_rule *r, struct xe_
 	return 0;
 }
 
+/* As the same rule has it in the set in force, else made: a new rule set is compiled with each port
+ * that comes, and of thousands of such rules none has changed then. */
+static struct xe_dnat *find_dnat(const struct xe_service *svc, const struct xe_rule_index *was,
+				 const struct xe_rule *r)
+{
+	const struct xe_nat_range *ranges = svc->ruleset ? svc->ruleset->attach : NULL;
+	uint32_t n = ranges ? xe_rule_index_find(was, r) : XE_NIL;
+
+	return n == XE_NIL ? xe_dnat_make(r) : xe_dnat_hold(ranges[n].dnat);
+}
+
 /* Per rule what the NAT stage needs; the Ext indexes of all rules stand in one array behind. */
-static int make_ranges(struct xe_service *svc, struct xe_ruleset *rs)
+static int make_ranges(struct xe_service *svc, struct xe_ruleset *rs,
+		       const struct xe_rule_index *was)
 {
 	struct xe_nat_range *ranges = calloc(rs->rule_cnt + 1, sizeof(*ranges));
 
@@ -69,7 +82,7 @@ static int make_ranges(struct xe_service *svc, struct xe_ruleset *rs)
 		ranges[i].port_max = r->port_max ? r->port_max : XE_NAT_PORT_MAX;
 		if (err)
 			return err;
-		if (r->verb == XE_VERB_DNAT && !(ranges[i].dnat = xe_dnat_make(r)))
+		if (r->verb == XE_VERB_DNAT && !(ranges[i].dnat = find_dnat(svc, was, r)))
 			return -ENOMEM;
 	}
 	return 0;
@@ -82,7 +95,7 @@ static void ruleset_free(struct xe_ruleset *rs)
 	for (uint32_t i = 0; ranges && i < rs->rule_cnt; i++)
 		free((void *)ranges[i].ext);
 	for (uint32_t i = 0; ranges && i < rs->rule_cnt; i++)
-		free((void *)ranges[i].dnat);
+		xe_dnat_drop(ranges[i].dnat);
 	free(ranges);
 	xe_ruleset_free(rs);
 }
@@ -105,24 +118,24 @@ static void change_over(struct xe_worker *w, void *arg)
 }
 
 /* Old rule number -> new one, for sessions: where the same rule stands now. NULL: all stay where
- * they are (or no memory: then flows are shown with a wrong rule, which harms nothing). */
-static uint32_t *rule_moves(const struct xe_ruleset *old, const struct xe_ruleset *new)
+ * they are (or no memory: then flows are shown with a wrong rule, which harms nothing). `was` knows
+ * the old ones. */
+static uint32_t *rule_moves(const struct xe_rule_index *was, uint32_t old_cnt,
+			    const struct xe_ruleset *new)
 {
-	uint32_t *map = calloc(old->rule_cnt + 1, sizeof(*map));
-	uint32_t next = 0, moved = 0; /* most often a rule follows the one it followed before */
+	uint32_t *map = malloc((old_cnt + 1ul) * sizeof(*map)), n;
+	bool moved = false;
 
-	for (uint32_t i = 0; map && i < old->rule_cnt; i++) {
-		uint32_t j = next;
-
-		if (j >= new->rule_cnt || !xe_rule_equal(&old->rules[i], &new->rules[j]))
-			for (j = 0; j < new->rule_cnt; j++)
-				if (xe_rule_equal(&old->rules[i], &new->rules[j]))
-					break;
-		map[i] = j < new->rule_cnt ? j : XE_NIL;
-		if (map[i] != XE_NIL)
-			next = j + 1;
-		moved += map[i] != i;
+	if (!map)
+		return NULL;
+	memset(map, 0xff, old_cnt * sizeof(*map)); /* XE_NIL */
+	for (uint32_t i = 0; i < new->rule_cnt; i++) {
+		n = xe_rule_index_find(was, &new->rules[i]);
+		if (n != XE_NIL)
+			map[n] = i;
 	}
+	for (uint32_t i = 0; i < old_cnt; i++)
+		moved |= map[i] != i;
 	if (moved)
 		return map;
 	free(map);
@@ -130,10 +143,11 @@ static uint32_t *rule_moves(const struct xe_ruleset *old, const struct xe_rulese
 }
 
 /* Workers first: what steer still takes by the old rules, they judge by the new ones. */
-static int put_in_force(struct xe_service *svc, struct xe_ruleset *rs)
+static int put_in_force(struct xe_service *svc, struct xe_ruleset *rs,
+			const struct xe_rule_index *was)
 {
 	struct xe_ruleset *old = svc->ruleset;
-	uint32_t *moves = old ? rule_moves(old, rs) : NULL;
+	uint32_t *moves = old ? rule_moves(was, old->rule_cnt, rs) : NULL;
 	struct change_over c = {.rs = rs, .moves = moves, .move_cnt = old ? old->rule_cnt : 0};
 	int err;
 
@@ -148,28 +162,13 @@ static int put_in_force(struct xe_service *svc, struct xe_ruleset *rs)
 
 /* The guard keeps watching over ranges that a changed rule set no longer names: their sessions live
  * on. */
-static void remember_range(struct xe_service *svc, const struct xe_nat_range *range)
-{
-	struct xe_fallback_range *r = svc->nat_ranges;
-
-	for (uint32_t i = 0; i < svc->nat_range_cnt; i++)
-		if (r[i].min <= range->port_min && r[i].max >= range->port_max)
-			return;
-	if (svc->nat_range_cnt == XE_NAT_RANGES) /* then all of it, rather than a gap */
-		r[svc->nat_range_cnt - 1] = (struct xe_fallback_range){1024, 65535};
-	else
-		r[svc->nat_range_cnt++] =
-			(struct xe_fallback_range){range->port_min, range->port_max};
-}
-
 static void remember_ranges(struct xe_service *svc, const struct xe_ruleset *rs)
 {
 	const struct xe_nat_range *ranges = rs->attach;
 
 	for (uint32_t i = 0; i < rs->rule_cnt; i++)
 		if (rs->rules[i].verb == XE_VERB_MASQUERADE || rs->rules[i].verb == XE_VERB_SNAT)
-			remember_range(svc, &ranges[i]);
-	xe_guarded_publish(svc);
+			xe_guarded_remember(svc, ranges[i].port_min, ranges[i].port_max);
 }
 
 /* Before the other rules: should it be refused, nothing has changed. */
@@ -201,65 +200,41 @@ static void announce_tags(struct xe_service *svc, const struct xe_ruleset *rs)
 		__atomic_store_n(&svc->steer.conf->any_accept, 1, __ATOMIC_RELAXED);
 }
 
-/* dnat wins against the host: no flow of ours is to be given such an L4 port either. All L4 ports
- * of an address are not meant: that is an address of its own. */
-static void reserve_dnat(struct xe_service *svc, const struct xe_ruleset *rs)
+/* Terms, pools and targets of a compiled set, from the one in force where it has them. */
+static int complete(struct xe_service *svc, struct xe_ruleset *rs, const struct xe_rule_index *was,
+		    char *err, size_t err_size)
 {
-	memset(svc->dnat, 0, sizeof(svc->dnat));
-	for (uint32_t i = 0; i < rs->rule_cnt; i++) {
-		const struct xe_rule *r = &rs->rules[i];
-
-		if (r->verb != XE_VERB_DNAT || !r->to_port_min)
-			continue;
-		for (uint32_t p = r->to_port_min; p <= r->to_port_max; p++) {
-			if (r->proto != IPPROTO_UDP)
-				svc->dnat[0][p >> 6] |= 1ull << (p & 63);
-			if (r->proto != IPPROTO_TCP)
-				svc->dnat[1][p >> 6] |= 1ull << (p & 63);
-		}
-	}
-	for (int i = 0; i < 2; i++)
-		for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++)
-			__atomic_store_n(&svc->taken.bits[i][w],
-					 svc->listening[i][w] | svc->dnat[i][w] | svc->held[i][w],
-					 __ATOMIC_RELAXED);
-}
-
-int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
-{
-	struct xe_ruleset *rs = NULL;
 	int ret;
 
-	ret = xe_ruleset_compile(svc->config->rules, svc->config->rule_cnt,
-				 svc->steer.conf->rules_gen + 1, xe_port_ids, svc, &rs, err,
-				 err_size);
-	if (ret)
-		return ret;
 	svc->ruleset_next = rs;
 	ret = xe_terms_assign(svc, rs, err, err_size);
-	if (ret) {
-		svc->ruleset_next = NULL;
-		ruleset_free(rs);
-		return ret;
+	if (!ret) {
+		ret = make_ranges(svc, rs, was);
+		if (ret)
+			snprintf(err, err_size, "rules: %s",
+				 ret == -E2BIG ? "too many external addresses (256 at most)"
+					       : "out of memory");
 	}
-	ret = make_ranges(svc, rs);
 	svc->ruleset_next = NULL;
+	return ret;
+}
+
+static int publish(struct xe_service *svc, struct xe_ruleset *rs, const struct xe_rule_index *was,
+		   char *err, size_t err_size)
+{
+	int ret = complete(svc, rs, was, err, err_size);
+
+	if (!ret) {
+		announce_tags(svc, rs);
+		remember_ranges(svc, rs);
+		ret = publish_deny(svc, err, err_size);
+	}
 	if (ret) {
-		snprintf(err, err_size, "rules: %s",
-			 ret == -E2BIG ? "too many external addresses (256 at most)"
-				       : "out of memory");
 		ruleset_free(rs);
 		return ret;
 	}
-	announce_tags(svc, rs);
-	remember_ranges(svc, rs);
-	ret = publish_deny(svc, err, err_size);
-	if (ret) {
-		ruleset_free(rs);
-		return ret;
-	}
-	reserve_dnat(svc, rs);
-	ret = put_in_force(svc, rs);
+	xe_guarded_reserve(svc, rs->rules, rs->rule_cnt);
+	ret = put_in_force(svc, rs, was);
 	__atomic_store_n(&svc->steer.conf->any_inbound, rs->any_inbound, __ATOMIC_RELAXED);
 	if (ret)
 		snprintf(err, err_size, "rules: the steering tables refuse them: %s",
@@ -268,10 +243,34 @@ int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
 	return ret;
 }
 
+int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)
+{
+	const struct xe_ruleset *old = svc->ruleset;
+	struct xe_ruleset *rs = NULL;
+	struct xe_rule_index was;
+	int ret;
+
+	ret = xe_ruleset_compile(svc->config->rules, svc->config->rule_cnt,
+				 svc->steer.conf->rules_gen + 1, xe_port_ids, svc, &rs, err,
+				 err_size);
+	if (ret)
+		return ret;
+	ret = xe_rule_index_of(&was, old ? old->rules : NULL, old ? old->rule_cnt : 0);
+	if (!ret) {
+		ret = publish(svc, rs, &was, err, err_size);
+	} else {
+		snprintf(err, err_size, "rules: out of memory");
+		ruleset_free(rs);
+	}
+	xe_rule_index_close(&was);
+	return ret;
+}
+
 void xe_rules_close(struct xe_service *svc)
 {
 	ruleset_free(svc->ruleset);
 	svc->ruleset = NULL;
+	xe_terms_forget(svc);
 	xe_deny_lists_free(svc->deny_lists);
 	svc->deny_lists = NULL;
 }
@@ -309,10 +308,7 @@ void xe_safety_net_apply(struct xe_service *svc)
 		.ports = ports,
 		.rules = svc->config->rules,
 		.rule_cnt = svc->config->rule_cnt,
-		.nat_tcp = svc->nat_ranges,
-		.nat_udp = svc->nat_ranges,
-		.nat_tcp_cnt = svc->nat_range_cnt,
-		.nat_udp_cnt = svc->nat_range_cnt,
+		.nat_ever = svc->nat_ports,
 		.listen_tcp = svc->listening[0],
 		.listen_udp = svc->listening[1],
 		.translated6 = svc->translated6,

@@ -36,9 +36,6 @@
 #define XE_NAT_PORT_MIN 1024
 #define XE_NAT_PORT_MAX 32767
 
-/* Different L4 port ranges of the rules that the input guard can tell apart. */
-#define XE_NAT_RANGES 64
-
 enum xe_port_state { XE_PORT_WAITING, XE_PORT_ATTACHED, XE_PORT_FAILED };
 
 /* An interface that the configuration names, or that a glob of it caught. */
@@ -85,7 +82,8 @@ struct xe_service {
 	struct xe_area area;
 	struct xe_handoff handoff;
 	struct xe_blocks *blocks;
-	struct xe_terms *terms; /* limits and the like of the rules, by number */
+	struct xe_terms *terms;    /* limits and the like of the rules, by number */
+	struct xe_rule **terms_of; /* by number: the rule that has, or last had it; NULL: none */
 	char punt_name[IFNAMSIZ], punt_uplink_name[IFNAMSIZ];
 	int punt_fd, punt_uplink_fd;
 
@@ -98,9 +96,8 @@ struct xe_service {
 	uint64_t gone_xsk_lost;
 
 	struct xe_ruleset *ruleset;
-	struct xe_deny_lists *deny_lists; /* files of the rules in config, as last read */
-	struct xe_fallback_range nat_ranges[XE_NAT_RANGES]; /* of all rules since the start */
-	uint32_t nat_range_cnt;
+	struct xe_deny_lists *deny_lists;    /* files of the rules in config, as last read */
+	uint64_t nat_ports[XE_BITMAP_WORDS]; /* L4 ports of all rules' ranges since the start */
 	bool translated6; /* IPv6 flows were, since the start: for the safety net */
 
 	/* Ext addresses by index, IPv4 as ::ffff:a.b.c.d; all zero: free. ext_addr.c */
@@ -161,6 +158,11 @@ void xe_ports_refresh_allow(struct xe_service *svc);
 void xe_ports_refresh_own(struct xe_service *svc);
 /* guarded.c: NAT ranges, or what the host uses of them, may have changed. */
 void xe_guarded_publish(struct xe_service *svc);
+/* A range of a rule (host order, inclusive), from now on; to be published. */
+void xe_guarded_remember(struct xe_service *svc, uint16_t min, uint16_t max);
+/* dnat wins against the host: no flow of ours is to be given the L4 port of such a rule either.
+ * Publishes. */
+void xe_guarded_reserve(struct xe_service *svc, const struct xe_rule *rules, uint32_t cnt);
 struct xe_port *xe_port_named(const struct xe_service *svc, const char *name);
 struct xe_port *xe_port_by_ifindex(const struct xe_service *svc, int ifindex);
 /* Detach one and forget it. */
@@ -219,6 +221,7 @@ void xe_safety_net_poll(struct xe_service *svc);
 /* Numbers of the terms table for the rules of a set that is about to be in force: a rule that is in
  * force already keeps its number. -ENOMEM; -E2BIG: err says of what. */
 int xe_terms_assign(struct xe_service *svc, struct xe_ruleset *rs, char *err, size_t err_size);
+void xe_terms_forget(struct xe_service *svc);
 
 /* verbs.c */
 extern const struct xe_ctl_verb xe_verbs[];

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/rule_index.h"
 #include "control/service.h"
 
 /* Numbers in use by flows, whatever their rules: read while the workers run. New flows can only
@@ -29,20 +30,26 @@ static void mark_used(struct xe_service *svc)
 			svc->terms[rs->terms[i]].used = true;
 }
 
-/* What the same rule has in the set in force. *next: where to look first, since most often a rule
- * follows the one that it followed before. */
-static uint32_t same_as_before(const struct xe_ruleset *was, const struct xe_rule *rule,
-			       uint32_t *next)
+/* Numbers in use by their rules: of the set in force, and of older ones whose flows live on. A rule
+ * that comes back has its flows' number, or its limit would be there twice. */
+static int index_used(const struct xe_service *svc, struct xe_rule_index *x)
 {
-	for (uint32_t n = 0; was && was->terms && n < was->rule_cnt; n++) {
-		uint32_t i = (*next + n) % was->rule_cnt;
+	int ret = xe_rule_index_open(x, XE_MAX_TERMS);
 
-		if (was->terms[i] == XE_NIL || !xe_rule_equal(&was->rules[i], rule))
-			continue;
-		*next = i + 1;
-		return was->terms[i];
-	}
-	return XE_NIL;
+	for (uint32_t n = 0; !ret && n < XE_MAX_TERMS; n++)
+		if (svc->terms[n].used && svc->terms_of[n])
+			xe_rule_index_add(x, n, svc->terms_of[n]);
+	return ret;
+}
+
+static int remember_rule(struct xe_service *svc, uint32_t n, const struct xe_rule *rule)
+{
+	if (!svc->terms_of[n])
+		svc->terms_of[n] = malloc(sizeof(*rule));
+	if (!svc->terms_of[n])
+		return -ENOMEM;
+	*svc->terms_of[n] = *rule;
+	return 0;
 }
 
 /* A free number from *at on. */
@@ -72,19 +79,24 @@ static void start_anew(struct xe_service *svc)
 }
 
 /* Numbers for all rules that have terms; *fresh: some are new. */
-static int number_rules(struct xe_service *svc, struct xe_ruleset *rs, bool *fresh)
+static int number_rules(struct xe_service *svc, struct xe_ruleset *rs,
+			const struct xe_rule_index *used, bool *fresh)
 {
-	uint32_t next = 0, at = 0;
+	uint32_t at = 0;
+	int ret;
 
 	for (uint32_t i = 0; i < rs->rule_cnt; i++) {
 		if (!xe_rule_has_terms(&rs->rules[i]))
 			continue;
-		rs->terms[i] = same_as_before(svc->ruleset, &rs->rules[i], &next);
+		rs->terms[i] = xe_rule_index_find(used, &rs->rules[i]);
 		if (rs->terms[i] != XE_NIL)
 			continue;
 		rs->terms[i] = take_free(svc, &at);
 		if (rs->terms[i] == XE_NIL)
 			return -E2BIG;
+		ret = remember_rule(svc, rs->terms[i], &rs->rules[i]);
+		if (ret)
+			return ret;
 		xe_terms_set(&svc->terms[rs->terms[i]], &rs->rules[i]);
 		svc->terms[rs->terms[i]].fresh = *fresh = true;
 	}
@@ -94,26 +106,40 @@ static int number_rules(struct xe_service *svc, struct xe_ruleset *rs, bool *fre
 int xe_terms_assign(struct xe_service *svc, struct xe_ruleset *rs, char *err, size_t err_size)
 {
 	bool any = false, fresh = false;
-	int ret;
+	struct xe_rule_index used = {};
+	int ret = -ENOMEM;
 
 	for (uint32_t i = 0; i < rs->rule_cnt; i++)
 		any |= xe_rule_has_terms(&rs->rules[i]);
 	if (!any)
 		return 0;
 	rs->terms = malloc(rs->rule_cnt * sizeof(*rs->terms));
-	if (!rs->terms) {
-		snprintf(err, err_size, "rules: out of memory");
-		return -ENOMEM;
+	if (!svc->terms_of)
+		svc->terms_of = calloc(XE_MAX_TERMS, sizeof(*svc->terms_of));
+	if (rs->terms && svc->terms_of) {
+		memset(rs->terms, 0xff, rs->rule_cnt * sizeof(*rs->terms));
+		mark_used(svc);
+		ret = index_used(svc, &used);
 	}
-	memset(rs->terms, 0xff, rs->rule_cnt * sizeof(*rs->terms));
-	mark_used(svc);
-	ret = number_rules(svc, rs, &fresh);
+	if (!ret)
+		ret = number_rules(svc, rs, &used, &fresh);
+	xe_rule_index_close(&used);
 	if (fresh)
 		start_anew(svc);
-	if (ret)
+	if (ret == -ENOMEM)
+		snprintf(err, err_size, "rules: out of memory");
+	else if (ret)
 		snprintf(err, err_size,
 			 "rules: too many with `limit` or `mss-clamp`, expected at most %d, those "
 			 "that live flows are still under included",
 			 XE_MAX_TERMS);
 	return ret;
+}
+
+void xe_terms_forget(struct xe_service *svc)
+{
+	for (uint32_t n = 0; svc->terms_of && n < XE_MAX_TERMS; n++)
+		free(svc->terms_of[n]);
+	free(svc->terms_of);
+	svc->terms_of = NULL;
 }

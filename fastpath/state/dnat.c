@@ -53,14 +53,6 @@ static void fill_slots(struct xe_dnat *d, const double *weight)
 	}
 }
 
-/* Addresses of a range; of IPv6 the low 32 bits are enough of them. */
-static uint32_t count_addrs(const struct xe_rule_dest *dest)
-{
-	uint32_t span = ntohl(dest->max.w_be[3]) - ntohl(dest->min.w_be[3]);
-
-	return span == UINT32_MAX ? span : span + 1;
-}
-
 struct xe_dnat *xe_dnat_make(const struct xe_rule *rule)
 {
 	struct xe_dnat *d = calloc(1, sizeof(*d));
@@ -68,6 +60,7 @@ struct xe_dnat *xe_dnat_make(const struct xe_rule *rule)
 
 	if (!d)
 		return NULL;
+	d->refs = 1;
 	d->to_port_min = rule->to_port_min;
 	d->cnt = rule->dest_cnt;
 	for (uint16_t i = 0; i < d->cnt; i++) {
@@ -75,7 +68,7 @@ struct xe_dnat *xe_dnat_make(const struct xe_rule *rule)
 
 		d->target[i] = (struct xe_dnat_target){
 			.min = dest->min,
-			.addr_cnt = count_addrs(dest),
+			.addr_cnt = xe_addr_range_cnt(&dest->min, &dest->max),
 			.port_min = dest->port_min,
 			.port_max = dest->port_max,
 		};
@@ -83,6 +76,32 @@ struct xe_dnat *xe_dnat_make(const struct xe_rule *rule)
 	}
 	fill_slots(d, weight);
 	return d;
+}
+
+struct xe_dnat *xe_dnat_hold(struct xe_dnat *d)
+{
+	d->refs++;
+	return d;
+}
+
+void xe_dnat_drop(struct xe_dnat *d)
+{
+	if (d && !--d->refs)
+		free(d);
+}
+
+/* The address that many above. */
+static struct xe_addr addr_plus(const struct xe_addr *addr, uint32_t n)
+{
+	struct xe_addr sum = *addr;
+	uint64_t carry = n;
+
+	for (int i = 3; i >= 0 && carry; i--) {
+		carry += ntohl(sum.w_be[i]);
+		sum.w_be[i] = htonl((uint32_t)carry);
+		carry >>= 32;
+	}
+	return sum;
 }
 
 /* Lamping and Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm" (2014). */
@@ -105,7 +124,7 @@ void xe_dnat_pick(const struct xe_dnat *d, uint64_t hash, uint16_t dport, struct
 
 	*addr = t->min;
 	if (t->addr_cnt > 1)
-		addr->w_be[3] = htonl(ntohl(t->min.w_be[3]) + jump(mix(hash), t->addr_cnt));
+		*addr = addr_plus(&t->min, jump(mix(hash), t->addr_cnt));
 	if (!t->port_min)
 		*l4_port = dport;
 	else if (t->port_min == t->port_max)

@@ -23,6 +23,7 @@
 struct xe_dnat {
 	uint16_t to_port_min; /* of the rule, host order, 0: any */
 	uint16_t cnt;
+	uint32_t refs; /* rule sets, of which a changed one has it from the last */
 	struct xe_dnat_target {
 		struct xe_addr min;
 		uint32_t addr_cnt;
@@ -31,8 +32,11 @@ struct xe_dnat {
 	uint8_t slot[XE_DNAT_SLOTS];
 };
 
-/* For a dnat rule; NULL: no memory. Freed by free(). */
+/* For a dnat rule; NULL: no memory. Some ms where there are several targets. */
 struct xe_dnat *xe_dnat_make(const struct xe_rule *rule);
+/* The same for one more rule set; its last one frees it. */
+struct xe_dnat *xe_dnat_hold(struct xe_dnat *d);
+void xe_dnat_drop(struct xe_dnat *d);
 
 /* The target of a source with this (keyed) hash, that speaks to this L4 port (host order). */
 void xe_dnat_pick(const struct xe_dnat *d, uint64_t hash, uint16_t dport, struct xe_addr *addr,

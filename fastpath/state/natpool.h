@@ -59,7 +59,7 @@ struct xe_nat_range {
 	uint16_t port_min, port_max; /* host order, inclusive */
 	uint32_t ext_cnt;            /* 0: masquerade, the next hop says which */
 	const uint32_t *ext;         /* Ext address indexes */
-	const struct xe_dnat *dnat;  /* of a dnat rule */
+	struct xe_dnat *dnat;        /* of a dnat rule; immutable, held */
 };
 
 /* What a new flow asks of the pool. */

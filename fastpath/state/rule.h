@@ -106,6 +106,9 @@ __u64 xe_rule_id(const struct xe_rule *rule);
 /* Same meaning (line numbers apart)? */
 bool xe_rule_equal(const struct xe_rule *a, const struct xe_rule *b);
 
+/* The same number for equal rules, and hardly ever for others. No key: whoever writes rules may. */
+__u32 xe_rule_hash(const struct xe_rule *rule);
+
 /* Do both match the same packets (the later of two such rules is never reached)? */
 bool xe_rule_same_match(const struct xe_rule *a, const struct xe_rule *b);
 

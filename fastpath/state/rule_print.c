@@ -53,6 +53,30 @@ bool xe_rule_equal(const struct xe_rule *a, const struct xe_rule *b)
 	       !memcmp(a->limit, b->limit, sizeof(a->limit)) && what_equal(a, b);
 }
 
+/* FNV-1a, of 64 bits: the rules' few fields are no strings worth a better one. */
+static uint64_t fnv(uint64_t hash, const void *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ ((const uint8_t *)bytes)[i]) * 0x100000001b3ull;
+	return hash;
+}
+
+__u32 xe_rule_hash(const struct xe_rule *r)
+{
+	const __u16 words[] = {(__u16)r->verb, r->proto,    r->to_port_min, r->to_port_max,
+			       r->from.len,    r->to.len,   r->from.family, r->to.family,
+			       r->port_min,    r->port_max, r->dest_cnt};
+	uint64_t hash = fnv(0xcbf29ce484222325ull, words, sizeof(words));
+
+	hash = fnv(hash, &r->from.addr, sizeof(r->from.addr));
+	hash = fnv(hash, &r->to.addr, sizeof(r->to.addr));
+	hash = fnv(hash, &r->nat_min, sizeof(r->nat_min));
+	hash = fnv(hash, r->in, strlen(r->in));
+	hash = fnv(hash, r->out, strlen(r->out));
+	hash = fnv(hash, file_of(r), strlen(file_of(r)));
+	return (__u32)(hash ^ hash >> 32);
+}
+
 struct out {
 	char *buf;
 	size_t size, used;

@@ -139,6 +139,33 @@ static void test_one_to_one(void **state)
 	assert_int_equal(ntohl(out.w_be[3]), 0xc0010217);
 }
 
+/* The range has no more addresses, and others, when its low 32 bits overflow in it. */
+static void test_across_32_bits(void **state)
+{
+	struct xe_dnat *d = make("dnat udp to [2001:db8::1]:80 dest "
+				 "[2001:db8::ffff:fffe-2001:db8::1:0:1]:80");
+	struct xe_addr first, addr;
+	uint16_t l4_port;
+	uint8_t family;
+	bool seen[4] = {};
+
+	(void)state;
+	assert_int_equal(xe_addr_parse("2001:db8::ffff:fffe", &first, &family), 0);
+	assert_int_equal(d->target[0].addr_cnt, 4);
+	for (uint64_t hash = 0; hash < 200; hash++) {
+		uint32_t n;
+
+		xe_dnat_pick(d, hash, 80, &addr, &l4_port);
+		assert_int_equal(addr.q[0], first.q[0]);
+		n = ntohl(addr.w_be[3]) + 2;
+		assert_in_range(n, 0, 3);
+		assert_int_equal(ntohl(addr.w_be[2]), n >= 2);
+		seen[n] = true;
+	}
+	assert_true(seen[0] && seen[1] && seen[2] && seen[3]);
+	free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -147,6 +174,7 @@ int main(void)
 		cmocka_unit_test(test_range_of_addresses),
 		cmocka_unit_test(test_l4_ports),
 		cmocka_unit_test(test_one_to_one),
+		cmocka_unit_test(test_across_32_bits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
