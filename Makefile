@@ -25,7 +25,8 @@ CPPFLAGS += -DXE_DEBUG
 endif
 CFLAGS   += -std=gnu11 -O2 -g -Wall -Wextra -Werror -pthread -MMD -MP $(SANFLAGS)
 LDFLAGS  += -pthread $(SANFLAGS)
-LIBS_D   := -lxdp -lbpf -lelf -lz -lnuma -lmnl -lnftables -ljansson -lyaml -lsystemd -lcap-ng -lseccomp -lm
+LIBS_D   := -lxdp -lbpf -lelf -lz -lnuma -lmnl -lnetfilter_conntrack -lnftables -ljansson -lyaml \
+	    -lsystemd -lcap-ng -lseccomp -lm
 LIBS_CTL := -ljansson
 LIBS_TUNE := -ljansson -lyaml
 # A slot of the stack for each variable: where they share one, the verifier refuses to load without

@@ -126,7 +126,7 @@ static __always_inline int egress_port(struct xdp_md *ctx, struct steer_scratch 
 	if (!oc || !(oc->flags & XE_PF_LIVE))
 		return XE_R_EGRESS_NOT_PORT;
 	*out = id | (oc->role == XE_ROLE_INSIDE ? XE_OUT_INSIDE : 0);
-	return XE_R_TAKEN;
+	return oc->flags & XE_PF_MOVING ? XE_R_MOVING : XE_R_TAKEN;
 }
 
 /* One tuple of the rule set: mask the packet, ask the hash table, keep the earliest rule. */
@@ -331,6 +331,9 @@ static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratc
 		if (live)
 			return XE_R_TAKEN;
 	}
+	/* The kernel may have its flow; else it begins there and is moved with the others. */
+	if (pc->flags & XE_PF_MOVING)
+		return XE_R_MOVING;
 	if (is_martian(p))
 		return XE_R_MARTIAN;
 	if (!source_allowed(tmp, port))
@@ -399,7 +402,7 @@ static __always_inline int decide_uplink(struct xdp_md *ctx, struct steer_scratc
 		return is_guarded(p) && bpf_map_lookup_elem(&ext_addrs, &p->dst)
 			       ? XE_R_ICMP_NOT_OWNED
 			       : XE_R_NOT_OWNED;
-	if (!conf->any_inbound)
+	if (!conf->any_inbound || (pc->flags & XE_PF_MOVING))
 		return XE_R_NOT_OWNED;
 	return decide_inbound(ctx, tmp, port, pc, conf);
 }

@@ -12,7 +12,7 @@ set -eu
 
 build="gcc clang llvm make pkg-config libc6-dev linux-libc-dev libbpf-dev libxdp-dev libelf-dev
 	zlib1g-dev libnuma-dev libmnl-dev libnftables-dev libjansson-dev libyaml-dev libsystemd-dev
-	libcap-ng-dev libseccomp-dev"
+	libcap-ng-dev libseccomp-dev libnetfilter-conntrack-dev"
 demo="iproute2 iputils-ping curl iperf3 nftables python3-minimal procps util-linux nginx-light openssl"
 check="$demo libcap2-bin ethtool tcpdump python3 python3-scapy libcmocka-dev conntrack iptables kmod
 	valgrind traceroute mtr-tiny iputils-tracepath nmap coturn wrk bind9-dnsutils dnsperf unbound

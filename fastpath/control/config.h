@@ -16,7 +16,7 @@
 #include "xegress/types.h"
 
 enum xe_wait { XE_WAIT_ADAPTIVE, XE_WAIT_BUSY, XE_WAIT_INTERRUPT };
-enum xe_on_stop { XE_STOP_CLEAN, XE_STOP_HANDBACK };
+enum xe_on_stop { XE_STOP_HANDBACK, XE_STOP_CLEAN };
 enum xe_rps_mode { XE_RPS_AUTO, XE_RPS_OFF };
 enum xe_xdp_mode { XE_XDP_AUTO, XE_XDP_NATIVE, XE_XDP_GENERIC };
 enum xe_coalesce { XE_COALESCE_AUTO, XE_COALESCE_ON, XE_COALESCE_OFF };

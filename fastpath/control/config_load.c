@@ -40,13 +40,12 @@ const char *const xe_coalesce_words[] = {"auto", "on", "off", NULL};
 const char *const xe_wait_words[] = {"adaptive", "busy", "interrupt", NULL};
 const char *const xe_rps_words[] = {"auto", "off", NULL};
 const char *const xe_csum_offload_words[] = {"auto", "on", "off", NULL};
-const char *const xe_on_stop_words[] = {"clean", "handback", NULL};
+const char *const xe_on_stop_words[] = {"handback", "clean", NULL};
 
 static int load_cpu(struct xe_walk *w, const char *text, void *dst);
 static int load_name(struct xe_walk *w, const char *text, void *dst);
 static int load_prefix(struct xe_walk *w, const char *text, void *dst);
 static int load_rule(struct xe_walk *w, const char *text, void *dst);
-static int load_on_stop(struct xe_walk *w, const char *text, void *dst);
 static int load_group(struct xe_walk *w, const char *text, void *dst);
 
 static const struct xe_list workers_list = {
@@ -170,10 +169,9 @@ static const struct xe_field top_fields[] = {
 	 .offset = offsetof(struct xe_config, csum_offload),
 	 .words = xe_csum_offload_words},
 	{.key = "on-stop",
-	 .kind = XE_FIELD_TEXT,
+	 .kind = XE_FIELD_WORD,
 	 .offset = offsetof(struct xe_config, on_stop),
-	 .wants = "a word",
-	 .text = load_on_stop},
+	 .words = xe_on_stop_words},
 	{.key = "ports",
 	 .kind = XE_FIELD_LIST,
 	 .offset = offsetof(struct xe_config, ports),
@@ -266,17 +264,6 @@ static int load_rule(struct xe_walk *w, const char *text, void *dst)
 	if (xe_rule_parse(text, dst, why, sizeof(why)))
 		return xe_walk_fail(w, "%s", why);
 	((struct xe_rule *)dst)->line = w->line;
-	return 0;
-}
-
-static int load_on_stop(struct xe_walk *w, const char *text, void *dst)
-{
-	if (!strcmp(text, xe_on_stop_words[XE_STOP_HANDBACK]))
-		return xe_walk_fail(w, "handback is not yet carried out by this version, expected "
-				       "clean");
-	if (strcmp(text, xe_on_stop_words[XE_STOP_CLEAN]))
-		return xe_walk_fail(w, "unknown word `%.60s`, expected clean", text);
-	*(enum xe_on_stop *)dst = XE_STOP_CLEAN;
 	return 0;
 }
 

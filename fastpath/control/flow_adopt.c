@@ -13,8 +13,10 @@
 #include "control/flow_held.h"
 #include "pipeline/adopt.h"
 
-/* Records in one worker call: some 100 us, less than the time in which its rx rings fill. */
-#define CHUNK 256u
+/* Records in one worker call, less than the time in which its rx rings fill: some 20 us, but up to
+ * some 5 ms each where they are the first to touch a table's huge pages (34 took 260 to 400 ms on a
+ * busy machine). */
+#define CHUNK 16u
 /* Records wait for their port as long as a UDP flow lives by default: one that comes up later
  * starts anew. */
 #define WAIT_NS (300 * XE_NS_PER_SEC)
@@ -31,6 +33,7 @@ struct batch {
 	uint32_t *head; /* by port of the file; XE_NIL ends a list */
 	uint32_t *next; /* by record */
 	uint32_t left;
+	bool in_use; /* who added it has yet to be told what became of the records */
 	struct batch *older;
 };
 
@@ -251,6 +254,7 @@ static enum xe_adopted understand(struct xe_service *svc, const struct batch *b,
 
 struct chunk {
 	uint32_t cnt;
+	struct xe_flow_record *records[CHUNK];
 	struct xe_adoptee adoptees[CHUNK];
 	enum xe_adopted outcome[CHUNK];
 	uint32_t slot[CHUNK]; /* of the session that was made */
@@ -317,6 +321,9 @@ static void adopt_chunk(struct xe_service *svc, struct xe_worker *w, struct chun
 	for (uint32_t i = 0; i < c->cnt; i++) {
 		if (c->outcome[i] == XE_ADOPTED_TAGS)
 			xe_held_add(svc, w, c->slot[i], c->adoptees[i].record);
+		if (c->outcome[i] == XE_ADOPTED || c->outcome[i] == XE_ADOPTED_TAGS ||
+		    c->outcome[i] == XE_ADOPT_THERE)
+			c->records[i]->flags |= XE_FR_ADOPTED;
 		count(counts, c->outcome[i]);
 	}
 	c->cnt = 0;
@@ -332,8 +339,8 @@ static void adopt_list(struct xe_service *svc, struct batch *b, uint32_t file_po
 	c->cnt = 0;
 	while (*at != XE_NIL) {
 		uint32_t i = *at;
-		enum xe_adopted can =
-			understand(svc, b, port, &b->file.records[i], &c->adoptees[c->cnt]);
+		struct xe_flow_record *r = &b->file.records[i];
+		enum xe_adopted can = understand(svc, b, port, r, &c->adoptees[c->cnt]);
 
 		if (can == XE_ADOPT_LATER) {
 			at = &b->next[i];
@@ -343,7 +350,9 @@ static void adopt_list(struct xe_service *svc, struct batch *b, uint32_t file_po
 		b->left--;
 		if (can != XE_ADOPTED)
 			count(counts, can);
-		else if (++c->cnt == CHUNK)
+		else
+			c->records[c->cnt++] = r;
+		if (c->cnt == CHUNK)
 			adopt_chunk(svc, port->owner, c, counts);
 	}
 	adopt_chunk(svc, port->owner, c, counts);
@@ -356,7 +365,7 @@ static void drop_batches(struct xe_service *svc, bool all)
 	while (*at) {
 		struct batch *b = *at;
 
-		if (!all && b->left && xe_now_ns() - b->since_ns < WAIT_NS) {
+		if (!all && (b->in_use || (b->left && xe_now_ns() - b->since_ns < WAIT_NS))) {
 			at = &b->older;
 			continue;
 		}
@@ -400,8 +409,7 @@ uint32_t xe_adopt_waiting(const struct xe_service *svc)
 	return cnt;
 }
 
-int xe_adopt_add(struct xe_service *svc, const struct xe_flow_file *file,
-		 struct xe_adopt_counts *counts)
+int xe_adopt_add(struct xe_service *svc, struct xe_flow_file *file, struct xe_adopt_counts *counts)
 {
 	struct xe_adopt_counts mine = {};
 	struct batch *b = batch_new(file);
@@ -416,7 +424,12 @@ int xe_adopt_add(struct xe_service *svc, const struct xe_flow_file *file,
 	mine.refused = file->record_cnt - b->left; /* they name no inside port */
 	b->older = svc->adopt->batches;
 	svc->adopt->batches = b;
+	b->in_use = true;
 	adopt_waiting(svc, &mine);
+	for (uint32_t i = 0; i < file->record_cnt; i++)
+		file->records[i].flags |= b->file.records[i].flags & XE_FR_ADOPTED;
+	b->in_use = false;
+	drop_batches(svc, false);
 	mine.waiting = xe_adopt_waiting(svc);
 	if (counts)
 		*counts = mine;

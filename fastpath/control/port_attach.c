@@ -167,7 +167,7 @@ static int tell_steer(struct xe_service *svc, const struct xe_port *port,
 		.route_ifindex = (uint32_t)l3->ifindex,
 		.worker = port->owner->idx,
 		.worker_step = port->spread,
-		.flags = port->live ? XE_PF_LIVE : 0,
+		.flags = (port->live ? XE_PF_LIVE : 0) | (port->moving ? XE_PF_MOVING : 0),
 		.frame_len_max = link->mtu + ETH_HLEN,
 	};
 

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "control/flow_adopt.h"
+#include "control/ct_adopt.h"
 #include "control/port_attach.h"
 
 /* Connected prefixes looked at per port; more belong into `allow:`. */
@@ -104,8 +105,11 @@ static void go_live(struct xe_service *svc)
 {
 	xe_adopt_ports(svc);
 	for (struct xe_port *p = svc->port_list; p; p = p->next)
-		if (p->state == XE_PORT_ATTACHED && !p->live)
+		if (p->state == XE_PORT_ATTACHED && !p->live) {
+			p->moving = svc->ct;
 			xe_port_go_live(svc, p);
+		}
+	xe_ct_adopt(svc);
 }
 
 /* Ports have come or gone: rules that name them, and everything routed, must follow. Of a new port

@@ -24,7 +24,9 @@
 #include "base/confine.h"
 #include "base/insum.h"
 #include "base/log.h"
+#include "control/ct_adopt.h"
 #include "control/flow_adopt.h"
+#include "control/handback.h"
 #include "control/memlock.h"
 #include "io/tun.h"
 #include "state/deny.h"
@@ -438,6 +440,7 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 	if (!err)
 		err = xe_rules_publish(svc, err_text, sizeof(err_text));
 	if (!err) {
+		xe_ct_start(svc);
 		svc->fallback_stale = true; /* the net is there before the first program */
 		xe_ports_sync(svc);
 		if (svc->fallback_stale)
@@ -459,6 +462,7 @@ static void on_timer(struct xe_service *svc)
 	xe_resolver_tick(svc);
 	xe_watchdog_tick(&svc->watchdog, svc->steer.beats, svc->worker_cnt);
 	xe_adopt_tick(svc);
+	xe_ct_tick(svc);
 	/* Once a second also without an event: an interrupted resync is tried again there. */
 	if (++svc->ticks % (1000 / POLL_MS) == 0) {
 		xe_netlink_dispatch(svc->netlink);
@@ -535,17 +539,21 @@ void xe_service_stop(struct xe_service *svc)
 	char path[RUN_PATH_SIZE];
 
 	xe_ctl_close(svc->ctl);
+	if (svc->stop && svc->config->on_stop == XE_STOP_HANDBACK)
+		xe_handback(svc);
 	if (svc->netlink)
 		xe_ports_close(svc); /* programs off, sessions ended */
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		xe_worker_stop(&svc->workers[i]);
 	xe_adopt_close(svc);
+	xe_ct_stop(svc);
 	xe_rules_close(svc);
 	xe_resolver_close(svc);
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		xe_worker_close(&svc->workers[i]);
 	close_shared(svc);
-	if (svc->fallback_ours)
+	/* Handed back, it goes on to translate what starts. A start that failed leaves nothing. */
+	if (svc->fallback_ours && !(svc->stop && svc->config->on_stop == XE_STOP_HANDBACK))
 		xe_fallback_remove(svc->fallback);
 	xe_fallback_close(svc->fallback);
 	xe_steer_close(&svc->steer);

@@ -49,6 +49,7 @@ struct xe_port {
 	bool coalesces;            /* in force, once attached */
 	enum xe_port_state state;
 	bool live;     /* attached, and steer takes its packets: its rules are in force */
+	bool moving;   /* live, but only for flows that are known (XE_PF_MOVING) */
 	int err;       /* failed: -errno of the step that did */
 	char why[192]; /* waiting or failed: why, one clause */
 	int ifindex;   /* 0: no such interface */
@@ -113,6 +114,7 @@ struct xe_service {
 	uint64_t held[2][XE_BITMAP_WORDS]; /* by flows that were adopted without owning theirs */
 	struct xe_held_flows *held_flows;  /* those flows, flow_held.c */
 	struct xe_adopt *adopt;            /* flows that wait for their port, flow_adopt.c */
+	struct xe_ct_side *ct;             /* ct_adopt.c; NULL: no conntrack to be had */
 
 	struct xe_netlink *netlink;
 	struct xe_sockdiag *sockdiag;
@@ -140,7 +142,8 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 		     struct xe_config *config);
 /* The event loop; returns when a signal asked for the end. */
 int xe_service_run(struct xe_service *svc);
-/* Host exactly as found (`on-stop: clean`). NULL members are fine: also the error path of start. */
+/* `on-stop: clean`: host exactly as found. `handback`: but for the safety net, and sessions go on
+ * in the kernel. NULL members are fine: also the error path of start, which is always clean. */
 void xe_service_stop(struct xe_service *svc);
 
 /* ports.c */

@@ -50,6 +50,9 @@
 	XE_REASON(NO_METADATA, S_PASS, "the driver gives no XDP metadata area: the kernel's path") \
 	XE_REASON(GSO_UNKNOWN, S_PASS,                                                             \
 		  "superpacket of a kind that cannot be sent as it came (tunnel, SCTP, ...)")      \
+	XE_REASON(MOVING, S_PASS,                                                                  \
+		  "no known flow's, while flows are being moved from the kernel or to it (start, " \
+		  "`port add`, stop): the kernel's")                                               \
 	XE_REASON(SPOOFED, S_DROP, "source address is not allowed on this port")                   \
 	XE_REASON(DROP_RULE, S_DROP, "a `drop` rule matches")                                      \
 	XE_REASON(MALFORMED, S_DROP, "header lengths contradict each other or the frame")          \

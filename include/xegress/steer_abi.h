@@ -60,6 +60,8 @@ struct xe_meta {
 #define XE_PF_ALLOW4 0x02 /* the port has IPv4 allow entries; without, IPv4 is the kernel's */
 #define XE_PF_ALLOW6 0x04 /* the same for IPv6 */
 #define XE_PF_MULTI  0x08 /* its sockets take packets in several frames */
+#define XE_PF_MOVING                                                                               \
+	0x10 /* live, but only for flows that a session has; nor do new ones leave by it */
 struct xe_port_conf {
 	__u8 l2_addr[6];     /* Ethernet address that packets for this host carry: the port's own
 				or, when it is a bridge member, its bridge's */

@@ -46,6 +46,7 @@
 	CASE(allow_prefixes)                                                                       \
 	CASE(not_forwarded)                                                                        \
 	CASE(egress)                                                                               \
+	CASE(moving)                                                                               \
 	CASE(route_by_tos)                                                                         \
 	CASE(forwarding_off)                                                                       \
 	CASE(route_ifindex)                                                                        \

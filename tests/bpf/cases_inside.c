@@ -144,6 +144,36 @@ void egress(void **state)
 	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "uplink in the table again");
 }
 
+/* While flows are moved from the kernel or to it, only those are taken that a session has. */
+void moving(void **state)
+{
+	struct rig *rig = *state;
+	struct xe_live live = {.mask = rig->steer.settings.live_mask, .buckets = rig_live(rig, 0)};
+	uint64_t hash;
+	struct frame f;
+	bool second;
+
+	frame_udp4(&f, &flow_out, 18);
+	hash = rig_hash(rig, PORT_IN0, &f);
+	rig->conf[PORT_UP0].flags |= XE_PF_MOVING;
+	rig_put_port(rig, PORT_UP0);
+	expect(rig, PORT_IN0, &f, XE_R_MOVING, "to an uplink that is moving");
+	assert_true(xe_live_add(&live, hash, &second));
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "of a known flow");
+	rig->conf[PORT_UP0].flags &= (uint8_t)~XE_PF_MOVING;
+	rig_put_port(rig, PORT_UP0);
+	rig->conf[PORT_IN0].flags |= XE_PF_MOVING;
+	rig_put_port(rig, PORT_IN0);
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "of a known flow, on a port that is moving");
+	xe_live_del(&live, hash, second);
+	expect(rig, PORT_IN0, &f, XE_R_MOVING, "on a port that is moving");
+	frame_tcp4(&f, &flow_out, TCP_SYN, 0);
+	expect(rig, PORT_IN0, &f, XE_R_MOVING, "a connection's first");
+	rig->conf[PORT_IN0].flags &= (uint8_t)~XE_PF_MOVING;
+	rig_put_port(rig, PORT_IN0);
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "and when it is over");
+}
+
 /* The lookup's key is what the kernel's own forwarding would use. */
 void route_by_tos(void **state)
 {

@@ -8,6 +8,7 @@
 #	XE_RULES   rules, one a line
 #	XE_PORTS   entries of `ports:`, one a line
 #	XE_EXTRA   more lines of the configuration
+#	XE_ON_STOP handback, instead of clean
 #	XE_WRAP    what xegressd is started by, e.g. with fewer capabilities
 #	XE_NFT     what means the same to nft, for the stand-in
 #	XE_LINKS, XE_CONTAINERS   interfaces of h, and containers, that are left as found
@@ -19,6 +20,7 @@ XE_PORTS="{name: vethc1, role: inside, allow: [$C1/32]}
 {name: vethc2, role: inside, allow: [$C2/32]}
 {name: eth0, role: uplink}"
 XE_EXTRA=
+XE_ON_STOP=clean
 XE_WRAP=
 XE_LINKS="vethc1 vethc2 eth0"
 XE_CONTAINERS="c1 c2"
@@ -43,7 +45,7 @@ XE_UP=0
 xe_conf() {
 	[ "${XE_WORKERS:-1}" = 1 ] ||
 		echo "workers: [$(seq -s ', ' 0 $((XE_WORKERS - 1)))]"
-	echo "on-stop: clean"
+	echo "on-stop: $XE_ON_STOP"
 	echo "ports:"
 	sed 's/^/  - /' <<<"$XE_PORTS"
 	echo "rules:"

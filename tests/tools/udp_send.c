@@ -5,7 +5,7 @@
  *   udp_send [OPTION...] ADDR PORT
  *     -s MIN[-MAX]  payload sizes, taken in turn (default 64)
  *     -n COUNT      datagrams in all (default: each size once)
- *     -t SECONDS    instead of a count: send this long
+ *     -t SECONDS    instead of a count: send this long, or until SIGTERM
  *     -r RATE       datagrams a second (default 20000)
  *     -w MS         how long to wait for the last answers (default 1000)
  *     -p L4PORT     local L4 port
@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -142,6 +143,14 @@ static void wait_until(int fd, uint64_t due_ns)
 	}
 }
 
+static volatile sig_atomic_t stop;
+
+static void on_term(int signal)
+{
+	(void)signal;
+	stop = 1;
+}
+
 static void run(int fd)
 {
 	uint64_t period = 1000000000ull / opt.rate, due = now_ns();
@@ -150,7 +159,7 @@ static void run(int fd)
 	for (uint32_t seq = 0; seq < opt.count; seq++) {
 		uint64_t now = now_ns();
 
-		if (now >= end)
+		if (now >= end || stop)
 			break;
 		if (due + LATE_NS < now)
 			due = now - LATE_NS;
@@ -271,6 +280,7 @@ int main(int argc, char **argv)
 		perror("udp_send");
 		return 1;
 	}
+	signal(SIGTERM, on_term);
 	run(fd);
 	return report();
 }

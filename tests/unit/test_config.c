@@ -202,7 +202,7 @@ static void test_values(void **state)
 	assert_int_equal(c->workers[0], 0);
 	assert_int_equal(c->wait, XE_WAIT_BUSY);
 	assert_int_equal(c->csum_offload, XE_CSUM_OFFLOAD_OFF);
-	assert_int_equal(c->on_stop, XE_STOP_CLEAN);
+	assert_int_equal(c->on_stop, XE_STOP_HANDBACK);
 	assert_int_equal(c->port_cnt, 2);
 	assert_int_equal(c->ports[0].role, XE_ROLE_INSIDE);
 	assert_int_equal(c->ports[0].xdp, XE_XDP_NATIVE);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ct_adopt.h - flows that the kernel translates become sessions, with the mapping they have.
+ *
+ *   kernel's flows ---read---> records ---place---> xe_adopt_add() ---> sessions
+ *                                                                  |
+ *            their entries are deleted <--- steer takes all <------+
+ *
+ * Meanwhile the ports that have just come up take only packets of flows that are known
+ * (xe_port.moving): one that the kernel still has goes on there until its session is made, and so
+ * keeps its mapping, which for UDP would be lost with the first packet a worker sees. Reading and
+ * adopting is done again for what began meanwhile, until that is next to nothing. An entry is
+ * deleted only after that, so a packet that was on its way through the kernel finds it.
+ *
+ * What cannot be adopted goes on in the kernel: flows whose rule does not say so, whose route
+ * leaves by no port, whose inside host the neighbour table does not know, TCP that is not
+ * established. For the latter two it is tried once more a moment later.
+ *
+ * Control thread only.
+ */
+#ifndef XE_CT_ADOPT_H
+#define XE_CT_ADOPT_H
+
+#include "control/conntrack.h"
+#include "control/service.h"
+
+/* Where the kernel has no ctnetlink, that is said once, and nothing is moved. */
+void xe_ct_start(struct xe_service *svc);
+void xe_ct_stop(struct xe_service *svc);
+/* NULL: none. */
+struct xe_ct *xe_ct_of(const struct xe_service *svc);
+
+/* Adopt what the kernel has of all attached ports, and let all live ports take new flows: when
+ * ports have come up, and when workers have recovered from a stall. Returns how many there were.
+ * Milliseconds, and some 50 us a flow. */
+int xe_ct_adopt(struct xe_service *svc);
+/* Every 100 ms. */
+void xe_ct_tick(struct xe_service *svc);
+
+#endif

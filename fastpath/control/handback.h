@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * handback.h - flows go on in the kernel when the service ends.
+ *
+ *   sessions --write--> conntrack        all is as it was
+ *   new flows are left to the kernel     (xe_port.moving)
+ *   what has changed --write-->          all that a worker has is in conntrack now
+ *   steer takes nothing any more         the kernel finds an entry for each packet
+ *   workers send what they have, once more what has changed
+ *
+ * The safety net stays: it translates what starts, and keeps the rest from leaking. Control thread.
+ */
+#ifndef XE_HANDBACK_H
+#define XE_HANDBACK_H
+
+#include "control/service.h"
+
+/* At a clean stop, before the ports are closed. Takes up to some seconds with a million flows; says
+ * how many there were, and what could not be handed back. */
+void xe_handback(struct xe_service *svc);
+
+#endif
