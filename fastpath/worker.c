@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/reassemble.h"
+#include "state/session_file.h"
 
 /* Housekeeping is worth a look once a millisecond, not once a round. */
 #define HOUSEKEEPING_NS XE_NS_PER_MS
@@ -47,7 +48,9 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 	xe_wheel_init(&lane->wheel, lane->now_s);
 	err = xe_umem_open_slice(&lane->umem, c->area, c->handoff, c->idx);
 	if (!err)
-		err = xe_sessions_open(&lane->sessions, c->sessions, c->k0, c->k1);
+		err = c->file ? xe_sessions_open_in(&lane->sessions, c->sessions, c->k0, c->k1,
+						    c->file)
+			      : xe_sessions_open(&lane->sessions, c->sessions, c->k0, c->k1);
 	if (!err)
 		err = xe_nexthops_open(&lane->nexthops, c->sessions, c->k0, c->k1);
 	if (!err)
@@ -122,6 +125,7 @@ int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf)
 	w->cpu = conf->cpu;
 	w->control_fd = conf->control_fd;
 	w->beat = conf->beat;
+	w->file = conf->file;
 	w->waiting.wake_fd = w->waiting.epoll_fd = -1;
 	pthread_mutex_init(&w->call_lock, NULL);
 	pthread_cond_init(&w->call_done, NULL);

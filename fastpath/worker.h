@@ -21,6 +21,7 @@ typedef void (*xe_worker_fn)(struct xe_worker *w, void *arg);
 
 struct xe_worker {
 	struct xe_lane *lane;
+	struct xe_session_file *file; /* where its sessions lie, not owned; NULL: nowhere else */
 	uint16_t idx;
 	int cpu;
 	struct xe_waiting waiting;
@@ -55,6 +56,7 @@ struct xe_worker_conf {
 	const struct xe_taken *taken;
 	struct xe_terms *terms; /* table of all workers */
 	uint32_t sessions, sessions_per_source;
+	struct xe_session_file *file; /* for its sessions, longer there than it is; may be NULL */
 	struct xe_timeouts timeouts;
 	uint64_t k0, k1, rng_k0, rng_k1;
 	int punt_fd, punt_uplink_fd;

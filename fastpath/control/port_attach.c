@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "control/flow_adopt.h"
 #include "control/rss_read.h"
+#include "control/state_dir.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/reassemble.h"
 
@@ -456,6 +457,7 @@ void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_li
 		port->spread = port->role == XE_ROLE_UPLINK && port->queue_cnt > 1;
 		port->owner = choose_owner(svc, port);
 		svc->ports[port->id] = port;
+		xe_state_dir_port(svc, port);
 		err = port_up_steps(svc, port, link);
 	}
 	if (err) {

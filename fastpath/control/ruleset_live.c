@@ -14,6 +14,7 @@
 #include "control/service.h"
 #include "control/verbs.h"
 #include "state/deny.h"
+#include "state/session_file.h"
 
 /* Calls of xe_safety_net_poll() between two looks at the table itself: 5 s, since reading it takes
  * some milliseconds. */
@@ -112,8 +113,12 @@ static void change_over(struct xe_worker *w, void *arg)
 {
 	const struct change_over *c = arg;
 
+	if (w->file)
+		xe_session_file_rules(w->file, NULL);
 	if (c->moves)
 		xe_flows_remap_rules(w, c->moves, c->move_cnt);
+	if (w->file)
+		xe_session_file_rules(w->file, c->rs);
 	atomic_store_explicit(&w->rules, c->rs, memory_order_release);
 }
 

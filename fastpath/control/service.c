@@ -28,6 +28,7 @@
 #include "control/flow_adopt.h"
 #include "control/handback.h"
 #include "control/memlock.h"
+#include "control/state_dir.h"
 #include "io/tun.h"
 #include "state/deny.h"
 
@@ -153,6 +154,16 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 	int err = open_shared(svc);
 
 	for (uint32_t i = 0; i < svc->worker_cnt && !err; i++) {
+		struct xe_session_file_conf fc = {
+			.capacity = config->limits.sessions / svc->worker_cnt,
+			.worker = (uint16_t)i,
+			.worker_cnt = (uint16_t)svc->worker_cnt,
+			.node = xe_cpu_node(worker_cpu(svc, i)),
+			.tcp_established_s = config->timeouts.tcp_established_s,
+			.tcp_transitory_s = config->timeouts.tcp_transitory_s,
+			.udp_s = config->timeouts.udp_s,
+			.dns_s = config->timeouts.dns_s,
+		};
 		struct xe_worker_conf wc = {
 			.idx = (uint16_t)i,
 			.worker_cnt = (uint16_t)svc->worker_cnt,
@@ -170,6 +181,7 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 			.handoff = svc->worker_cnt > 1 ? &svc->handoff : NULL,
 			.taken = &svc->taken,
 			.sessions = config->limits.sessions / svc->worker_cnt,
+			.file = xe_state_dir_worker(svc, &fc),
 			.sessions_per_source = config->limits.sessions_per_source,
 			.timeouts = {config->timeouts.tcp_established_s,
 				     config->timeouts.tcp_transitory_s, config->timeouts.udp_s,
@@ -423,6 +435,7 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 		xe_service_stop(svc);
 		return err;
 	}
+	xe_state_dir_open(svc);
 	err = start_loop(svc);
 	if (!err)
 		err = start_data_plane(svc);
@@ -440,6 +453,7 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 	if (!err)
 		err = xe_rules_publish(svc, err_text, sizeof(err_text));
 	if (!err) {
+		xe_state_dir_adopt(svc);
 		xe_ct_start(svc);
 		svc->fallback_stale = true; /* the net is there before the first program */
 		xe_ports_sync(svc);
@@ -462,6 +476,7 @@ static void on_timer(struct xe_service *svc)
 	xe_resolver_tick(svc);
 	xe_watchdog_tick(&svc->watchdog, svc->steer.beats, svc->worker_cnt);
 	xe_adopt_tick(svc);
+	xe_state_dir_tick(svc);
 	xe_ct_tick(svc);
 	/* Once a second also without an event: an interrupted resync is tried again there. */
 	if (++svc->ticks % (1000 / POLL_MS) == 0) {
@@ -551,6 +566,7 @@ void xe_service_stop(struct xe_service *svc)
 	xe_resolver_close(svc);
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		xe_worker_close(&svc->workers[i]);
+	xe_state_dir_close(svc);
 	close_shared(svc);
 	/* Handed back, it goes on to translate what starts. A start that failed leaves nothing. */
 	if (svc->fallback_ours && !(svc->stop && svc->config->on_stop == XE_STOP_HANDBACK))

@@ -112,6 +112,7 @@ struct xe_service {
 	uint64_t reserved[2][XE_BITMAP_WORDS];
 	uint64_t dnat[2][XE_BITMAP_WORDS];
 	uint64_t held[2][XE_BITMAP_WORDS]; /* by flows that were adopted without owning theirs */
+	struct xe_state_dir *state_dir;    /* sessions that outlive the process, state_dir.c */
 	struct xe_held_flows *held_flows;  /* those flows, flow_held.c */
 	struct xe_adopt *adopt;            /* flows that wait for their port, flow_adopt.c */
 	struct xe_ct_side *ct;             /* ct_adopt.c; NULL: no conntrack to be had */

@@ -3,14 +3,30 @@
 
 int xe_addr6_open(struct xe_addr6_table *t, uint32_t capacity, uint64_t k0, uint64_t k1)
 {
-	void *m = mmap(NULL, (size_t)capacity * sizeof(*t->slots), PROT_READ | PROT_WRITE,
+	return xe_addr6_open_at(t, capacity, k0, k1, NULL);
+}
+
+static struct xe_addr6 *region(uint32_t capacity)
+{
+	size_t size = (size_t)capacity * sizeof(struct xe_addr6);
+	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	memset(t, 0, sizeof(*t));
 	if (m == MAP_FAILED)
+		return NULL;
+	madvise(m, size, MADV_HUGEPAGE);
+	return m;
+}
+
+int xe_addr6_open_at(struct xe_addr6_table *t, uint32_t capacity, uint64_t k0, uint64_t k1,
+		     struct xe_addr6 *slots)
+{
+	memset(t, 0, sizeof(*t));
+	t->borrowed = slots;
+	t->slots = slots ? slots : region(capacity);
+	t->backed = slots ? 0 : capacity;
+	if (!t->slots)
 		return -ENOMEM;
-	madvise(m, (size_t)capacity * sizeof(*t->slots), MADV_HUGEPAGE);
-	t->slots = m;
 	t->capacity = capacity;
 	t->free_head = XE_NIL;
 	t->k0 = k0;
@@ -23,7 +39,7 @@ int xe_addr6_open(struct xe_addr6_table *t, uint32_t capacity, uint64_t k0, uint
 
 void xe_addr6_close(struct xe_addr6_table *t)
 {
-	if (t->slots)
+	if (t->slots && !t->borrowed)
 		munmap(t->slots, (size_t)t->capacity * sizeof(*t->slots));
 	xe_index_close(&t->index);
 	t->slots = NULL;
@@ -57,8 +73,13 @@ static uint32_t slot_take(struct xe_addr6_table *t)
 {
 	uint32_t idx = t->free_head;
 
-	if (idx == XE_NIL)
-		return t->high < t->capacity ? t->high++ : XE_NIL;
+	if (idx == XE_NIL) {
+		if (t->high == __atomic_load_n(&t->backed, __ATOMIC_ACQUIRE))
+			return idx;
+		idx = t->high;
+		__atomic_store_n(&t->high, idx + 1, __ATOMIC_RELAXED);
+		return idx;
+	}
 	t->free_head = t->slots[idx].next_free;
 	return idx;
 }

@@ -35,7 +35,9 @@ _Static_assert(sizeof(struct xe_addr6) == 32, "two a cache line, none across");
 struct xe_addr6_table {
 	struct xe_addr6 *slots;
 	uint32_t capacity, cnt;
-	uint32_t high; /* slots below this have been used at some time */
+	uint32_t high;   /* slots below this have been used at some time */
+	uint32_t backed; /* slots below this may be: set by the control thread (session_file.h) */
+	bool borrowed;   /* the slots are another's memory */
 	uint32_t free_head;
 	struct xe_index index;
 	uint64_t k0, k1;
@@ -43,6 +45,9 @@ struct xe_addr6_table {
 
 /* Memory for `capacity` addresses; touched (paid for) only as they come. -ENOMEM. */
 int xe_addr6_open(struct xe_addr6_table *t, uint32_t capacity, uint64_t k0, uint64_t k1);
+/* The same in memory of the caller's, see xe_sessions_open_at(). */
+int xe_addr6_open_at(struct xe_addr6_table *t, uint32_t capacity, uint64_t k0, uint64_t k1,
+		     struct xe_addr6 *slots);
 void xe_addr6_close(struct xe_addr6_table *t);
 
 /* The number of an address that somebody holds, XE_NIL: nobody does. Counts no use. `addr`: 16

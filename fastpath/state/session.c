@@ -29,19 +29,28 @@ static uint32_t bucket_cnt(uint32_t capacity)
 /* A session has an inside host, a peer, and where it is translated to an Ext address, of which
  * there are few; a mapping that rests has an inside host (state/natpool.h: two a session at most);
  * a flow in the making holds two. Never full before the sessions are. */
-static uint32_t addr6_cnt(uint32_t capacity)
+uint32_t xe_session_addr_cnt(uint32_t capacity)
 {
 	return 4 * capacity + XE_MAX_EXT_ADDRS + 2;
 }
 
 int xe_sessions_open(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint64_t k1)
 {
+	return xe_sessions_open_at(t, capacity, k0, k1, NULL, NULL);
+}
+
+int xe_sessions_open_at(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint64_t k1,
+			struct xe_session *slots, struct xe_addr6 *addrs)
+{
 	uint32_t buckets = bucket_cnt(capacity);
 
 	memset(t, 0, sizeof(*t));
-	t->slots = region((size_t)capacity * sizeof(*t->slots));
+	t->borrowed = slots;
+	t->slots = slots ? slots : region((size_t)capacity * sizeof(*t->slots));
 	t->buckets = region((size_t)buckets * sizeof(*t->buckets));
-	if (!t->slots || !t->buckets || xe_addr6_open(&t->addr6, addr6_cnt(capacity), k0, k1)) {
+	t->backed = slots ? 0 : capacity;
+	if (!t->slots || !t->buckets ||
+	    xe_addr6_open_at(&t->addr6, xe_session_addr_cnt(capacity), k0, k1, addrs)) {
 		xe_sessions_close(t);
 		return -ENOMEM;
 	}
@@ -55,7 +64,7 @@ int xe_sessions_open(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint
 
 void xe_sessions_close(struct xe_sessions *t)
 {
-	if (t->slots)
+	if (t->slots && !t->borrowed)
 		munmap(t->slots, (size_t)t->capacity * sizeof(*t->slots));
 	if (t->buckets)
 		munmap(t->buckets, ((size_t)t->bucket_mask + 1) * sizeof(*t->buckets));
@@ -162,7 +171,11 @@ static uint32_t slot_take(struct xe_sessions *t)
 		t->free_head = t->slots[idx].timer_next;
 		return idx;
 	}
-	return t->high < t->capacity ? t->high++ : XE_NIL;
+	if (t->high == __atomic_load_n(&t->backed, __ATOMIC_ACQUIRE))
+		return idx;
+	idx = t->high;
+	__atomic_store_n(&t->high, idx + 1, __ATOMIC_RELAXED); /* the control thread reads it */
+	return idx;
 }
 
 static void slot_give(struct xe_sessions *t, uint32_t idx)

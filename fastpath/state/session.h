@@ -146,7 +146,9 @@ struct xe_sessions {
 	uint32_t bucket_mask;
 	uint32_t capacity; /* sessions */
 	uint32_t cnt;
-	uint32_t high; /* slots below this have been used at some time */
+	uint32_t high;   /* slots below this have been used at some time */
+	uint32_t backed; /* slots below this may be: set by the control thread (session_file.h) */
+	bool borrowed;   /* the slots are another's memory */
 	uint32_t free_head;
 	uint64_t k0, k1; /* hash key, the one that steer has */
 	/* Addresses of the IPv6 sessions, and of what else the worker knows by number. */
@@ -155,6 +157,12 @@ struct xe_sessions {
 
 /* Memory for `capacity` sessions; touched (paid for) only as sessions come. -ENOMEM. */
 int xe_sessions_open(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint64_t k1);
+/* The same in memory of the caller's for both kinds of slots (NULL: its own), all zero; none of it
+ * is used until t->backed and t->addr6.backed say so. */
+int xe_sessions_open_at(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint64_t k1,
+			struct xe_session *slots, struct xe_addr6 *addrs);
+/* Addresses for so many sessions. */
+uint32_t xe_session_addr_cnt(uint32_t capacity);
 void xe_sessions_close(struct xe_sessions *t);
 
 /* A zeroed session with both keys in the index, or NULL: full (of sessions, or both buckets of a

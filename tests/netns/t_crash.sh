@@ -1,0 +1,134 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# SIGKILL under load, and a new process: every flow goes on in it with the mapping it had. With one
+# worker, then with two, then with one again. What is no state file of ours is refused by a clear
+# line, and another container by the same name gets nothing of what was before.
+. "$(dirname "$0")/lib.sh"
+xe_only
+
+XE_RULES="dnat tcp to $EXT:8080 dest $C1:80
+dnat udp to $EXT:7000 dest $C2:7001
+accept from $C1/32 to $C2/32
+masquerade from $INSIDE out eth0 ports 20000-29999"
+IDLE=60
+
+flows_now() { # NAME: each flow's ends, inside and outside
+	xe_ctl flow list --json >"$T/$1.json" || return 1
+	json "$T/$1.json" "'\n'.join(sorted(' '.join((f['proto'], f['in'], f['src'], f['dst'],
+		f['nat_src'], f['nat_dst'])) for f in j['flows']))" >"$T/$1.flows"
+}
+
+same_flows() { # NAME BEFORE AFTER: none is missing, none is another
+	same "$1: every flow is there with its mapping" \
+		"$(comm -23 "$T/$2.flows" "$T/$3.flows" | head -n 3 | tr '\n' ';')" ""
+	echo "# $(wc -l <"$T/$2.flows") flows"
+}
+
+load() { # those that send all the time, those that are idle for seconds, from outside
+	bg bulk c1 "$TCP_MANY" client -c 4 -t 60 -g 2 -u 60000 -d 60000 -i 10 $SRV1 9000
+	bg idle c2 "$TCP_MANY" client -c $IDLE -t 60 -g 1500 -u 100 -d 100 -i 15 $SRV1 9000
+	bg udp1 c1 "$UDP_SEND" -p 4001 -s 18-1400 -t 60 -r 300 -l 1000000 $SRV1 7001
+	bg udp2 c1 "$UDP_SEND" -p 4002 -s 18-200 -t 60 -r 300 -l 1000000 $SRV2 7001
+	bg dnat w "$TCP_MANY" client -c 4 -t 60 -g 20 -u 20000 -d 20000 -i 10 $EXT 8080
+	bg across c1 "$UDP_SEND" -p 4003 -s 18-200 -t 60 -r 100 -l 1000000 $C2 7002
+}
+
+# The UDP flow from outside ends with each batch, and is alive for minutes.
+from_outside() { on w "$UDP_SEND" -p 5000 -b $GW -s 18-100 -n 20 -r 1000 $EXT 7000; }
+
+all_flows() { # all that load() makes
+	flows_now all && [ "$(wc -l <"$T/all.flows")" -ge $((4 + IDLE + 3 + 4 + 1)) ]
+}
+
+again() { # NAME: dies and comes again
+	local start
+
+	must flows_now was
+	xe_kill
+	start=$(now_ms)
+	xe_start
+	echo "# $1: in force after $(($(now_ms) - start)) ms"
+	must flows_now is
+	same_flows "$1" was is
+	sleep 1
+	check "$1: bulk" running bulk
+	check "$1: the flow from outside goes on" from_outside
+	flows_now later
+	same_flows "$1, after a second of load" was later
+}
+
+log_says() { grep -q "$1" "$T/xegressd.$XE_RUN.log"; }
+
+folder() { find "$T/run/state" -mindepth 1 -maxdepth 1 -type d | sort | tail -n 1; }
+
+spoilt() { # NAME WORDS COMMAND...: done to the state file of a dead process
+	local name=$1 words=$2
+
+	shift 2
+	check "$name: a flow" on c1 "$UDP_SEND" -p 4500 -s 18-100 -n 10 -r 1000 $SRV1 7001
+	xe_kill
+	must "$@" "$(folder)/w0"
+	xe_start
+	check "$name: refused, with the reason" log_says "$words"
+	must flows_now none
+	same "$name: without its flows" "$(grep -c . "$T/none.flows")" 0
+	within 3000 test "$(find "$T/run/state" -mindepth 1 -maxdepth 1 -type d | wc -l)" = 1
+	check "$name: what is refused goes away" test "$(find "$T/run/state" -mindepth 1 \
+		-maxdepth 1 -type d | wc -l)" = 1
+}
+
+put() { printf "$1" | dd of="$3" bs=1 seek="$2" conv=notrunc status=none; } # BYTES OFFSET FILE
+
+topo_up
+JUDGE_ALLOW_DST=$C2 # by the `accept` rule
+judge_start
+serve_many w 0.0.0.0 9000
+serve_many c1 $C1 80
+serve_echo w 0.0.0.0 7001
+serve_echo c2 $C2 7001
+serve_echo c2 $C2 7002
+xe_start
+
+load
+check "from outside" from_outside
+within 5000 all_flows || fail "all flows are there" "$(wc -l <"$T/all.flows")"
+again "SIGKILL"
+XE_WORKERS=2 again "two workers instead of one"
+XE_WORKERS=1 again "one worker instead of two"
+for part in bulk idle dnat; do
+	check "$part: every byte, no connection lost" bg_stop $part
+done
+for part in udp1 udp2 across; do
+	check "$part: runs" running $part
+	bg_stop $part
+done
+xe_conserve
+for server in w.7001 c2.7001 c2.7002; do
+	bg_stop echo.$server
+	same "UDP at $server: nothing corrupt" \
+		"$(json "$(tail -n 1 "$T/echo.$server.log")" "j['corrupt']")" 0
+done
+serve_echo w 0.0.0.0 7001
+
+# The same name, another interface: what was there before is not its own.
+xe_kill
+must on h ip link del vethc1
+bg_stop many.c1.80
+must ip netns del "$ID-c1"
+must topo_ns c1
+must topo_container c1 $C1
+xe_start
+must flows_now other
+same "another container by that name has none of the flows" "$(grep -c vethc1 "$T/other.flows")" 0
+check "... and c2 has its own" grep -q vethc2 "$T/other.flows"
+check "and it can talk" on c1 "$UDP_SEND" -s 18-200 -r 2000 $SRV1 7001
+xe_ctl flow flush >"$T/flush.log"
+
+spoilt "damaged" "is smaller than it says\|not a state file" truncate -s 100000
+spoilt "foreign" "not a state file of this service" put 'somebody' 0
+spoilt "of another version" "written by another version" put '\x63' 8
+check "no state is lost by starting in vain" test -d "$(folder)"
+xe_stop
+check "a clean stop leaves no state" test ! -e "$T/run/state"
+judge_end
+finish
