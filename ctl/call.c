@@ -75,10 +75,38 @@ out:
 	return line;
 }
 
+/* The first byte of the request, and a descriptor with it. */
+static ssize_t send_fd(int fd, char first, int passed)
+{
+	union {
+		struct cmsghdr head; /* aligned */
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {};
+	struct iovec iov = {.iov_base = &first, .iov_len = 1};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &passed, sizeof(passed));
+	return sendmsg(fd, &msg, MSG_NOSIGNAL);
+}
+
 /* An early refusal may close the connection while we still write: its line is there to be read. */
-static void send_line(int fd, const char *line)
+static void send_line(int fd, const struct call *call, const char *line)
 {
 	size_t len = strlen(line);
+
+	if (call->passes_fd && send_fd(fd, *line, call->fd) == 1) {
+		line++;
+		len--;
+	}
 
 	while (len) {
 		ssize_t n = send(fd, line, len, MSG_NOSIGNAL);
@@ -171,7 +199,7 @@ int call_service(const struct ctl_options *options, struct call *call, json_t **
 		ret = say_no_service(path);
 		goto out;
 	}
-	send_line(fd, line);
+	send_line(fd, call, line);
 	in = fdopen(fd, "r");
 	ret = in ? read_answer(in, path, call, result) : ctl_failed("no memory");
 out:

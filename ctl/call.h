@@ -14,6 +14,8 @@ struct call {
 	int argc;
 	char **argv;
 	json_t *options; /* stolen; NULL: none */
+	bool passes_fd;  /* `fd` goes along with the request; it stays the caller's */
+	int fd;
 	/* For verbs that stream: called for each part, NULL: parts are not expected. Returns 0, or
 	 * an exit code that ends the call. */
 	int (*part)(void *arg, json_t *part);

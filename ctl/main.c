@@ -40,9 +40,11 @@ static const struct ctl_verb verbs[] = {
 	{"check", verb_check, true, false, "check\n"},
 	{"explain", verb_explain, true, false,
 	 "explain tcp|udp SOURCE:L4 DESTINATION:L4 [in PORT] [fragment]\n"},
+	{"state", verb_state, true, false,
+	 "state export FILE\n"
+	 "state import FILE\n"},
 	{"capture", verb_later, false, false, NULL},
 	{"top", verb_later, false, false, NULL},
-	{"state", verb_later, false, false, NULL},
 };
 #define VERB_CNT (sizeof(verbs) / sizeof(verbs[0]))
 

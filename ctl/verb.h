@@ -34,6 +34,7 @@ int verb_drops(const struct ctl_options *options, int argc, char **argv);
 int verb_stats(const struct ctl_options *options, int argc, char **argv);
 int verb_check(const struct ctl_options *options, int argc, char **argv);
 int verb_explain(const struct ctl_options *options, int argc, char **argv);
+int verb_state(const struct ctl_options *options, int argc, char **argv);
 int verb_later(const struct ctl_options *options, int argc, char **argv);
 
 /* "xegressctl: ..." on stderr. The first returns 1, the second, which points at --help, 2. */

@@ -29,6 +29,7 @@ struct xe_ctl_conn *xe_ctl_conn_new(int fd, int epoll_fd, const struct xe_ctl_pe
 		return NULL;
 	}
 	conn->fd = fd;
+	conn->in_fd = -1;
 	conn->epoll_fd = epoll_fd;
 	conn->peer = *peer;
 	conn->events = ev.events;
@@ -47,6 +48,8 @@ void xe_ctl_conn_free(struct xe_ctl_conn *conn)
 	 * has the descriptor, and the next event would point here. */
 	epoll_ctl(conn->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
 	close(conn->fd);
+	if (conn->in_fd >= 0)
+		close(conn->in_fd);
 	free(conn->in);
 	free(conn->out);
 	free(conn);
@@ -80,6 +83,43 @@ bool xe_ctl_conn_line_too_long(const struct xe_ctl_conn *conn)
 	return conn->in_len >= xe_ctl_conn_line_max(conn) && conn->in_seen == conn->in_len;
 }
 
+/* Descriptors of a message: the last one is kept, the others are closed. */
+static void keep_fd(struct xe_ctl_conn *conn, struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		size_t cnt = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS
+				     ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int)
+				     : 0;
+
+		for (size_t i = 0; i < cnt; i++) {
+			if (conn->in_fd >= 0)
+				close(conn->in_fd);
+			memcpy(&conn->in_fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+		}
+	}
+}
+
+/* As recv(), and a descriptor may come along. The kernel closes what has no room in `control`. */
+static ssize_t receive(struct xe_ctl_conn *conn, void *to, size_t len)
+{
+	union {
+		struct cmsghdr head; /* aligned */
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = to, .iov_len = len};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t n = recvmsg(conn->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n >= 0)
+		keep_fd(conn, &msg);
+	return n;
+}
+
 void xe_ctl_conn_fill(struct xe_ctl_conn *conn)
 {
 	size_t max = xe_ctl_conn_line_max(conn), room;
@@ -95,8 +135,7 @@ void xe_ctl_conn_fill(struct xe_ctl_conn *conn)
 	room = conn->in_size - conn->in_len;
 	if (room > max - conn->in_len)
 		room = max - conn->in_len;
-	n = recv(conn->fd, conn->in + conn->in_len, room < READ_MAX ? room : READ_MAX,
-		 MSG_DONTWAIT);
+	n = receive(conn, conn->in + conn->in_len, room < READ_MAX ? room : READ_MAX);
 	if (n > 0)
 		conn->in_len += n;
 	else if (n == 0)

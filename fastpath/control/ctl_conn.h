@@ -37,6 +37,7 @@ struct xe_ctl_conn {
 	size_t in_len, in_size;
 	size_t in_seen; /* so far without a newline */
 	bool in_end;    /* the client will send no more */
+	int in_fd;      /* the last descriptor that came along, ours; -1: none */
 
 	char *out;
 	size_t out_head, out_len, out_size; /* unsent: out[out_head .. out_head + out_len) */

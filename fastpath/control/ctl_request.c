@@ -55,6 +55,15 @@ const char *xe_ctl_option_text(const struct xe_ctl_request *req, const char *nam
 	return json_string_value(text);
 }
 
+int xe_ctl_take_fd(struct xe_ctl_request *req)
+{
+	int fd = req->conn ? req->conn->in_fd : -1;
+
+	if (req->conn)
+		req->conn->in_fd = -1;
+	return fd;
+}
+
 uid_t xe_ctl_uid(const struct xe_ctl_request *req)
 {
 	return req->peer.uid;

@@ -58,6 +58,8 @@ char *xe_ctl_args_joined(const struct xe_ctl_request *req, size_t first);
 /* A text option and its length (no NUL inside, valid UTF-8); NULL when missing or of another
  * type. */
 const char *xe_ctl_option_text(const struct xe_ctl_request *req, const char *name, size_t *len);
+/* The descriptor that came along with it (SCM_RIGHTS), now the caller's; -1: none did. */
+int xe_ctl_take_fd(struct xe_ctl_request *req);
 uid_t xe_ctl_uid(const struct xe_ctl_request *req);
 pid_t xe_ctl_pid(const struct xe_ctl_request *req);
 const char *xe_ctl_verb_name(const struct xe_ctl_request *req);

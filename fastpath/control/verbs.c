@@ -28,6 +28,8 @@ const struct xe_ctl_verb xe_verbs[] = {
 	{"stats", false, 0, 0, xe_verb_stats},
 	{"check", false, 0, 0, xe_verb_check},
 	{"explain", false, 3, 6, xe_verb_explain},
+	{"state export", true, 0, 1, xe_verb_state_export},
+	{"state import", true, 0, 1, xe_verb_state_import},
 	{NULL, false, 0, 0, NULL},
 };
 

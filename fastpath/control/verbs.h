@@ -10,6 +10,7 @@
  *   verbs_flow.c    flow list, count, flush; flow_walk.c goes through the session tables
  *   verbs_change.c  port add, port del, rule add, rule del
  *   explain.c       explain
+ *   verbs_state.c   state export, state import
  *   verbs_apply.c   apply; apply_diff.c finds and names the difference
  *   change.c        how a changed configuration comes into force, or does not
  *
@@ -40,6 +41,8 @@ int xe_verb_drops(void *ctx, struct xe_ctl_request *req);
 int xe_verb_stats(void *ctx, struct xe_ctl_request *req);
 int xe_verb_check(void *ctx, struct xe_ctl_request *req);
 int xe_verb_explain(void *ctx, struct xe_ctl_request *req);
+int xe_verb_state_export(void *ctx, struct xe_ctl_request *req);
+int xe_verb_state_import(void *ctx, struct xe_ctl_request *req);
 
 /* verbs_show.c. JSON objects are the caller's; NULL: no memory. */
 json_t *xe_port_json(const struct xe_service *svc, const struct xe_port *port);

@@ -120,6 +120,15 @@
  *       Only the difference to what runs is carried out. An error changes nothing; it reads
  *       "NAME:LINE: KEY: ...", NAME being the one that was sent.
  *   flow flush   args FILTER; result {"count": n}
+ *   state export args [NAME]; result {"flows": n}
+ *   state import args [NAME]; result {"flows": n, "adopted": n, "by_tags": n, "there": n,
+ *                "over": n, "refused": n, "waiting": n}
+ *       All flows with their mappings, as a file. It is memory (memfd_create) whose descriptor
+ *       comes with the request (SCM_RIGHTS, with its first byte): written from its offset, or read,
+ *       and then sealed against writing, growing and shrinking. NAME is for the audit line. Of the
+ *       `flows` of the file so many were `adopted` at once (`by_tags` of them without owning their
+ *       L4 port), were `there` already, are `over`, or were `refused` (a tuple is another flow's,
+ *       no room); `waiting` are all that wait for a port to come up.
  */
 #ifndef XEGRESS_CTL_ABI_H
 #define XEGRESS_CTL_ABI_H

@@ -95,6 +95,7 @@ within 5000 all_flows || fail "all flows are there" "$(wc -l <"$T/all.flows")"
 again "SIGKILL"
 XE_WORKERS=2 again "two workers instead of one"
 XE_WORKERS=1 again "one worker instead of two"
+
 for part in bulk idle dnat; do
 	check "$part: every byte, no connection lost" bg_stop $part
 done
@@ -109,6 +110,28 @@ for server in w.7001 c2.7001 c2.7002; do
 		"$(json "$(tail -n 1 "$T/echo.$server.log")" "j['corrupt']")" 0
 done
 serve_echo w 0.0.0.0 7001
+
+# As a file: a pair kept in step, or another host's.
+check "state export" xe_ctl state export "$T/flows.state"
+must flows_now was
+xe_kill
+must rm -r "$T/run/state"
+xe_start
+must flows_now none
+same "without state there are none" "$(grep -c . "$T/none.flows")" 0
+check "state import" xe_ctl state import "$T/flows.state"
+must flows_now is
+same_flows "import" was is
+check "a flow of it goes on" on c1 "$UDP_SEND" -p 4001 -s 18-100 -n 10 -r 1000 $SRV1 7001
+must flows_now later
+same_flows "its mapping" is later
+same "again: nothing twice" "$(json "$(xe_ctl --json state import "$T/flows.state")" \
+	"[j['adopted'], j['refused'], j['there'] == j['flows']]")" "[0, 0, true]"
+head -c 3000 "$T/flows.state" >"$T/cut.state"
+same "a file cut short is refused" "$(xe_ctl state import "$T/cut.state" 2>&1 |
+	grep -c 'cut short')" 1
+same "so is one that is none" "$(xe_ctl state import "$T/xegress.yaml" 2>&1 |
+	grep -c 'does not begin with')" 1
 
 # The same name, another interface: what was there before is not its own.
 xe_kill
