@@ -161,7 +161,8 @@ void xe_worker_close(struct xe_worker *w)
 static void beat(struct xe_worker *w, uint64_t now_ns)
 {
 	__atomic_store_n(w->beat, now_ns, __ATOMIC_RELAXED);
-	w->lane->now_s = (uint32_t)(now_ns / XE_NS_PER_SEC);
+	/* read by the control thread (state_dir.c) */
+	__atomic_store_n(&w->lane->now_s, (uint32_t)(now_ns / XE_NS_PER_SEC), __ATOMIC_RELAXED);
 	w->lane->now_us = now_ns / 1000;
 }
 

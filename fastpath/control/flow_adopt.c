@@ -158,13 +158,22 @@ static uint16_t rule_by_id(const struct xe_adopt *ad, uint64_t id)
 
 /* ---- one record ---- */
 
-/* Seconds since the records were written; a clock that went back counts none. */
+/* Between two hosts no more than this counts: their clocks may be further apart than their files.
+ */
+#define AGO_MAX_S 120
+
+/* Seconds since the records were written. The time of day may step, also within a boot: there it is
+ * not asked. */
 static uint32_t written_ago_s(const struct batch *b)
 {
-	uint64_t now_s = (uint64_t)time(NULL), ago_s;
+	uint64_t now_s = (uint64_t)time(NULL);
 
-	ago_s = now_s > b->file.written_s ? now_s - b->file.written_s : 0;
-	return ago_s > INT32_MAX ? INT32_MAX : (uint32_t)ago_s;
+	if (b->same_boot)
+		return xe_boot_s() - b->file.written_boot_s;
+	if (now_s <= b->file.written_s)
+		return 0;
+	return now_s - b->file.written_s > AGO_MAX_S ? AGO_MAX_S
+						     : (uint32_t)(now_s - b->file.written_s);
 }
 
 /* The kernel tells how long a flow has left, by timeouts of its own. */
@@ -422,6 +431,8 @@ int xe_adopt_add(struct xe_service *svc, struct xe_flow_file *file, struct xe_ad
 		return -ENOMEM;
 	}
 	mine.refused = file->record_cnt - b->left; /* they name no inside port */
+	for (uint32_t i = 0; i < file->record_cnt; i++)
+		file->records[i].flags &= (uint8_t)~XE_FR_ADOPTED;
 	b->older = svc->adopt->batches;
 	svc->adopt->batches = b;
 	b->in_use = true;

@@ -27,6 +27,17 @@ static void addrs_of(const struct xe_lane *lane, const struct xe_session *s, enu
 	*dst = xe_tuple_addr(&lane->sessions, key->family, key->dst_be);
 }
 
+static bool is_masqueraded(const struct xe_lane *lane, const struct xe_session *s,
+			   const struct xe_flow_filter *f)
+{
+	struct xe_addr src, dst;
+
+	if (s->verb != XE_VERB_MASQUERADE || s->ext != XE_EXT_NONE)
+		return s->verb == XE_VERB_MASQUERADE && s->ext == f->ext;
+	addrs_of(lane, s, XE_DIR_BACK, &src, &dst);
+	return !memcmp(&dst, &f->ext_addr, sizeof(dst));
+}
+
 static bool matches(const struct xe_lane *lane, const struct xe_session *s,
 		    const struct xe_flow_filter *f)
 {
@@ -40,7 +51,7 @@ static bool matches(const struct xe_lane *lane, const struct xe_session *s,
 		return false;
 	if (f->to.family && !xe_prefix_covers(&f->to, &dst))
 		return false;
-	if (f->by_masquerade && (s->verb != XE_VERB_MASQUERADE || s->ext != f->ext))
+	if (f->by_masquerade && !is_masqueraded(lane, s, f))
 		return false;
 	return !f->by_port ||
 	       (f->port != XE_PORT_NONE && (out->port == f->port || out_port(lane, s) == f->port));
@@ -200,7 +211,8 @@ uint32_t xe_flows_flush_port(struct xe_service *svc, uint16_t port)
 
 uint32_t xe_flows_flush_masquerade(struct xe_service *svc, uint32_t ext)
 {
-	struct xe_flow_filter filter = {.by_masquerade = true, .ext = ext};
+	struct xe_flow_filter filter = {
+		.by_masquerade = true, .ext = ext, .ext_addr = svc->ext_addrs[ext]};
 
 	return flush(svc, &filter);
 }

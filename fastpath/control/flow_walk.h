@@ -24,7 +24,8 @@ struct xe_flow_filter {
 	bool by_port;
 	uint16_t port; /* id, in or out; XE_PORT_NONE matches nothing */
 	bool by_masquerade;
-	uint32_t ext; /* Ext address index that they are masqueraded to */
+	uint32_t ext;            /* Ext address index that they are masqueraded to */
+	struct xe_addr ext_addr; /* the same: of what has no index (pipeline/adopt.h) */
 };
 
 /* A session as it was during the step. */

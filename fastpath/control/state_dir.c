@@ -314,9 +314,14 @@ void xe_state_dir_tick(struct xe_service *svc)
 	if (!sd)
 		return;
 	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
+		struct xe_lane *lane = svc->workers[w].lane;
 		struct xe_session_file *f = &sd->files[w];
 
-		if (f->head && xe_session_file_grow(f, &svc->workers[w].lane->sessions))
+		if (!f->head)
+			continue;
+		xe_session_file_clock(f, __atomic_load_n(&lane->now_s, __ATOMIC_RELAXED),
+				      (uint32_t)(xe_now_ns() / XE_NS_PER_SEC));
+		if (xe_session_file_grow(f, &lane->sessions))
 			xe_log_warn("%s/state is full: new flows of worker %u will not outlive "
 				    "this process",
 				    svc->run_dir, w);

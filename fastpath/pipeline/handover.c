@@ -6,7 +6,8 @@
  * queue is. Asked is only for packets that no session here has, so that a hit costs nothing:
  *
  *   translated     who has the block of the Ext L4 port (state/natpool.h)
- *   untranslated   in whose region is a live tag of the tuple (state/live.h)
+ *   untranslated   in whose region is a live tag of the tuple (state/live.h); so also what was
+ *                  adopted without its block (adopt.h)
  *
  * A tag can be another tuple's. Then the packet goes on to the next worker that has one, upwards
  * only, so that it ends; the first packet of a flow from an inside port goes from there to the
@@ -86,6 +87,28 @@ static uint32_t tag_owner(const struct xe_lane *lane, const struct xe_packet *p)
 	return XE_NO_WORKER;
 }
 
+/* The block is this worker's, so the packet was sent here, past those below. But a session that was
+ * adopted without the block (adopt.h) may live there. */
+static uint32_t tag_below(const struct xe_lane *lane, const struct xe_packet *p)
+{
+	struct xe_live live = lane->live;
+	struct xe_addr dst;
+
+	if (!p->handed || p->role != XE_ROLE_UPLINK || !lane->worker ||
+	    !__atomic_load_n(lane->any_accept, __ATOMIC_RELAXED))
+		return XE_NO_WORKER;
+	dst = xe_packet_dst(p);
+	if (xe_natpool_owner(&lane->pool, &dst, p->key.proto == IPPROTO_UDP,
+			     ntohs(p->key.dport_be)) != lane->worker)
+		return XE_NO_WORKER;
+	for (uint32_t w = 0; w < lane->worker; w++) {
+		live.buckets = lane->live_all + (size_t)w * (live.mask + 1);
+		if (xe_live_has(&live, p->hash))
+			return w;
+	}
+	return XE_NO_WORKER;
+}
+
 bool xe_handover(struct xe_lane *lane, struct xe_packet *p)
 {
 	uint32_t worker;
@@ -97,6 +120,11 @@ bool xe_handover(struct xe_lane *lane, struct xe_packet *p)
 		worker = tag_owner(lane, p);
 	if (worker != XE_NO_WORKER) {
 		xe_hand_to(lane, p, worker, false);
+		return true;
+	}
+	worker = tag_below(lane, p);
+	if (worker != XE_NO_WORKER) {
+		xe_hand_to(lane, p, worker, true);
 		return true;
 	}
 	worker = lane->ports[p->in_port].worker;

@@ -42,7 +42,7 @@ struct header {
 	uint64_t written_s;
 	uint8_t boot_id[16];
 	uint32_t crc; /* zlib's CRC-32 of header (this field 0), ports and records */
-	uint32_t reserved;
+	uint32_t written_boot_s;
 };
 _Static_assert(sizeof(struct header) == 64, "raise the version");
 _Static_assert(sizeof(struct xe_flow_port) == 24, "raise the version");
@@ -72,11 +72,20 @@ static void read_boot_id(uint8_t id[16])
 	}
 }
 
+uint32_t xe_boot_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint32_t)ts.tv_sec;
+}
+
 void xe_flow_file_init(struct xe_flow_file *file)
 {
 	memset(file, 0, sizeof(*file));
 	read_boot_id(file->boot_id);
 	file->written_s = (uint64_t)time(NULL);
+	file->written_boot_s = xe_boot_s();
 }
 
 void xe_flow_file_free(struct xe_flow_file *file)
@@ -215,7 +224,7 @@ const char *xe_flow_record_fault(const struct xe_flow_record *r, uint32_t port_c
 	if (!fault)
 		fault = mapping_fault(r);
 	if (!fault && r->flags & ~(XE_FR_REPLIED | XE_FR_FROM_OUTSIDE | XE_FR_EXT | XE_FR_MAPPED |
-				   XE_FR_HAIRPIN | XE_FR_KERNEL))
+				   XE_FR_HAIRPIN | XE_FR_KERNEL | XE_FR_ADOPTED))
 		fault = "unknown flags";
 	return fault;
 }
@@ -269,6 +278,7 @@ int xe_flow_file_write(const struct xe_flow_file *file, int fd)
 		.port_cnt = file->port_cnt,
 		.record_cnt = file->record_cnt,
 		.written_s = file->written_s,
+		.written_boot_s = file->written_boot_s,
 	};
 	int err;
 
@@ -418,6 +428,7 @@ int xe_flow_file_read(struct xe_flow_file *file, int fd, char *err, size_t err_s
 		return ret;
 	}
 	file->written_s = h.written_s;
+	file->written_boot_s = h.written_boot_s;
 	memcpy(file->boot_id, h.boot_id, sizeof(h.boot_id));
 	return 0;
 }

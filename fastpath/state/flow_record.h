@@ -76,13 +76,17 @@ struct xe_flow_port {
 struct xe_flow_file {
 	uint8_t boot_id[16]; /* of the kernel it was written under: ifindexes are of that one */
 	uint64_t written_s;  /* CLOCK_REALTIME */
+	uint32_t
+		written_boot_s; /* CLOCK_BOOTTIME, which goes on evenly as long as this boot does */
 	struct xe_flow_port *ports;
 	uint32_t port_cnt;
 	struct xe_flow_record *records;
 	uint32_t record_cnt, record_size; /* used, allocated */
 };
 
-/* Empty, with this boot's id. */
+/* CLOCK_BOOTTIME, seconds. */
+uint32_t xe_boot_s(void);
+/* Empty, with this boot's id, written now. */
 void xe_flow_file_init(struct xe_flow_file *file);
 void xe_flow_file_free(struct xe_flow_file *file);
 /* Index of the port of that name and ifindex, added when new; XE_FR_NO_PORT: no memory. */

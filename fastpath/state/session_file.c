@@ -38,7 +38,9 @@ struct xe_session_file_head {
 	uint32_t slot_cnt, addr_cnt; /* backed: none behind them was ever used */
 	uint16_t worker, worker_cnt;
 	uint32_t tcp_established_s, tcp_transitory_s, udp_s, dns_s;
-	uint32_t rule_cnt; /* 0: not known at the moment */
+	uint32_t rule_cnt;        /* 0: not known at the moment */
+	uint32_t lane_s, clock_s; /* the worker's clock, of which sessions' times are, and when it
+				     showed that, by CLOCK_MONOTONIC; 0: they are the same */
 	struct xe_flow_port ports[XE_MAX_PORTS];
 	struct rule_entry rules[XE_MAX_RULES];
 };
@@ -283,6 +285,12 @@ int xe_sessions_open_in(struct xe_sessions *t, uint32_t capacity, uint64_t k0, u
 	return t->backed ? 0 : err;
 }
 
+void xe_session_file_clock(struct xe_session_file *f, uint32_t lane_s, uint32_t clock_s)
+{
+	__atomic_store_n(&f->head->lane_s, lane_s, __ATOMIC_RELAXED);
+	__atomic_store_n(&f->head->clock_s, clock_s, __ATOMIC_RELAXED);
+}
+
 /* ---- what numbers mean ---- */
 
 void xe_session_file_port(struct xe_session_file *f, uint16_t id, const struct xe_flow_port *port)
@@ -463,7 +471,7 @@ int xe_session_file_read(int fd, uint32_t now_s, struct xe_flow_file *out,
 	r->table.slots = (struct xe_session *)(void *)(m + ALIGN);
 	r->table.addr6.slots =
 		(struct xe_addr6 *)(void *)(m + ALIGN + slots_size(r->head->capacity));
-	r->now_s = now_s;
+	r->now_s = now_s - r->head->clock_s + r->head->lane_s;
 	r->out = out;
 	ret = read_slots(r, counts);
 out:

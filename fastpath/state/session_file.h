@@ -57,6 +57,10 @@ int xe_sessions_open_in(struct xe_sessions *t, uint32_t capacity, uint64_t k0, u
  * moment from which on new slots are not in the file; then it is never tried again. */
 int xe_session_file_grow(struct xe_session_file *f, struct xe_sessions *t);
 
+/* A worker's clock stands still when the worker does: it shows lane_s when CLOCK_MONOTONIC shows
+ * clock_s. Every 100 ms. */
+void xe_session_file_clock(struct xe_session_file *f, uint32_t lane_s, uint32_t clock_s);
+
 /* Who has this port id. */
 void xe_session_file_port(struct xe_session_file *f, uint16_t id, const struct xe_flow_port *port);
 /* What the rules' numbers mean from now on; NULL: nothing, while they change. */
