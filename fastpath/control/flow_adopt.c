@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/flow_held.h"
+#include "control/state_dir.h"
 #include "pipeline/adopt.h"
 
 /* Records in one worker call, less than the time in which its rx rings fill: some 20 us, but up to
@@ -322,6 +323,7 @@ static void adopt_chunk(struct xe_service *svc, struct xe_worker *w, struct chun
 	for (uint32_t i = 0; i < c->cnt; i++)
 		c->outcome[i] = XE_ADOPT_LATER;
 	for (int turn = 0; turn < TURNS_MAX && any_later(c); turn++) {
+		xe_state_dir_grow(svc, w);
 		xe_worker_call(w, adopt_call, c);
 		xe_resolver_poll(svc);
 		for (int i = 0; i < TURNS_MAX && xe_nexthops_are_behind(&w->lane->nexthops); i++)

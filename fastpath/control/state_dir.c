@@ -307,24 +307,28 @@ void xe_state_dir_adopt(struct xe_service *svc)
 	xe_flow_file_free(&dead);
 }
 
+void xe_state_dir_grow(struct xe_service *svc, struct xe_worker *w)
+{
+	if (w->file && xe_session_file_grow(w->file, &w->lane->sessions))
+		xe_log_warn("%s/state is full: new flows of worker %u will not outlive this "
+			    "process",
+			    svc->run_dir, w->idx);
+}
+
 void xe_state_dir_tick(struct xe_service *svc)
 {
 	struct xe_state_dir *sd = svc->state_dir;
 
 	if (!sd)
 		return;
-	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
-		struct xe_lane *lane = svc->workers[w].lane;
-		struct xe_session_file *f = &sd->files[w];
+	for (uint32_t i = 0; i < svc->worker_cnt; i++) {
+		struct xe_worker *w = &svc->workers[i];
 
-		if (!f->head)
-			continue;
-		xe_session_file_clock(f, __atomic_load_n(&lane->now_s, __ATOMIC_RELAXED),
-				      (uint32_t)(xe_now_ns() / XE_NS_PER_SEC));
-		if (xe_session_file_grow(f, &lane->sessions))
-			xe_log_warn("%s/state is full: new flows of worker %u will not outlive "
-				    "this process",
-				    svc->run_dir, w);
+		if (w->file)
+			xe_session_file_clock(w->file,
+					      __atomic_load_n(&w->lane->now_s, __ATOMIC_RELAXED),
+					      (uint32_t)(xe_now_ns() / XE_NS_PER_SEC));
+		xe_state_dir_grow(svc, w);
 	}
 	if (!sd->others)
 		return;

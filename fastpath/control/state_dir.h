@@ -24,6 +24,8 @@ struct xe_session_file *xe_state_dir_worker(struct xe_service *svc,
 void xe_state_dir_port(struct xe_service *svc, const struct xe_port *port);
 /* Flows of dead processes wait for their ports from now on. Rules are in force. */
 void xe_state_dir_adopt(struct xe_service *svc);
+/* Memory for the sessions that the worker is about to be given; see xe_session_file_grow(). */
+void xe_state_dir_grow(struct xe_service *svc, struct xe_worker *w);
 /* Every 100 ms: memory ahead of use; folders of the dead, once they are not needed. */
 void xe_state_dir_tick(struct xe_service *svc);
 /* The folders of all others, dead or not, are of no use any more: their flows live here. */

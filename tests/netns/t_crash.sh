@@ -116,6 +116,7 @@ check "state export" xe_ctl state export "$T/flows.state"
 must flows_now was
 xe_kill
 must rm -r "$T/run/state"
+on h conntrack -F >"$T/conntrack.log" 2>&1 # what the kernel carried meanwhile would come, too
 xe_start
 must flows_now none
 same "without state there are none" "$(grep -c . "$T/none.flows")" 0

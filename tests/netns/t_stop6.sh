@@ -25,7 +25,9 @@ new_flows() { # NAME
 look() { # what the uplink saw so far, one line for each thing that may not be
 	sleep 0.2
 	tcpdump -n -r "$T/wire6.pcap" 'ip6 and src net fd00::/8' 2>/dev/null | sed 's/^/leak: /'
-	tcpdump -n -r "$T/wire6.pcap" "ip6 and src host $EXT6 and ip6[6] == 6 and ip6[53] & 4 != 0" \
+	# hop limit 64: the host's own; a container's, forwarded, has 63
+	tcpdump -n -r "$T/wire6.pcap" \
+		"ip6 and src host $EXT6 and ip6[6] == 6 and ip6[53] & 4 != 0 and ip6[7] == 64" \
 		2>/dev/null | sed 's/^/reset: /'
 	tcpdump -n -r "$T/wire6.pcap" "ip6 and src net 2001:db8:203::/48 and ip6[6] == 6 and ip6[53] & 4 != 0" \
 		2>/dev/null | sed 's/^/server reset: /'
