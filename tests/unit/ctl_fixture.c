@@ -141,6 +141,20 @@ static int run_flood(void *ctx, struct xe_ctl_request *req)
 	return xe_ctl_fail(req, XE_CTL_FAILED, "flooded");
 }
 
+/* What the descriptor that came along leads to. */
+static int run_takes(void *ctx, struct xe_ctl_request *req)
+{
+	int fd = xe_ctl_take_fd(req);
+	char text[16] = "";
+	ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+
+	(void)ctx;
+	assert_int_equal(xe_ctl_take_fd(req), -1); /* there is only one */
+	if (fd >= 0)
+		close(fd);
+	return xe_ctl_ok(req, json_pack("{ss}", "text", n < 0 ? "none" : text));
+}
+
 const struct xe_ctl_verb cf_verbs[] = {
 	{"echo", false, 0, XE_CTL_ARGS_MAX, run_echo},
 	{"two words", false, 1, 2, run_echo},
@@ -153,6 +167,7 @@ const struct xe_ctl_verb cf_verbs[] = {
 	{"stream", false, 1, 1, run_stream},
 	{"stream fails", false, 0, 0, run_stream_fails},
 	{"flood", false, 0, 0, run_flood},
+	{"takes", false, 0, 0, run_takes},
 	{NULL, false, 0, 0, NULL},
 };
 

@@ -4,9 +4,11 @@
  */
 #include "ctl_fixture.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -182,6 +184,80 @@ static void long_requests(void **state)
 	cf_leave(&c);
 }
 
+static int memory(const char *text)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	return fd;
+}
+
+/* One byte with so many descriptors. */
+static void say_with_fds(struct cf_client *c, const char *byte, int *fds, size_t cnt)
+{
+	char control[256] __attribute__((aligned(8))) = {};
+	struct iovec iov = {.iov_base = (void *)byte, .iov_len = 1};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = CMSG_SPACE(cnt * sizeof(int)),
+	};
+	struct cmsghdr *m = CMSG_FIRSTHDR(&msg);
+
+	m->cmsg_level = SOL_SOCKET;
+	m->cmsg_type = SCM_RIGHTS;
+	m->cmsg_len = CMSG_LEN(cnt * sizeof(int));
+	memcpy(CMSG_DATA(m), fds, cnt * sizeof(int));
+	assert_int_equal(sendmsg(c->fd, &msg, 0), 1);
+	cf_serve(1);
+}
+
+static int open_fds(void)
+{
+	int cnt = 0, fd = dup(0);
+
+	close(fd);
+	for (int i = 0; i < fd + 64; i++)
+		cnt += fcntl(i, F_GETFD) >= 0;
+	return cnt;
+}
+
+/* A verb takes the last one; nobody leaves one open in the service, whatever is sent. */
+static void descriptors(void **state)
+{
+	static const char takes[] = "{\"v\":1,\"verb\":\"takes\"}\n";
+	struct cf_client c = cf_client();
+	int fds[20], before;
+
+	(void)state;
+	cf_say(&c, takes);
+	cf_expect(&c, "{\"ok\":true,\"result\":{\"text\":\"none\"}}");
+	for (int i = 0; i < 20; i++)
+		fds[i] = memory(i ? "other" : "first");
+	before = open_fds();
+	say_with_fds(&c, takes, fds, 1);
+	cf_say(&c, takes + 1);
+	cf_expect(&c, "{\"ok\":true,\"result\":{\"text\":\"first\"}}");
+	say_with_fds(&c, takes, fds, 1);
+	say_with_fds(&c, takes + 1, fds + 1, 1);
+	cf_say(&c, takes + 2);
+	cf_expect(&c, "{\"ok\":true,\"result\":{\"text\":\"other\"}}");
+	cf_say(&c, takes);
+	cf_expect(&c, "{\"ok\":true,\"result\":{\"text\":\"none\"}}");
+	assert_int_equal(open_fds(), before);
+	/* more than there is room for, and a verb that wants none */
+	say_with_fds(&c, "{", fds, 20);
+	cf_say(&c, "\"v\":1,\"verb\":\"echo\"}\n");
+	cf_expect(&c, "{\"ok\":true,\"result\":{\"text\":\"\",\"cnt\":0}}");
+	assert_in_range(open_fds(), before, before + 2);
+	cf_leave(&c);
+	cf_serve(5);
+	assert_in_range(open_fds(), before - 2, before);
+	for (int i = 0; i < 20; i++)
+		close(fds[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +270,7 @@ int main(void)
 		cf_test(many_requests_at_once),
 		cf_test(no_newline_at_the_end),
 		cf_test(long_requests),
+		cf_test(descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, cf_make_dir, cf_remove_dir);
