@@ -14,16 +14,19 @@
 #include "control/state_dir.h"
 #include "pipeline/adopt.h"
 
-/* Records in one worker call, less than the time in which its rx rings fill: some 20 us, but up to
- * some 5 ms each where they are the first to touch a table's huge pages (34 took 260 to 400 ms on a
- * busy machine). */
-#define CHUNK 16u
+/* Records that are looked up before a worker is called with them. */
+#define CHUNK 256u
+/* A worker call ends after this time, less than that in which its rx rings fill: a record takes
+ * some us, but up to some 5 ms where it is the first to touch a table's huge pages (34 took 260 to
+ * 400 ms on a busy machine). Then the rest has a call of its own. */
+#define CALL_NS (300 * 1000ull)
 /* Records wait for their port as long as a UDP flow lives by default: one that comes up later
  * starts anew. */
 #define WAIT_NS (300 * XE_NS_PER_SEC)
-/* Turns of the resolver for the requests of one chunk: it serves 512 in all a turn, and one worker
- * of 16 has a sixteenth of that. Beyond it the control thread has been at it for a second. */
-#define TURNS_MAX 128
+/* Worker calls for one chunk, and turns of the resolver after each: it serves 512 requests in all a
+ * turn, and one worker of 16 has a sixteenth of that. A chunk whose every record takes 5 ms needs
+ * 256; beyond twice that it is not to be had. */
+#define TURNS_MAX 512
 
 /* One file's records: a list for each of its ports, those that were opened from inside first, since
  * a mapping is what its inside made it. */
@@ -274,9 +277,10 @@ static void adopt_call(struct xe_worker *w, void *arg)
 {
 	struct chunk *c = arg;
 	struct xe_lane *lane = w->lane;
+	uint64_t until_ns = xe_now_ns() + CALL_NS;
 
 	lane->rules = atomic_load_explicit(&w->rules, memory_order_acquire);
-	for (uint32_t i = 0; i < c->cnt; i++) {
+	for (uint32_t i = 0; i < c->cnt && xe_now_ns() < until_ns; i++) {
 		struct xe_session *s = NULL;
 
 		if (c->outcome[i] != XE_ADOPT_LATER)
