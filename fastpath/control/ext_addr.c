@@ -143,11 +143,12 @@ void xe_ext_addr_event(struct xe_service *svc, const struct xe_ifaddr *addr, enu
 	    xe_netlink_has_addr(svc->netlink, &addr->local))
 		return;
 	ext = find(svc, &addr->local);
-	if (ext == XE_NIL)
+	if (ext == XE_NIL && !svc->held_flows)
 		return;
 	/* Answers first: what the worker makes from now on is without it. */
-	xe_resolver_forget_ext(svc, ext);
-	ended = xe_flows_flush_masquerade(svc, ext);
+	if (ext != XE_NIL)
+		xe_resolver_forget_ext(svc, ext);
+	ended = xe_flows_flush_masquerade(svc, ext, &addr->local);
 	xe_resolver_refresh(svc);
 	if (ended)
 		xe_log_info("%u flows masqueraded to an address that has left the host are ended",

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <systemd/sd-daemon.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -34,8 +35,9 @@ struct batch {
 	struct xe_flow_file file;
 	bool same_boot;
 	uint64_t since_ns;
-	uint32_t *head; /* by port of the file; XE_NIL ends a list */
-	uint32_t *next; /* by record */
+	struct xe_port **ports; /* by port of the file: who that is here and now, NULL: nobody */
+	uint32_t *head;         /* the same; XE_NIL ends a list */
+	uint32_t *next;         /* by record */
 	uint32_t left;
 	bool in_use; /* who added it has yet to be told what became of the records */
 	struct batch *older;
@@ -57,6 +59,7 @@ struct xe_adopt {
 static void batch_free(struct batch *b)
 {
 	xe_flow_file_free(&b->file);
+	free(b->ports);
 	free(b->head);
 	free(b->next);
 	free(b);
@@ -86,6 +89,7 @@ static void make_lists(struct batch *b)
 			const struct xe_flow_record *r = &b->file.records[i];
 
 			if (r->in_port == XE_FR_NO_PORT ||
+			    b->file.ports[r->in_port].role != XE_ROLE_INSIDE ||
 			    !!(r->flags & XE_FR_FROM_OUTSIDE) != outside)
 				continue;
 			b->next[i] = b->head[r->in_port];
@@ -107,7 +111,8 @@ static struct batch *batch_new(const struct xe_flow_file *file)
 	}
 	b->head = calloc(file->port_cnt + 1ul, sizeof(*b->head));
 	b->next = calloc(file->record_cnt + 1ul, sizeof(*b->next));
-	if (!b->head || !b->next) {
+	b->ports = calloc(file->port_cnt + 1ul, sizeof(struct xe_port *));
+	if (!b->head || !b->next || !b->ports) {
 		batch_free(b);
 		return NULL;
 	}
@@ -124,6 +129,30 @@ static bool is_port(const struct batch *b, uint32_t file_port, const struct xe_p
 
 	return !strcmp(fp->name, port->name) && fp->role == port->role &&
 	       (!b->same_boot || !fp->ifindex || fp->ifindex == (uint32_t)port->ifindex);
+}
+
+/* They come and go between two passes, not within one. */
+static void find_ports(struct xe_service *svc, struct batch *b)
+{
+	for (uint32_t i = 0; i < b->file.port_cnt; i++) {
+		struct xe_port *port = xe_port_named(svc, b->file.ports[i].name);
+
+		b->ports[i] = port && port->id != XE_PORT_NONE && is_port(b, i, port) ? port : NULL;
+	}
+}
+
+/* As long as a record waits nobody else is given its Ext L4 port. */
+static void reserve(struct xe_service *svc, const struct xe_flow_record *r, bool on)
+{
+	if (r->flags & XE_FR_EXT)
+		xe_held_reserve(svc, r->proto == IPPROTO_UDP, ntohs(r->nat_sport_be), on);
+}
+
+static void reserve_all(struct xe_service *svc, const struct batch *b, bool on)
+{
+	for (uint32_t p = 0; p < b->file.port_cnt; p++)
+		for (uint32_t i = b->head[p]; i != XE_NIL; i = b->next[i])
+			reserve(svc, &b->file.records[i], on);
 }
 
 /* ---- rules by their id ---- */
@@ -223,6 +252,16 @@ static bool find_mac(const struct xe_service *svc, const struct xe_port *port,
 				 &r->src, r->mac_back, NULL);
 }
 
+/* The index of its Ext address if that is one of the rules' or the host's: others are not worth one
+ * of the few there are. */
+static uint32_t find_ext(struct xe_service *svc, const struct xe_addr *addr)
+{
+	for (uint32_t i = 0; i < XE_MAX_EXT_ADDRS; i++)
+		if (!memcmp(&svc->ext_addrs[i], addr, sizeof(*addr)))
+			return i;
+	return xe_netlink_has_addr(svc->netlink, addr) ? xe_ext_get(svc, addr) : XE_NIL;
+}
+
 /* XE_ADOPTED: it can be; else what it counts as. */
 static enum xe_adopted understand(struct xe_service *svc, const struct batch *b,
 				  struct xe_port *port, struct xe_flow_record *r,
@@ -241,9 +280,7 @@ static enum xe_adopted understand(struct xe_service *svc, const struct batch *b,
 	};
 	a->idle_s = sum_s(a->idle_s, written_ago_s(b));
 	if (r->out_port != XE_FR_NO_PORT) {
-		out = xe_port_named(svc, b->file.ports[r->out_port].name);
-		if (out && (out->id == XE_PORT_NONE || !is_port(b, r->out_port, out)))
-			out = NULL;
+		out = b->ports[r->out_port];
 		a->out_inside = b->file.ports[r->out_port].role == XE_ROLE_INSIDE;
 	}
 	if (out)
@@ -252,14 +289,18 @@ static enum xe_adopted understand(struct xe_service *svc, const struct batch *b,
 		return XE_ADOPT_LATER;
 	if (!find_mac(svc, port, r))
 		return XE_ADOPT_FULL;
-	if (!(r->flags & XE_FR_EXT))
+	if (!(r->flags & XE_FR_EXT)) {
+		xe_held_announce(svc); /* whatever the rules say now */
 		return XE_ADOPTED;
+	}
 	if (r->verb == XE_VERB_MASQUERADE && !xe_netlink_has_addr(svc->netlink, &r->nat_src))
 		return XE_ADOPT_OVER;
 	/* steer knows fragments of replies by the address, whoever owns the L4 port */
-	a->ext = xe_ext_get(svc, &r->nat_src);
+	a->ext = find_ext(svc, &r->nat_src);
 	if (!may_own(svc, r))
 		a->ext = XE_NIL;
+	if (a->ext == XE_NIL)
+		xe_held_announce(svc);
 	return XE_ADOPTED;
 }
 
@@ -271,6 +312,8 @@ struct chunk {
 	struct xe_adoptee adoptees[CHUNK];
 	enum xe_adopted outcome[CHUNK];
 	uint32_t slot[CHUNK]; /* of the session that was made */
+	struct xe_tuple4 back[CHUNK];
+	bool taken[CHUNK]; /* another worker has the reply tuple */
 };
 
 static void adopt_call(struct xe_worker *w, void *arg)
@@ -286,9 +329,63 @@ static void adopt_call(struct xe_worker *w, void *arg)
 		if (c->outcome[i] != XE_ADOPT_LATER)
 			continue;
 		c->outcome[i] = xe_adopt(lane, &c->adoptees[i], &s);
-		if (s)
-			c->slot[i] = xe_session_idx(&lane->sessions, s);
+		if (!s)
+			continue;
+		c->slot[i] = xe_session_idx(&lane->sessions, s);
+		c->back[i] = s->key[XE_DIR_BACK];
 	}
+}
+
+/* Two workers must not have one reply tuple: only the owner of a block can tell that by itself. */
+static void look_call(struct xe_worker *w, void *arg)
+{
+	struct chunk *c = arg;
+
+	for (uint32_t i = 0; i < c->cnt; i++)
+		if (c->outcome[i] == XE_ADOPTED_TAGS)
+			c->taken[i] |= xe_adopt_is_taken(w->lane, c->records[i]);
+}
+
+static void end_call(struct xe_worker *w, void *arg)
+{
+	struct chunk *c = arg;
+
+	for (uint32_t i = 0; i < c->cnt; i++) {
+		struct xe_session *s = &w->lane->sessions.slots[c->slot[i]];
+
+		if (!c->taken[i] || !xe_tuple4_equal(&s->key[XE_DIR_BACK], &c->back[i]))
+			continue;
+		xe_flow_end(w->lane, s);
+		c->outcome[i] = XE_ADOPT_CLASH;
+	}
+}
+
+static void end_taken(struct xe_service *svc, struct xe_worker *w, struct chunk *c)
+{
+	bool any_tags = false, any_taken = false;
+
+	memset(c->taken, 0, sizeof(c->taken));
+	for (uint32_t i = 0; i < c->cnt; i++)
+		any_tags |= c->outcome[i] == XE_ADOPTED_TAGS;
+	for (uint32_t i = 0; i < svc->worker_cnt && any_tags; i++)
+		if (&svc->workers[i] != w)
+			xe_worker_call(&svc->workers[i], look_call, c);
+	for (uint32_t i = 0; i < c->cnt; i++)
+		any_taken |= c->taken[i];
+	if (any_taken)
+		xe_worker_call(w, end_call, c);
+}
+
+/* A million flows take seconds, in the first of which nothing is ready yet. */
+static void say_alive(void)
+{
+	static uint64_t said_ns;
+	uint64_t now_ns = xe_now_ns();
+
+	if (now_ns - said_ns < XE_NS_PER_SEC)
+		return;
+	said_ns = now_ns;
+	sd_notify(0, "EXTEND_TIMEOUT_USEC=20000000\nWATCHDOG=1");
 }
 
 static bool any_later(const struct chunk *c)
@@ -333,9 +430,14 @@ static void adopt_chunk(struct xe_service *svc, struct xe_worker *w, struct chun
 		for (int i = 0; i < TURNS_MAX && xe_nexthops_are_behind(&w->lane->nexthops); i++)
 			xe_resolver_poll(svc);
 	}
+	end_taken(svc, w, c);
+	say_alive();
 	for (uint32_t i = 0; i < c->cnt; i++) {
-		if (c->outcome[i] == XE_ADOPTED_TAGS)
-			xe_held_add(svc, w, c->slot[i], c->adoptees[i].record);
+		if (c->outcome[i] == XE_ADOPTED_TAGS) {
+			xe_held_announce(svc);
+			xe_held_add(svc, w, c->slot[i], &c->back[i]);
+		}
+		reserve(svc, c->records[i], false);
 		if (c->outcome[i] == XE_ADOPTED || c->outcome[i] == XE_ADOPTED_TAGS ||
 		    c->outcome[i] == XE_ADOPT_THERE)
 			c->records[i]->flags |= XE_FR_ADOPTED;
@@ -363,10 +465,12 @@ static void adopt_list(struct xe_service *svc, struct batch *b, uint32_t file_po
 		}
 		*at = b->next[i];
 		b->left--;
-		if (can != XE_ADOPTED)
+		if (can != XE_ADOPTED) {
 			count(counts, can);
-		else
-			c->records[c->cnt++] = r;
+			reserve(svc, r, false);
+			continue;
+		}
+		c->records[c->cnt++] = r;
 		if (c->cnt == CHUNK)
 			adopt_chunk(svc, port->owner, c, counts);
 	}
@@ -385,6 +489,7 @@ static void drop_batches(struct xe_service *svc, bool all)
 			continue;
 		}
 		*at = b->older;
+		reserve_all(svc, b, false);
 		if (b->left && !all)
 			xe_log_info("%u flows that were to be taken over have waited in vain for "
 				    "their port: forgotten",
@@ -401,12 +506,10 @@ static void adopt_waiting(struct xe_service *svc, struct xe_adopt_counts *counts
 		return;
 	index_rules(svc->adopt, svc->ruleset);
 	for (struct batch *b = svc->adopt->batches; b; b = b->older) {
-		for (uint32_t i = 0; i < b->file.port_cnt; i++) {
-			struct xe_port *port = xe_port_named(svc, b->file.ports[i].name);
-
-			if (port && port->state == XE_PORT_ATTACHED && is_port(b, i, port))
-				adopt_list(svc, b, i, port, c, counts);
-		}
+		find_ports(svc, b);
+		for (uint32_t i = 0; i < b->file.port_cnt; i++)
+			if (b->ports[i] && b->ports[i]->state == XE_PORT_ATTACHED)
+				adopt_list(svc, b, i, b->ports[i], c, counts);
 	}
 	free(c);
 	drop_batches(svc, false);
@@ -442,6 +545,7 @@ int xe_adopt_add(struct xe_service *svc, struct xe_flow_file *file, struct xe_ad
 	b->older = svc->adopt->batches;
 	svc->adopt->batches = b;
 	b->in_use = true;
+	reserve_all(svc, b, true);
 	adopt_waiting(svc, &mine);
 	for (uint32_t i = 0; i < file->record_cnt; i++)
 		file->records[i].flags |= b->file.records[i].flags & XE_FR_ADOPTED;
@@ -491,11 +595,11 @@ void xe_adopt_tick(struct xe_service *svc)
 
 void xe_adopt_close(struct xe_service *svc)
 {
+	if (svc->adopt) {
+		drop_batches(svc, true);
+		free(svc->adopt->ids);
+		free(svc->adopt);
+		svc->adopt = NULL;
+	}
 	xe_held_close(svc);
-	if (!svc->adopt)
-		return;
-	drop_batches(svc, true);
-	free(svc->adopt->ids);
-	free(svc->adopt);
-	svc->adopt = NULL;
 }

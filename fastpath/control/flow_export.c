@@ -14,6 +14,7 @@ struct step {
 	uint32_t slot; /* next */
 	uint16_t port; /* id, XE_PORT_NONE: all */
 	bool last;
+	uint16_t file_port[XE_MAX_PORTS]; /* index in the file + 1, by id; 0: not looked up yet */
 	uint32_t cnt;
 	struct xe_flow_record records[XE_FLOW_STEP_COPIES];
 };
@@ -30,7 +31,7 @@ static void record_one(const struct xe_lane *lane, const struct xe_session *s,
 {
 	xe_session_record(&lane->sessions, s, lane->now_s, r);
 	r->left_s = xe_flow_left(lane, s, lane->now_s);
-	if (r->flags & XE_FR_MAPPED)
+	if (r->flags & XE_FR_MAPPED && s->ext != XE_EXT_NONE)
 		r->filter = lane->pool.mappings[s->mapping].filter;
 	r->rule_id = s->rule == XE_RULE_GONE ? 0 : s->rule + 1u;
 }
@@ -54,7 +55,7 @@ static void step_call(struct xe_worker *w, void *arg)
 }
 
 /* Its index in the file, by the port's id. */
-static uint16_t file_port(const struct xe_service *svc, struct xe_flow_file *out, uint16_t id)
+static uint16_t find_port(const struct xe_service *svc, struct xe_flow_file *out, uint16_t id)
 {
 	const struct xe_port *port = id < XE_MAX_PORTS ? svc->ports[id] : NULL;
 	uint16_t idx;
@@ -69,6 +70,16 @@ static uint16_t file_port(const struct xe_service *svc, struct xe_flow_file *out
 	return idx;
 }
 
+static uint16_t file_port(const struct xe_service *svc, struct step *step, struct xe_flow_file *out,
+			  uint16_t id)
+{
+	if (id >= XE_MAX_PORTS)
+		return XE_FR_NO_PORT;
+	if (!step->file_port[id]) /* XE_FR_NO_PORT is looked up again each time: few have it */
+		step->file_port[id] = (uint16_t)(find_port(svc, out, id) + 1);
+	return (uint16_t)(step->file_port[id] - 1);
+}
+
 static int keep(const struct xe_service *svc, struct step *step, struct xe_flow_file *out)
 {
 	const struct xe_ruleset *rs = svc->ruleset;
@@ -76,8 +87,8 @@ static int keep(const struct xe_service *svc, struct step *step, struct xe_flow_
 	for (uint32_t i = 0; i < step->cnt; i++) {
 		struct xe_flow_record *r = &step->records[i];
 
-		r->in_port = file_port(svc, out, r->in_port);
-		r->out_port = file_port(svc, out, r->out_port);
+		r->in_port = file_port(svc, step, out, r->in_port);
+		r->out_port = file_port(svc, step, out, r->out_port);
 		r->rule_id = rs && r->rule_id && r->rule_id <= rs->rule_cnt
 				     ? rs->ids[r->rule_id - 1]
 				     : 0;

@@ -52,37 +52,51 @@ static bool make_room(struct xe_held_flows *h)
 	return true;
 }
 
-static void read_back(struct xe_worker *w, void *arg)
+static bool open_held(struct xe_service *svc)
 {
-	struct hold *hold = arg;
+	if (!svc->held_flows)
+		svc->held_flows = calloc(1, sizeof(*svc->held_flows));
+	return svc->held_flows;
+}
 
-	hold->back = w->lane->sessions.slots[hold->slot].key[XE_DIR_BACK];
+void xe_held_announce(struct xe_service *svc)
+{
+	if (!svc->steer.conf->any_accept)
+		__atomic_store_n(&svc->steer.conf->any_accept, 1, __ATOMIC_RELAXED);
+}
+
+void xe_held_reserve(struct xe_service *svc, int udp, uint16_t l4_port, bool on)
+{
+	uint32_t *users;
+
+	if (!open_held(svc))
+		return;
+	users = &svc->held_flows->users[udp][l4_port];
+	if (on && !(*users)++)
+		mark(svc, udp, l4_port, true);
+	else if (!on && *users && !--*users)
+		mark(svc, udp, l4_port, false);
 }
 
 void xe_held_add(struct xe_service *svc, const struct xe_worker *w, uint32_t slot,
-		 const struct xe_flow_record *record)
+		 const struct xe_tuple4 *back)
 {
 	struct hold *hold;
 
-	/* Set for good: their replies are announced by tags alone. */
-	__atomic_store_n(&svc->steer.conf->any_accept, 1, __ATOMIC_RELAXED);
-	if (!svc->held_flows)
-		svc->held_flows = calloc(1, sizeof(*svc->held_flows));
-	if (!svc->held_flows || !make_room(svc->held_flows)) {
+	if (!open_held(svc) || !make_room(svc->held_flows)) {
 		xe_log_warn("out of memory: L4 port %u may be given to a second flow",
-			    ntohs(record->nat_sport_be));
+			    ntohs(back->dport_be));
 		return;
 	}
 	hold = &svc->held_flows->holds[svc->held_flows->cnt++];
 	*hold = (struct hold){
 		.slot = slot,
-		.l4_port = ntohs(record->nat_sport_be),
-		.udp = record->proto == IPPROTO_UDP,
+		.l4_port = ntohs(back->dport_be),
+		.udp = back->proto == IPPROTO_UDP,
 		.worker = (uint8_t)w->idx,
+		.back = *back,
 	};
-	xe_worker_call(&svc->workers[w->idx], read_back, hold);
-	if (!svc->held_flows->users[hold->udp][hold->l4_port]++)
-		mark(svc, hold->udp, hold->l4_port, true);
+	xe_held_reserve(svc, hold->udp, hold->l4_port, true);
 }
 
 struct look {
@@ -123,8 +137,7 @@ static void let_go(struct xe_service *svc, struct look *look)
 	for (uint32_t i = 0; i < look->gone_cnt; i++) {
 		struct hold *hold = &h->holds[look->gone[i]];
 
-		if (!--h->users[hold->udp][hold->l4_port])
-			mark(svc, hold->udp, hold->l4_port, false);
+		xe_held_reserve(svc, hold->udp, hold->l4_port, false);
 		*hold = h->holds[--h->cnt];
 	}
 }

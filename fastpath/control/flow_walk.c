@@ -209,10 +209,9 @@ uint32_t xe_flows_flush_port(struct xe_service *svc, uint16_t port)
 	return flush(svc, &filter);
 }
 
-uint32_t xe_flows_flush_masquerade(struct xe_service *svc, uint32_t ext)
+uint32_t xe_flows_flush_masquerade(struct xe_service *svc, uint32_t ext, const struct xe_addr *addr)
 {
-	struct xe_flow_filter filter = {
-		.by_masquerade = true, .ext = ext, .ext_addr = svc->ext_addrs[ext]};
+	struct xe_flow_filter filter = {.by_masquerade = true, .ext = ext, .ext_addr = *addr};
 
 	return flush(svc, &filter);
 }

@@ -234,7 +234,9 @@ void xe_verbs_audit(void *ctx, const struct xe_ctl_audit *line);
 /* flows, for verbs and ports */
 /* End all sessions of a port (by id; XE_PORT_NONE: all), in a worker call. Returns how many. */
 uint32_t xe_flows_flush_port(struct xe_service *svc, uint16_t port);
-/* End those that were masqueraded to this Ext address. Returns how many. */
-uint32_t xe_flows_flush_masquerade(struct xe_service *svc, uint32_t ext);
+/* End those that were masqueraded to this Ext address, whether it has an index (else XE_NIL) or
+ * not. Returns how many. */
+uint32_t xe_flows_flush_masquerade(struct xe_service *svc, uint32_t ext,
+				   const struct xe_addr *addr);
 
 #endif

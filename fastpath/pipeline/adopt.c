@@ -208,6 +208,8 @@ static void settle(struct xe_lane *lane, const struct xe_adoptee *a, const struc
 		s->mapping = h->mapping;
 	else if (is_from_outside(a))
 		s->toward = h->toward;
+	else if (a->record->flags & XE_FR_MAPPED)
+		s->mapping = XE_MAPPING_ELSEWHERE;
 	if (is_from_outside(a) && !a->record->packets[XE_DIR_OUT])
 		lane->unanswered++;
 	if (h->source != XE_NIL && s->tcp_state == XE_TCP_CLOSED)
@@ -302,4 +304,19 @@ enum xe_adopted xe_adopt(struct xe_lane *lane, const struct xe_adoptee *a, struc
 	if (s)
 		*s = made;
 	return ret;
+}
+
+bool xe_adopt_is_taken(struct xe_lane *lane, const struct xe_flow_record *record)
+{
+	struct xe_adoptee a = {.record = record};
+	struct holds h;
+	uint32_t n[4];
+	bool taken;
+
+	if (!numbers_get(lane, record, n))
+		return false;
+	make_tuples(&a, n, &h);
+	taken = xe_session_is_there(&lane->sessions, &h.back);
+	numbers_put(lane, record, n);
+	return taken;
 }

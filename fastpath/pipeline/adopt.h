@@ -36,6 +36,8 @@ enum xe_adopted {
 	XE_ADOPT_LATER,  /* of next-hop requests: again, when the control thread has served some */
 };
 
+/* Has a session of this lane the tuple of the record's replies? Not those between inside ports. */
+bool xe_adopt_is_taken(struct xe_lane *lane, const struct xe_flow_record *record);
 /* *s: the new session, where there is one; may be NULL. */
 enum xe_adopted xe_adopt(struct xe_lane *lane, const struct xe_adoptee *a, struct xe_session **s);
 

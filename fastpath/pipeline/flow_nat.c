@@ -148,6 +148,27 @@ enum xe_worker_reason xe_flow_nat(struct xe_lane *lane, const struct xe_packet *
 	}
 }
 
+/* Has the session this Ext address? Adopted by tags (adopt.h) it has no index to tell by. */
+static bool session_has_ext(const struct xe_lane *lane, const struct xe_session *s, uint32_t ext)
+{
+	const struct xe_tuple4 *back = &s->key[XE_DIR_BACK];
+	struct xe_addr addr;
+
+	if (s->ext != XE_EXT_NONE || ext == XE_NIL)
+		return s->ext == ext;
+	addr = xe_tuple_addr(&lane->sessions, back->family, back->dst_be);
+	return !memcmp(&addr, &lane->pool.ext[ext].addr, sizeof(addr));
+}
+
+static bool session_fits_pool(const struct xe_lane *lane, const struct xe_session *s,
+			      const struct xe_nat_range *range)
+{
+	for (uint32_t i = 0; i < range->ext_cnt; i++)
+		if (session_has_ext(lane, s, range->ext[i]))
+			return true;
+	return false;
+}
+
 /* Is the translation of a session what the rule makes of it when it leaves by this next hop? */
 bool xe_flow_nat_fits(const struct xe_lane *lane, const struct xe_packet *p, uint32_t rule_idx)
 {
@@ -165,9 +186,10 @@ bool xe_flow_nat_fits(const struct xe_lane *lane, const struct xe_packet *p, uin
 					? XE_PORT_ANYUPLINK
 					: p->nexthop.port);
 	case XE_VERB_MASQUERADE:
-		return s->ext != XE_EXT_NONE && s->ext == p->nexthop.masq_ext;
+		return p->nexthop.masq_ext != XE_NIL &&
+		       session_has_ext(lane, s, p->nexthop.masq_ext);
 	case XE_VERB_SNAT:
-		return s->ext != XE_EXT_NONE && has_ext(range, s->ext);
+		return session_fits_pool(lane, s, range);
 	case XE_VERB_NAT:
 		ext = xe_tuple_addr(&lane->sessions, s->key[XE_DIR_BACK].family,
 				    s->key[XE_DIR_BACK].dst_be);

@@ -51,6 +51,9 @@ enum xe_tcp_state {
 
 #define XE_RULE_GONE 0xffffu /* the rule of a live flow has been taken out */
 #define XE_EXT_NONE  0xffffu /* untranslated; (uint16_t)XE_NIL */
+/* In session.mapping without an Ext address: where it comes from (pipeline/adopt.h) it was in an
+ * endpoint-independent mapping. */
+#define XE_MAPPING_ELSEWHERE (XE_NIL - 1)
 
 struct xe_session {
 	/* First line: what every packet needs. */

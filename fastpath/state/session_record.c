@@ -6,6 +6,21 @@
 
 #include "state/tcp_track.h"
 
+/* Has it an Ext L4 port: its own, or one that it was adopted with and only tags announce? */
+static bool has_ext(const struct xe_session *s)
+{
+	return s->ext != XE_EXT_NONE ||
+	       ((s->verb == XE_VERB_SNAT || s->verb == XE_VERB_MASQUERADE) &&
+		xe_session_is_translated(s));
+}
+
+static bool is_mapped(const struct xe_session *s)
+{
+	if (s->ext != XE_EXT_NONE)
+		return s->mapping != XE_NIL;
+	return s->flags & XE_SF_FROM_OUTSIDE || s->mapping == XE_MAPPING_ELSEWHERE;
+}
+
 static uint8_t record_flags(const struct xe_session *s)
 {
 	uint8_t flags = 0;
@@ -14,9 +29,9 @@ static uint8_t record_flags(const struct xe_session *s)
 		flags |= XE_FR_REPLIED;
 	if (s->flags & XE_SF_FROM_OUTSIDE)
 		flags |= XE_FR_FROM_OUTSIDE;
-	if (s->ext != XE_EXT_NONE)
+	if (has_ext(s))
 		flags |= XE_FR_EXT;
-	if (s->ext != XE_EXT_NONE && s->mapping != XE_NIL)
+	if (has_ext(s) && is_mapped(s))
 		flags |= XE_FR_MAPPED;
 	if (s->hairpin)
 		flags |= XE_FR_HAIRPIN;

@@ -84,7 +84,7 @@ static void collect(const struct lf *f, struct flows *flows)
 		assert_in_range(flows->cnt, 0, MAX - 1);
 		xe_session_record(t, s, f->lane->now_s, r);
 		r->left_s = xe_flow_left(f->lane, s, f->lane->now_s);
-		if (r->flags & XE_FR_MAPPED)
+		if (r->flags & XE_FR_MAPPED && s->ext != XE_EXT_NONE)
 			r->filter = f->lane->pool.mappings[s->mapping].filter;
 		assert_null(xe_flow_record_fault(r, LF_PORT_END));
 		flows->rule[flows->cnt++] = s->rule;
@@ -132,7 +132,7 @@ static int cmp_record(const void *a, const void *b)
 	return memcmp(a, b, 72);
 }
 
-/* The same flows, but for the flags that say how the L4 port is had. */
+/* The same flows, however the L4 port is had; only the filter of a mapping is gone with that. */
 static void expect_same(struct flows *a, struct flows *b, bool tags)
 {
 	assert_int_equal(a->cnt, b->cnt);
@@ -141,10 +141,8 @@ static void expect_same(struct flows *a, struct flows *b, bool tags)
 	for (uint32_t i = 0; i < a->cnt; i++) {
 		struct xe_flow_record x = a->r[i];
 
-		if (tags) {
-			x.flags &= (uint8_t) ~(XE_FR_EXT | XE_FR_MAPPED);
+		if (tags)
 			x.filter = 0;
-		}
 		assert_memory_equal(&x, &b->r[i], sizeof(x));
 	}
 }
@@ -410,6 +408,42 @@ static void pool_goes_on(struct lf *f)
 }
 KIND(pool)
 
+/* Its uplink is not there yet, or another one is: the next packet says by which it leaves. */
+static void test_out_unknown(void **state)
+{
+	static struct flows was, is;
+
+	(void)state;
+	for (int tags = 0; tags < 2; tags++) {
+		struct lf *from = lf_open(rules, 64), *to = lf_open(rules, 64);
+
+		tcp_begins(from);
+		pool_begins(from);
+		collect(from, &was);
+		for (uint32_t i = 0; i < was.cnt; i++)
+			was.r[i].out_port = XE_FR_NO_PORT;
+		for (uint32_t i = 0; i < was.cnt; i++) {
+			struct xe_adoptee a = adoptee(to, &was, i);
+
+			a.out_port = XE_PORT_NONE;
+			a.out_inside = false;
+			if (tags)
+				a.ext = XE_NIL;
+			assert_int_equal(xe_adopt(to->lane, &a, NULL),
+					 tags ? XE_ADOPTED_TAGS : XE_ADOPTED);
+			lf_answer(to);
+		}
+		tcp_goes_on(to);
+		pool_goes_on(to);
+		collect(to, &is);
+		assert_int_equal(is.cnt, was.cnt);
+		expect_empty(from);
+		expect_empty(to);
+		lf_close(from);
+		lf_close(to);
+	}
+}
+
 /* ---- dnat, nat, accept ---- */
 
 static void dnat_begins(struct lf *f)
@@ -549,6 +583,28 @@ static void test_outcomes(void **state)
 	lf_close(to);
 }
 
+/* What another worker asks before it takes a flow by tags. */
+static void test_reply_is_taken(void **state)
+{
+	struct lf *from = lf_open(rules, 64), *to = lf_open(rules, 64);
+	static struct flows was;
+
+	(void)state;
+	udp_begins(from);
+	v6_begins(from);
+	collect(from, &was);
+	for (uint32_t i = 0; i < was.cnt; i++) {
+		assert_true(xe_adopt_is_taken(from->lane, &was.r[i]));
+		assert_false(xe_adopt_is_taken(to->lane, &was.r[i]));
+	}
+	was.r[0].nat_dport_be ^= 1;
+	assert_false(xe_adopt_is_taken(from->lane, &was.r[0]));
+	expect_empty(from);
+	expect_empty(to);
+	lf_close(from);
+	lf_close(to);
+}
+
 /* The control thread is behind: nothing is lost, it comes later. */
 static void test_later(void **state)
 {
@@ -595,6 +651,8 @@ int main(void)
 		cmocka_unit_test(test_tcp_states),
 		cmocka_unit_test(test_tcp_picked_up),
 		cmocka_unit_test(test_pool),
+		cmocka_unit_test(test_out_unknown),
+		cmocka_unit_test(test_reply_is_taken),
 		cmocka_unit_test(test_pool_by_tags),
 		cmocka_unit_test(test_dnat),
 		cmocka_unit_test(test_dnat_by_tags),
