@@ -113,6 +113,7 @@ struct xe_session *xe_flow_make(struct xe_lane *lane, const struct xe_tuple4 *ou
 	s->tcp_state = out->proto == IPPROTO_TCP ? XE_TCP_SYN_SENT : XE_TCP_NONE;
 	if (out->proto == IPPROTO_UDP && out->dport_be == htons(53))
 		s->flags |= XE_SF_DNS;
+	lane->pool.elsewhere_cnt += s->ext == XE_EXT_NONE;
 	set_deltas(lane, s);
 	xe_wheel_add(&lane->wheel, &lane->sessions, s, xe_flow_left(lane, s, lane->now_s));
 	xe_count(&lane->cnt.sessions_made, 1);
@@ -161,6 +162,7 @@ void xe_flow_end(struct xe_lane *lane, struct xe_session *s)
 	tags_del(lane, s);
 	if (unanswered)
 		lane->unanswered--;
+	lane->pool.elsewhere_cnt -= s->ext == XE_EXT_NONE;
 	if (s->ext != XE_EXT_NONE)
 		xe_natpool_give(&lane->pool, &s->key[XE_DIR_BACK], s->ext, s->mapping, !unanswered);
 	else if (s->flags & XE_SF_FROM_OUTSIDE)

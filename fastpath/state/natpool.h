@@ -141,6 +141,9 @@ struct xe_natpool {
 	struct xe_permits permits;                /* of mappings with `filter address-dependent` */
 	uint32_t now_s;                           /* xe_natpool_tick() */
 	uint64_t rng_k0, rng_k1, rng_counter;
+	/* Sessions whose reply tuple the pool did not choose (the user counts them): some may be on
+	 * an Ext address of it, by a rule from outside. */
+	uint32_t elsewhere_cnt;
 	struct xe_nat_want refused; /* by the last take that failed */
 	uint16_t reclaimed;         /* L4 port (host order) to be looked at first, 0: none */
 };

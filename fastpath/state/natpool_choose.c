@@ -42,6 +42,12 @@ bool xe_l4_back_is_free(const struct xe_natpool *pool, const struct xe_tuple4 *b
 	return !xe_session_find(pool->sessions, back, xe_session_hash(pool->sessions, back), &dir);
 }
 
+/* The same for one that no flow of the pool has: only another session can be on it. */
+static bool is_free_of_others(const struct xe_natpool *pool, const struct xe_tuple4 *back)
+{
+	return !pool->elsewhere_cnt || xe_l4_back_is_free(pool, back);
+}
+
 /* ---- blocks ---- */
 
 static uint8_t *block_owner(const struct xe_natpool *pool, uint32_t ext, int udp, uint32_t block)
@@ -350,7 +356,7 @@ static bool find_shared(const struct choice *c, const uint64_t *used, struct xe_
 			uint32_t bit = xe_l4_pick_bit(bits, random);
 
 			back->dport_be = htons((uint16_t)(block << 6 | bit));
-			if (xe_l4_back_is_free(c->pool, back))
+			if (is_free_of_others(c->pool, back))
 				return true;
 			bits &= ~(1ull << bit);
 		}
@@ -422,7 +428,9 @@ static bool keep_own(const struct choice *c, uint16_t own, struct xe_tuple4 *bac
 		return false;
 	use = c->ports->use[own];
 	back->dport_be = htons(own);
-	if ((use && (!c->may_share || (use & XE_USE_MAPPED))) || !xe_l4_back_is_free(pool, back))
+	if (use && (!c->may_share || (use & XE_USE_MAPPED) || !xe_l4_back_is_free(pool, back)))
+		return false;
+	if (!use && !is_free_of_others(pool, back))
 		return false;
 	if (!is_mine(pool, c->ext, c->udp, own >> 6) && !may_claim(c))
 		return false;
@@ -439,7 +447,7 @@ static bool choose_alone(struct choice *c, const struct xe_rss *rss, struct xe_t
 		if (!l4_port)
 			break;
 		back->dport_be = htons((uint16_t)l4_port);
-		if (xe_l4_back_is_free(c->pool, back) &&
+		if (is_free_of_others(c->pool, back) &&
 		    claim(c->pool, c->ext, c->udp, l4_port >> 6))
 			return true;
 	}

@@ -91,18 +91,13 @@ static void open_flow(struct bench *b, uint32_t i, uint8_t tcp_flags)
 
 static bool learn_ext(struct bench *b, uint32_t i)
 {
-	const struct xe_sessions *t = &b->rig->lane->sessions;
-	struct xe_tuple4 key = flow_key(&b->flows, i);
-	const struct xe_session *s;
-	enum xe_dir dir;
+	const struct xe_session *s = flow_session(&b->flows, b->rig, i);
 
-	s = xe_session_find(t, &key, xe_session_hash(t, &key), &dir);
 	if (!s) {
 		fprintf(stderr, "flow %u has no session\n", i);
 		return false;
 	}
-	b->flows.ext[i] =
-		(struct flow_ext){s->key[XE_DIR_BACK].dst_be, s->key[XE_DIR_BACK].dport_be};
+	flow_learn_ext(&b->flows, b->rig, i, s);
 	return true;
 }
 
@@ -143,14 +138,8 @@ static bool open_flows(struct bench *b)
 /* The next hops of all flows there will be, kept though no session uses them. */
 static void keep_routes(struct bench *b)
 {
-	for (uint32_t i = 0; i < FLOW_HOPS; i++) {
-		struct xe_tuple4 t = flow_key(&b->flows, i);
-		uint32_t nh;
-
-		flow_route(&b->flows, b->rig, i);
-		nh = xe_nexthop_get(&b->rig->lane->nexthops, t.dst_be, t.src_be, RIG_INSIDE);
-		xe_nexthop_ref(&b->rig->lane->nexthops, nh);
-	}
+	for (uint32_t i = 0; i < FLOW_HOPS; i++)
+		xe_nexthop_ref(&b->rig->lane->nexthops, flow_route(&b->flows, b->rig, i));
 }
 
 /* ---- rounds ---- */
@@ -292,10 +281,10 @@ static int by_value(const void *a, const void *b)
 static void print_result(const struct bench *b, struct result *res)
 {
 	qsort(res->ns, b->reps, sizeof(res->ns[0]), by_value);
-	printf("{\"mode\": \"%s\", \"sessions\": %u, \"rules\": %u, \"proto\": \"%s\", "
+	printf("{\"mode\": \"%s\", \"sessions\": %u, \"rules\": %u, \"ip\": %d, \"proto\": \"%s\", "
 	       "\"size\": \"%s\", \"order\": \"%s\", \"cold\": %s, \"idle_ports\": %u, "
 	       "\"packets\": %llu",
-	       mode_name[b->mode], b->rig->lane->sessions.cnt, b->rules,
+	       mode_name[b->mode], b->rig->lane->sessions.cnt, b->rules, b->flows.v6 ? 6 : 4,
 	       b->flows.proto == IPPROTO_TCP ? "tcp" : "udp", b->flows.imix ? "imix" : "64",
 	       b->random ? "random" : "round-robin", b->cold ? "true" : "false", b->idle_ports,
 	       (unsigned long long)res->packets);
@@ -327,7 +316,8 @@ static bool prepare(struct bench *b)
 	}
 	if (b->mode == MODE_RECORDED && !recording_read(&b->rec, b->file))
 		return false;
-	b->rig = rig_open(wanted > capacity ? wanted : capacity, b->rules, b->idle_ports);
+	b->rig = rig_open(wanted > capacity ? wanted : capacity, b->rules, b->idle_ports,
+			  b->flows.v6);
 	b->flows.ext = calloc(b->sessions + 1, sizeof(*b->flows.ext));
 	if (!b->rig || !b->flows.ext)
 		return false;
@@ -360,19 +350,13 @@ static int run(struct bench *b)
 }
 
 static const struct option options[] = {
-	{"sessions", required_argument, NULL, 's'},
-	{"rules", required_argument, NULL, 'r'},
-	{"mode", required_argument, NULL, 'm'},
-	{"file", required_argument, NULL, 'f'},
-	{"imix", no_argument, NULL, 'i'},
-	{"tcp", no_argument, NULL, 't'},
-	{"random", no_argument, NULL, 'o'},
-	{"cold", no_argument, NULL, 'c'},
-	{"idle-ports", required_argument, NULL, 'p'},
-	{"reps", required_argument, NULL, 'n'},
-	{"packets", required_argument, NULL, 'k'},
-	{"callgrind", no_argument, NULL, 'g'},
-	{},
+	{"sessions", required_argument, NULL, 's'}, {"rules", required_argument, NULL, 'r'},
+	{"mode", required_argument, NULL, 'm'},     {"file", required_argument, NULL, 'f'},
+	{"imix", no_argument, NULL, 'i'},           {"tcp", no_argument, NULL, 't'},
+	{"ipv6", no_argument, NULL, '6'},           {"random", no_argument, NULL, 'o'},
+	{"cold", no_argument, NULL, 'c'},           {"idle-ports", required_argument, NULL, 'p'},
+	{"reps", required_argument, NULL, 'n'},     {"packets", required_argument, NULL, 'k'},
+	{"callgrind", no_argument, NULL, 'g'},      {},
 };
 
 static bool take_option(struct bench *b, int opt)
@@ -403,6 +387,9 @@ static bool take_option(struct bench *b, int opt)
 		return true;
 	case 't':
 		b->flows.proto = IPPROTO_TCP;
+		return true;
+	case '6':
+		b->flows.v6 = true;
 		return true;
 	case 'o':
 		b->random = true;

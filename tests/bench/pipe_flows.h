@@ -14,23 +14,28 @@
 #define FLOW_HOPS 65536u /* distinct next hops of all flows */
 
 struct flow_ext {
-	__be32 addr_be;
+	__be32 addr_be; /* of IPv6 the last 32 bits */
 	__be16 l4_port_be;
 };
 
 struct flows {
 	uint8_t proto;
-	bool imix;            /* else 64 bytes */
+	bool v6;
+	bool imix;            /* else 64 bytes, or the least that IPv6 headers make of it */
 	struct flow_ext *ext; /* by flow: where replies go */
 	uint32_t turn;        /* of the IMIX */
 };
 
-struct xe_tuple4 flow_key(const struct flows *f, uint32_t i);
 /* The next packet of flow i, as it arrives in this direction. tcp_flags for TCP. */
 void flow_packet(struct flows *f, const struct rig *r, uint32_t i, enum xe_dir dir,
 		 uint8_t tcp_flags, struct rig_packet *out);
-/* Ask and answer the route of flow i, so that its first packet need not wait for it. */
-void flow_route(const struct flows *f, struct rig *r, uint32_t i);
+/* The session of flow i, NULL: it has none. */
+const struct xe_session *flow_session(const struct flows *f, const struct rig *r, uint32_t i);
+/* Where the flow's replies go is known from now on. */
+void flow_learn_ext(struct flows *f, const struct rig *r, uint32_t i, const struct xe_session *s);
+/* Ask and answer the route of flow i, so that its first packet need not wait for it. Returns its
+ * next hop. */
+uint32_t flow_route(const struct flows *f, struct rig *r, uint32_t i);
 
 /* A recording (libpcap's classic format) made beside a container: addresses in 10.0.0.0/8 are
  * inside. */

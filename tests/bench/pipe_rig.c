@@ -77,9 +77,12 @@ static bool open_port(struct rig *r, uint16_t port)
 	if (p->role == XE_ROLE_UPLINK)
 		return true;
 	p->allow = calloc(1, sizeof(*p->allow));
-	p->allow_cnt = 1;
-	if (!p->allow)
+	p->allow6 = calloc(1, sizeof(*p->allow6));
+	p->allow_cnt = p->allow6_cnt = 1;
+	if (!p->allow || !p->allow6)
 		return false;
+	p->allow6[0].net.w_be[0] = htonl(0xfd000000);
+	p->allow6[0].mask.w_be[0] = htonl(0xff000000);
 	p->allow[0] =
 		(struct xe_prefix4){.net_be = htonl(0x0a000000), .mask_be = htonl(0xff000000)};
 	return true;
@@ -104,7 +107,7 @@ static __u32 port_ids(void *ctx, const char *name, __u16 *ids, __u32 max)
 	return 1;
 }
 
-static bool open_rules(struct rig *r, uint32_t rule_cnt)
+static bool open_rules(struct rig *r, uint32_t rule_cnt, bool v6)
 {
 	struct xe_rule *rules = calloc(rule_cnt, sizeof(*rules));
 	char text[128], err[256] = "out of memory";
@@ -115,7 +118,9 @@ static bool open_rules(struct rig *r, uint32_t rule_cnt)
 			rule_text(i, text, sizeof(text));
 		else
 			snprintf(text, sizeof(text),
-				 "snat from 10.0.0.0/8 source 192.0.2.0-192.0.2.255");
+				 v6 ? "snat from fd00::/8 source "
+				      "2001:db8::c000:200-2001:db8::c000:2ff"
+				    : "snat from 10.0.0.0/8 source 192.0.2.0-192.0.2.255");
 		ok = !xe_rule_parse(text, &rules[i], err, sizeof(err));
 	}
 	ok = ok &&
@@ -143,7 +148,7 @@ static struct xe_live_bucket *open_live(uint32_t buckets)
 	return m == MAP_FAILED ? NULL : m;
 }
 
-static bool open_tables(struct rig *r, uint32_t sessions)
+static bool open_tables(struct rig *r, uint32_t sessions, bool v6)
 {
 	struct xe_lane *lane = r->lane;
 	uint32_t buckets = xe_live_bucket_cnt(2 * sessions);
@@ -165,6 +170,9 @@ static bool open_tables(struct rig *r, uint32_t sessions)
 	for (uint32_t i = 0; i < RIG_EXT_CNT; i++) {
 		struct xe_addr addr = xe_addr_v4(htonl(0xc0000200 + i));
 
+		if (v6)
+			addr = (struct xe_addr){
+				.w_be = {htonl(0x20010db8), 0, 0, htonl(0xc0000200 + i)}};
 		ext_list[i] = i;
 		if (xe_natpool_add_ext(&lane->pool, i, &addr))
 			return false;
@@ -172,7 +180,7 @@ static bool open_tables(struct rig *r, uint32_t sessions)
 	return true;
 }
 
-struct rig *rig_open(uint32_t sessions, uint32_t rule_cnt, uint32_t idle_ports)
+struct rig *rig_open(uint32_t sessions, uint32_t rule_cnt, uint32_t idle_ports, bool v6)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	bool ok;
@@ -190,7 +198,7 @@ struct rig *rig_open(uint32_t sessions, uint32_t rule_cnt, uint32_t idle_ports)
 	r->lane->timeouts = (struct xe_timeouts){7440, 240, 300, 20};
 	r->lane->gso.bypass_fd = r->lane->gso.qdisc_fd = -1;
 	r->lane->punt_fd = -1;
-	ok = r->lane->ports && open_tables(r, sessions) && open_rules(r, rule_cnt);
+	ok = r->lane->ports && open_tables(r, sessions, v6) && open_rules(r, rule_cnt, v6);
 	r->port_cnt = RIG_FIRST_IDLE + idle_ports;
 	for (uint16_t port = 1; ok && port < r->port_cnt; port++)
 		ok = open_port(r, port);
@@ -213,6 +221,7 @@ void rig_close(struct rig *r)
 	xe_ruleset_free(r->rules);
 	for (uint32_t i = 0; i < r->port_cnt; i++) {
 		free(lane->ports[i].allow);
+		free(lane->ports[i].allow6);
 		for (int k = 0; k < 4; k++)
 			free(r->ring[i][k].slots);
 	}

@@ -44,13 +44,14 @@ struct rig {
 /* A packet to feed: a whole Ethernet frame of len bytes, of which the first head_len are written
  * (the payload behind them is whatever the frame holds). */
 struct rig_packet {
-	uint8_t head[64];
+	uint8_t head[80];
 	uint32_t head_len, len;
 	uint64_t hash;
 };
 
-/* rule_cnt rules, the last of which translates everything. NULL: out of memory, said on stderr. */
-struct rig *rig_open(uint32_t sessions, uint32_t rule_cnt, uint32_t idle_ports);
+/* rule_cnt rules, the last of which translates everything of an IP version. NULL: out of memory,
+ * said on stderr. */
+struct rig *rig_open(uint32_t sessions, uint32_t rule_cnt, uint32_t idle_ports, bool v6);
 void rig_close(struct rig *r);
 
 /* Packets that the port's fill ring has frames for. */

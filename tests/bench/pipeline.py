@@ -33,6 +33,8 @@ def scenarios():
     for n, word in ((1000, "1k"), (1000000, "1M")):
         yield f"hit, {word} sessions, 64 B, round-robin", ["--sessions", str(n)]
         yield f"hit, {word} sessions, 64 B, TCP", ["--sessions", str(n), "--random", "--tcp"]
+        yield f"hit, {word} sessions, IPv6", ["--sessions", str(n), "--random", "--ipv6"]
+        yield f"hit, {word} sessions, IPv6 TCP", ["--sessions", str(n), "--random", "--ipv6", "--tcp"]
         yield f"hit, {word} sessions, IMIX", ["--sessions", str(n), "--random", "--imix"]
         yield f"hit, {word} sessions, 64 B, frames in no cache", \
             ["--sessions", str(n), "--random", "--cold"]
@@ -45,6 +47,7 @@ def scenarios():
     for n, word in ((1, "1"), (10, "10"), (1000, "1k"), (10000, "10k")):
         yield f"miss, 1k sessions, UDP, {word} rules", \
             ["--mode", "miss", "--sessions", "1000", "--rules", str(n)]
+    yield "miss, 1k sessions, IPv6", ["--mode", "miss", "--sessions", "1000", "--ipv6"]
     yield "miss, 1k sessions, TCP", ["--mode", "miss", "--sessions", "1000", "--tcp"]
     for n, word in ((100000, "100k"), (1000000, "1M")):
         yield f"miss, {word} sessions, UDP", ["--mode", "miss", "--sessions", str(n)]
@@ -54,10 +57,13 @@ def scenarios():
 COUNTED = {
     "hit": ["--sessions", "1000"],
     "hit, TCP": ["--sessions", "1000", "--tcp"],
+    "hit, IPv6": ["--sessions", "1000", "--ipv6"],
+    "hit, IPv6 TCP": ["--sessions", "1000", "--ipv6", "--tcp"],
     "hit, IMIX": ["--sessions", "1000", "--imix"],
     "hit, 10k rules": ["--sessions", "1000", "--rules", "10000"],
     "recorded": ["--mode", "recorded", "--file", SAMPLE],
     "miss, 10 rules": ["--mode", "miss", "--sessions", "1000", "--rules", "10"],
+    "miss, IPv6": ["--mode", "miss", "--sessions", "1000", "--rules", "10", "--ipv6"],
     "miss, 10k rules": ["--mode", "miss", "--sessions", "1000", "--rules", "10000"],
 }
 

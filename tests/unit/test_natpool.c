@@ -683,6 +683,7 @@ static void test_sessions_from_outside(void **state)
 			theirs[i] = xe_session_new(&w->sessions, &out, &back);
 			assert_non_null(theirs[i]);
 		}
+		w->pool.elsewhere_cnt = THEIRS;
 		/* the own L4 port, one without a user, and those that others have already */
 		assert_int_equal(
 			take(w, flow(protos[p], 1, MIN, 8), EXT, MIN, MIN + SPAN - 1, &t[0]), 0);
@@ -707,6 +708,7 @@ static void test_sessions_from_outside(void **state)
 			give(w, &t[SPAN + i]);
 		for (uint32_t i = 0; i < THEIRS; i++)
 			xe_session_free(&w->sessions, theirs[i]);
+		w->pool.elsewhere_cnt = 0;
 		assert_int_equal(owned_cnt(w), 0);
 	}
 }
