@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "control/service.h"
 
-/* With all in use every flow to one more address comes here: a look at 4 MiB of `owned` once a
+/* With all in use every flow to one more address comes here: a look at 16 MiB of `owned` once a
  * second is enough for that. */
 #define COLLECT_NS (1 * XE_NS_PER_SEC)
 

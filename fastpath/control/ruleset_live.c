@@ -217,7 +217,7 @@ static int complete(struct xe_service *svc, struct xe_ruleset *rs, const struct 
 		ret = make_ranges(svc, rs, was);
 		if (ret)
 			snprintf(err, err_size, "rules: %s",
-				 ret == -E2BIG ? "too many external addresses (256 at most)"
+				 ret == -E2BIG ? "too many external addresses (1024 at most)"
 					       : "out of memory");
 	}
 	svc->ruleset_next = NULL;

@@ -120,7 +120,7 @@ struct xe_ext {
 };
 
 /* From an address to its index: open addressing, half empty at most. Entries are index + 1. */
-#define XE_EXT_SLOTS 512
+#define XE_EXT_SLOTS 2048
 _Static_assert(XE_EXT_SLOTS >= 2 * XE_MAX_EXT_ADDRS, "half empty at most");
 
 struct xe_natpool {

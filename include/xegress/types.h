@@ -21,9 +21,9 @@
 #define XE_MAX_QUEUES 64
 /* Worker threads: one a CPU, and no host gives more than 16 CPUs to egress. */
 #define XE_MAX_WORKERS 16
-/* External (translated-to) addresses of both families: 16 KiB of owned bits each, so 256 make 4
- * MiB. */
-#define XE_MAX_EXT_ADDRS 256
+/* External (translated-to) addresses of both families: 16 KiB of owned bits each, so 1024, a /22,
+ * make a map of 16 MiB; what a worker has beside that is touched as they are used. */
+#define XE_MAX_EXT_ADDRS 1024
 /* Rules of the configuration; issue of design: 10k rules compiled, with room for reserve. */
 #define XE_MAX_RULES 16384
 /* Compiled classifier entries (a rule with a port range expands to up to 30 masked entries). */

@@ -17,8 +17,8 @@
 
 enum { RIG_INSIDE = 1, RIG_UPLINK = 2, RIG_FIRST_IDLE = 3 };
 
-/* A pool of 256 addresses, the most there can be: 4M UDP flows of their own need 4M L4 ports. */
-#define RIG_EXT_CNT XE_MAX_EXT_ADDRS
+/* A pool of 256 addresses: 4M UDP flows of their own need 4M L4 ports. */
+#define RIG_EXT_CNT 256
 /* What the 256 inside ports at most that only stand there are for: sockets to be looked at. */
 #define RIG_PORTS_MAX 259u
 
