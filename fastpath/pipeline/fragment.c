@@ -36,6 +36,15 @@ static void blank_options(uint8_t *ip)
 	}
 }
 
+/* Has it another source by now, which others have, too? Also what turns back to another container
+ * (hairpin.c), whose session it is in then. */
+static bool has_new_source(const struct xe_packet *p)
+{
+	if (xe_packet_is_v6(p) || !p->session)
+		return false;
+	return p->hairpin || (p->dir == XE_DIR_OUT && xe_session_is_translated(p->session));
+}
+
 void xe_fragment(struct xe_lane *lane, struct xe_packet *p)
 {
 	uint32_t head_len = p->l4_off, off = 0, room;
@@ -44,6 +53,8 @@ void xe_fragment(struct xe_lane *lane, struct xe_packet *p)
 
 	if (p->partial)
 		xe_csum_complete(lane, p);
+	if (has_new_source(p))
+		xe_ip_id_renew(lane, p);
 	if (p->frag_cnt && p->frag_max <= p->frag_mtu) {
 		xe_reassemble_send(lane, p);
 		return;

@@ -13,6 +13,7 @@
 #include "io/umem.h"
 #include "io/xsk.h"
 #include "pipeline/answer.h"
+#include "pipeline/ip_id.h"
 #include "pipeline/burst.h"
 #include "state/frag_table.h"
 #include "state/live.h"
@@ -147,6 +148,7 @@ struct xe_lane {
 	int punt_uplink_fd; /* the same for what came in by an uplink */
 	struct xe_hold hold;
 	struct xe_frags frags;
+	struct xe_ip_ids ip_ids;
 	struct xe_burst burst;
 	struct xe_answers answers;             /* what limits them */
 	struct xe_packet pieces[XE_GSO_BATCH]; /* made by tx, waiting in gso: one a message */

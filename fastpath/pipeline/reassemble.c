@@ -379,10 +379,13 @@ bool xe_reassemble_next(struct xe_lane *lane, struct xe_packet *p, struct xe_pac
 	return true;
 }
 
-/* Addresses as the first one has them by now. */
+/* Addresses and id as the first one has them by now. */
 static void address4(uint8_t *ip, const uint8_t *first)
 {
 	uint16_t csum = xe_get16(ip + XE_IP_CSUM);
+
+	csum = xe_csum_replace16(csum, xe_get16(ip + XE_IP_ID), xe_get16(first + XE_IP_ID));
+	memcpy(ip + XE_IP_ID, first + XE_IP_ID, 2);
 
 	for (int at = XE_IP_SRC; at <= XE_IP_DST; at += 4) {
 		csum = xe_csum_replace32(csum, xe_get32(ip + at), xe_get32(first + at));

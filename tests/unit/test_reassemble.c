@@ -149,7 +149,11 @@ static void expect_sent(struct lf *f, const struct lf_spec *spec, const struct p
 		assert_int_equal(s->port, out_port);
 		assert_int_equal(s->len, as->p[i].len);
 		assert_int_equal(lf_sum(ip, hdr, 0), 0xffff);
-		assert_memory_equal(ip, was, 8);
+		assert_memory_equal(ip, was, 4);
+		assert_memory_equal(ip + 6, was + 6, 2);
+		/* the sender's id, or where the sender became another one of ours */
+		assert_memory_equal(
+			ip + 4, memcmp(ip + 12, was + 12, 4) ? f->sent[0].bytes + 18 : was + 4, 2);
 		assert_int_equal(ip[8], was[8] - 1);
 		assert_int_equal(ip[9], was[9]);
 		if (i) {
@@ -165,6 +169,7 @@ static void expect_sent(struct lf *f, const struct lf_spec *spec, const struct p
 	}
 	bytes[16] = (uint8_t)((whole.len - 14) >> 8);
 	bytes[17] = (uint8_t)(whole.len - 14);
+	memcpy(bytes + 18, as->p[0].b + 18, 2);
 	bytes[20] &= 0x40;
 	bytes[21] = 0;
 	fix_ip(bytes + 14);
@@ -320,6 +325,67 @@ static void test_back(void **state)
 		expect_sent(f, &want, &in_order, LF_INSIDE);
 		expect_reason(f, XE_R_NONE, 0);
 	}
+}
+
+static uint16_t sent_id(const struct lf *f)
+{
+	return (uint16_t)(f->sent[0].bytes[18] << 8 | f->sent[0].bytes[19]);
+}
+
+/* Two hosts behind one external address send with the same id to the same host: RFC 6864 section 5.
+ */
+static void test_ids(void **state)
+{
+	static struct pieces p[2];
+	static bool seen[65536];
+	struct lf *f = *state;
+	struct lf_spec s[2] = {out_spec, out_spec};
+	struct lf_sent *sent;
+	struct xe_packet pkt = {.proto = 17};
+	uint8_t frame[34] = {[14] = 0x45, [26] = 192, 0, 2, 1, 198, 51, 100, 1};
+	uint32_t in_order = 0;
+	uint16_t id[2], last = 0;
+
+	s[1].src = "10.1.0.3";
+	for (int i = 0; i < 2; i++) {
+		cut(&p[i], &s[i], 1500);
+		pass(f, &s[i], 1500, NULL);
+	}
+	for (int i = 0; i < 2; i++) {
+		mark(f);
+		deliver_all(f, LF_INSIDE, &p[i]);
+		settle(f);
+		assert_int_equal(f->sent_cnt, p[i].cnt);
+		id[i] = sent_id(f);
+		sent = &f->sent[p[i].cnt - 1];
+		assert_int_equal(sent->bytes[18] << 8 | sent->bytes[19], id[i]);
+	}
+	assert_int_not_equal(id[0], id[1]);
+	/* each once in 65536, at three workers in 16384 each; not one after the other */
+	f->lane->worker_cnt = 3;
+	pkt.l2 = frame;
+	for (uint32_t n = 0; n < 3 * 16384; n++) {
+		/* each worker has its counters */
+		if (n % 16384 == 0)
+			memset(&f->lane->ip_ids, 0, sizeof(f->lane->ip_ids));
+		f->lane->worker = (uint16_t)(n / 16384);
+		fix_ip(frame + 14);
+		xe_ip_id_renew(f->lane, &pkt);
+		assert_int_equal(lf_sum(frame + 14, 20, 0), 0xffff);
+		id[0] = (uint16_t)(frame[18] << 8 | frame[19]);
+		assert_false(seen[id[0]]);
+		seen[id[0]] = true;
+		in_order += (uint16_t)(id[0] - last) <= 4;
+		last = id[0];
+	}
+	assert_in_range(in_order, 0, 60);
+	f->lane->worker_cnt = 0;
+	f->lane->worker = 0;
+	/* what is whole when it leaves keeps its own */
+	s[0].payload_len = 100;
+	mark(f);
+	lf_pass(f, LF_INSIDE, &s[0]);
+	assert_int_equal(sent_id(f), s[0].ip_id);
 }
 
 /* Two datagrams at once from each of two hosts, one with the other's id. */
@@ -1156,7 +1222,7 @@ int main(void)
 		LANE_TEST(test_random),  LANE_TEST(test_ipv6),
 		LANE_TEST(test_hairpin), LANE_TEST(test_hairpin_handed),
 		LANE_TEST(test_alone),   LANE_TEST(test_ipv6_not_ours),
-		LANE_TEST(test_meet),
+		LANE_TEST(test_meet),    LANE_TEST(test_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

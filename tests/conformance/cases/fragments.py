@@ -92,8 +92,8 @@ def _(t):
 @case("rfc4787_req14_interleaved_sources", "UDP",
       "Fragments of two containers with the same IP id, in turns, are not mixed.")
 def _(t):
-    # To two addresses: behind one Ext address a server itself could not tell equal ids apart.
-    at = {"c1": n.O1A, "c2": n.O1B}
+    # To one address: it tells them apart only if they have come to have different ids.
+    at = {"c1": n.O1A, "c2": n.O1A}
     c = {"c1": t.udp("c1", n.C1), "c2": t.udp("c2", n.C2)}
     o = {ns: t.udp("o1", at[ns], t.port()) for ns in c}
     data = {ns: ns.encode() * 1500 for ns in c}
