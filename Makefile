@@ -66,7 +66,7 @@ PEER_SRC   := $(filter-out %.bpf.c,$(notdir $(wildcard tests/bench/peers/*.c)))
 PEER_BIN   := $(PEER_SRC:%.c=$(BUILD)/tests/bench/%)
 
 .PHONY: all help docs deps demo check check-san check-long tests bench bench-build bench-pipeline \
-	fuzz lint format install \
+	fuzz libs lint format install \
 	clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -237,6 +237,10 @@ check-long: deps
 	$(Q)BUILD=$(BUILD) tests/run_long.sh
 
 FUZZ_SECONDS ?= 60
+# What xegressd is linked with, for those who build it their own way.
+libs:
+	@echo $(LIBS_D)
+
 fuzz: deps
 	$(Q)BUILD=$(BUILD) tests/fuzz/run.sh $(FUZZ_SECONDS)
 

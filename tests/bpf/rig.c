@@ -134,7 +134,7 @@ int rig_open(void **state)
 	if (!err)
 		err = set_ext(rig, "198.51.100.2", 0);
 	if (!err)
-		err = set_ext(rig, "192.0.2.10", 255);
+		err = set_ext(rig, "192.0.2.10", XE_MAX_EXT_ADDRS - 1);
 	if (!err)
 		err = set_ext(rig, "2001:db8:f::2", 1);
 	if (err)

@@ -12,6 +12,7 @@ shift || true
 [ $# -gt 0 ] || set -- $(cd tests/fuzz && ls fuzz_*.c | sed 's/\.c$//')
 out=$BUILD/fuzz
 mkdir -p "$out"
+libs=$(make -s libs)
 make -s "$BUILD/gen/steer.skel.h" "$BUILD/gen/dispatcher.skel.h"
 
 for name in "$@"; do
@@ -23,8 +24,7 @@ for name in "$@"; do
 	clang -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
 		-fno-sanitize-recover=undefined -Ifastpath -Iinclude -I"$BUILD/gen" \
 		"tests/fuzz/$name.c" $more $(ls fastpath/*.c fastpath/*/*.c | grep -v '^fastpath/main.c$') \
-		-o "$out/$name" -pthread -lxdp -lbpf -lelf -lz -lnuma -lmnl -lnftables -ljansson \
-		-lyaml -lsystemd -lcap-ng
+		-o "$out/$name" -pthread $libs
 	echo "== $name, $seconds s"
 	"$out/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
 		-verbosity=0 -artifact_prefix="$out/$name-" "$out/corpus/$name" "$seeds"

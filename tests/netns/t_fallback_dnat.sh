@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# In make check-long: up, stuck, dead, up, handed back are 14 s; test_fallback has the lines of all of it.
 # What dnat, nat and `accept` in an uplink publish is reachable, too, when the service is dead: the
-# safety net does it, with the weights of the rules. While the service is up the net does nothing of
-# it. While a worker is stuck the host resets no published flow, and the flow goes on afterwards.
+# safety net does it, with the weights of the rules, and when it was stopped by handback. While the
+# service is up the net does nothing of it. While a worker is stuck the host resets no published flow,
+# and the flow goes on afterwards.
 . "$(dirname "$0")/lib.sh"
 . "$HERE/topo6.sh"
 xe_only
@@ -41,7 +43,7 @@ xe_start
 
 published() { # NAME
 	check "$1: TCP to a published L4 port" \
-		on w "$TCP_MANY" client -c 4 -g 5 -u 20000 -d 20000 -i 2 $EXT 8080
+		on w "$TCP_MANY" client -c 4 -g 5 -u 20000 -d 20000 -i 1 $EXT 8080
 	check "$1: UDP" on w "$UDP_SEND" -s 18-1400 -n 100 -r 1000 $EXT 7000
 	check "$1: a range one to one" on w "$UDP_SEND" -s 30 -n 3 -r 1000 $EXT 9105
 	check "$1: one to one, out" on c1 "$UDP_SEND" -p 5555 -s 30 -n 3 -r 1000 $SRV4 7004
@@ -50,8 +52,8 @@ published() { # NAME
 	check "$1: one to one, in" on w "$UDP_SEND" -b $SRV4 -s 30 -n 3 -r 1000 $N1 7600
 	check "$1: accept in the uplink" on w "$UDP_SEND" -s 30 -n 3 -r 1000 $C2 7777
 	check "$1: a container by the published address of another" \
-		on c2 "$TCP_MANY" client -c 4 -g 5 -u 20000 -d 20000 -i 2 $EXT 8080
-	check "$1: IPv6" on w "$TCP_MANY" client -c 4 -g 5 -u 20000 -d 20000 -i 2 $EXT6 8080
+		on c2 "$TCP_MANY" client -c 4 -g 5 -u 20000 -d 20000 -i 1 $EXT 8080
+	check "$1: IPv6" on w "$TCP_MANY" client -c 4 -g 5 -u 20000 -d 20000 -i 1 $EXT6 8080
 	# the rule before it says `kernel`: the host's, who has nothing there
 	check "$1: published but for one source" on w "$UDP_SEND" -s 30 -n 1 -r 1000 $EXT 7700
 	on w "$UDP_SEND" -b $SRV1 -s 30 -n 1 -r 1000 -w 300 $EXT 7700 >"$T/kernel.log" 2>&1 &&
@@ -93,9 +95,9 @@ sleep 1
 check "a published flow runs" running long
 before=$(net_counter guard_dropped)
 must kill -STOP "${PIDS[xegressd.$XE_RUN]}"
-sleep 2
+sleep 1.2
 no_reset "stuck"
-check "stuck: a new flow" on w "$TCP_MANY" client -c 2 -g 5 -u 20000 -d 20000 -i 2 $EXT 8080
+check "stuck: a new flow" on w "$TCP_MANY" client -c 2 -g 5 -u 20000 -d 20000 -i 1 $EXT 8080
 must kill -CONT "${PIDS[xegressd.$XE_RUN]}"
 sleep 1
 check "a published flow has lived through it" running long
@@ -112,8 +114,18 @@ published dead
 spread dead
 no_reset "dead, new flows"
 
+XE_ON_STOP=handback
 xe_start
 carried_begin
-published again
+check "again: TCP to a published L4 port" \
+	on w "$TCP_MANY" client -c 4 -g 5 -u 20000 -d 20000 -i 1 $EXT 8080
 carried_end "again"
+xe_stop
+check "handed back: TCP to a published L4 port" \
+	on w "$TCP_MANY" client -c 4 -g 5 -u 20000 -d 20000 -i 1 $EXT 8080
+check "handed back: UDP" on w "$UDP_SEND" -s 30 -n 20 -r 1000 $EXT 7000
+check "handed back: one to one, in" on w "$UDP_SEND" -b $SRV4 -s 30 -n 3 -r 1000 $N1 7600
+no_reset "handed back"
+XE_ON_STOP=clean
+xe_start
 finish
