@@ -118,6 +118,7 @@ static void lane_clear(struct xe_worker *w, void *arg)
 	}
 	xe_hold_flush(w->lane, c->port->id);
 	xe_reassemble_flush(w->lane, c->port->id);
+	xe_natpool_port_gone(&w->lane->pool, c->port->id);
 	c->allow = lp->allow;
 	c->allow6 = lp->allow6;
 	c->rss = lp->rss;

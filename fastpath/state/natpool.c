@@ -168,13 +168,19 @@ int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, const struct xe_ad
 
 /* ---- mappings ---- */
 
+static uint16_t era_of(const struct xe_natpool *pool, uint16_t port)
+{
+	return port < XE_MAX_PORTS ? pool->era[port] : 0;
+}
+
 static bool mapping_equal(const void *table, uint32_t entry, const void *key)
 {
 	const struct xe_mapping *m = &((const struct xe_natpool *)table)->mappings[entry];
 	const struct xe_mapping *k = key;
 
 	return m->src_be == k->src_be && m->sport_be == k->sport_be && m->in_port == k->in_port &&
-	       m->ext == k->ext && m->is_udp == k->is_udp && m->family == k->family;
+	       m->era == k->era && m->ext == k->ext && m->is_udp == k->is_udp &&
+	       m->family == k->family;
 }
 
 static uint32_t mapping_hash(const struct xe_natpool *pool, const struct xe_mapping *m)
@@ -196,8 +202,8 @@ static bool own_equal(const void *table, uint32_t entry, const void *key)
 	const struct xe_mapping *m = &((const struct xe_natpool *)table)->mappings[entry];
 	const struct xe_mapping *k = key;
 
-	return m->src_be == k->src_be && m->in_port == k->in_port && m->ext == k->ext &&
-	       m->is_udp == k->is_udp && m->family == k->family;
+	return m->src_be == k->src_be && m->in_port == k->in_port && m->era == k->era &&
+	       m->ext == k->ext && m->is_udp == k->is_udp && m->family == k->family;
 }
 
 static uint32_t own_hash(const struct xe_natpool *pool, const struct xe_mapping *m)
@@ -412,6 +418,7 @@ static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
 		.src_be = out->src_be,
 		.sport_be = out->sport_be,
 		.in_port = out->port,
+		.era = era_of(pool, out->port),
 		.ext = want->ext,
 		.is_udp = out->proto == IPPROTO_UDP,
 		.family = out->family,
@@ -475,10 +482,14 @@ int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out,
 
 /* ---- what comes from elsewhere ---- */
 
-/* Also one that rests. */
-static bool is_in_use(const struct xe_natpool *pool, const struct xe_mapping *key)
+/* Of a mapping that rests, whoever comes with a record of its L4 port has more right to it. */
+static bool is_in_use(struct xe_natpool *pool, const struct xe_mapping *key)
 {
-	return pool->ext[key->ext].ports[key->is_udp].use[key->ext_port];
+	const uint32_t *use = &pool->ext[key->ext].ports[key->is_udp].use[key->ext_port];
+
+	if (*use & XE_USE_MAPPED && !pool->mappings[*use & ~XE_USE_MAPPED].refs)
+		rest_end(pool, *use & ~XE_USE_MAPPED);
+	return *use;
 }
 
 /* The mapping of the same inside endpoint, which must have just this L4 port; XE_NIL: none. */
@@ -529,6 +540,7 @@ int xe_natpool_take_back(struct xe_natpool *pool, const struct xe_tuple4 *out,
 		.src_be = out->src_be,
 		.sport_be = out->sport_be,
 		.in_port = out->port,
+		.era = era_of(pool, out->port),
 		.ext = had->ext,
 		.ext_port = ntohs(back->dport_be),
 		.is_udp = out->proto == IPPROTO_UDP,
@@ -546,6 +558,11 @@ int xe_natpool_take_back(struct xe_natpool *pool, const struct xe_tuple4 *out,
 	if (!err && had->used)
 		xe_natpool_use(pool, *mapping, back);
 	return err;
+}
+
+void xe_natpool_port_gone(struct xe_natpool *pool, uint16_t port)
+{
+	pool->era[port]++;
 }
 
 uint32_t xe_natpool_find(const struct xe_natpool *pool, const struct xe_tuple4 *back, bool any_peer,

@@ -90,6 +90,7 @@ struct xe_mapping {
 	uint8_t family;
 	uint8_t filter; /* enum xe_filter: whom it lets in who was not spoken to */
 	uint8_t verb;   /* enum xe_verb: of its rule */
+	uint16_t era;   /* xe_natpool.era of in_port when it began */
 	uint32_t used;  /* sessions that the inside has sent in; without one nobody is let in */
 	/* While it rests: since when, its place in the order of time (rest_next also links free
 	 * ones), and among those of the same source and Ext address. */
@@ -145,7 +146,10 @@ struct xe_natpool {
 	 * an Ext address of it, by a rule from outside. */
 	uint32_t elsewhere_cnt;
 	struct xe_nat_want refused; /* by the last take that failed */
-	uint16_t reclaimed;         /* L4 port (host order) to be looked at first, 0: none */
+	/* How often a port id has changed hands: what rests since before is not the same source's,
+	 * though it may have the same address. */
+	uint16_t era[XE_MAX_PORTS];
+	uint16_t reclaimed; /* L4 port (host order) to be looked at first, 0: none */
 };
 
 /* `owned`: XE_OWNED_ENTRIES words. The memory behind sessions, owned, blocks and taken must outlive
@@ -204,6 +208,10 @@ void xe_natpool_use(struct xe_natpool *pool, uint32_t mapping, const struct xe_t
 /* Is this external address and L4 port (host order) one that some worker's sessions have? */
 bool xe_natpool_is_owned(const struct xe_natpool *pool, const struct xe_addr *addr, bool udp,
 			 uint16_t l4_port);
+
+/* This port's id may mean another interface from now on: nothing that rests is kept for a source
+ * that comes by it later. An answer that is still on its way to the old one would reach that. */
+void xe_natpool_port_gone(struct xe_natpool *pool, uint16_t port);
 
 /* The worker's clock, between rounds: L4 ports that have rested are free again, at most `budget` of
  * them at once. */

@@ -830,6 +830,37 @@ static void test_udp_rests(void **state)
 	assert_int_equal(xe_natpool_owner(&w->pool, v4("192.0.2.1"), true, MIN), XE_NO_WORKER);
 }
 
+/* A container that has the address and the port id of one that went is not its own source. But who
+ * comes with a record of the very L4 port has it at once. */
+static void test_rest_and_port_gone(void **state)
+{
+	struct world *w = *state;
+	struct xe_tuple4 out = flow(UDP, 3, 7000, 1);
+	struct xe_nat_had had = {.ext = EXT, .mapped = true, .filter = XE_FILTER_ADDRESS_PORT};
+	struct taker t, more;
+	uint32_t mapping;
+	uint16_t was;
+
+	w->rests = true;
+	assert_int_equal(take(w, out, EXT, 7000, 7001, &t), 0);
+	was = l4_port(&t);
+	give(w, &t);
+	xe_natpool_port_gone(&w->pool, out.port);
+	assert_int_equal(take(w, out, EXT, 7000, 7001, &more), 0);
+	assert_int_not_equal(l4_port(&more), was);
+	assert_int_equal(w->pool.rest_cnt, 1);
+	/* nor is there a second one while that is in use */
+	out.sport_be = htons(9);
+	assert_int_equal(take(w, out, EXT, 7000, 7001, &t), -ENOSPC);
+	t.back = more.back;
+	t.back.dport_be = htons(was);
+	assert_int_equal(xe_natpool_take_back(&w->pool, &out, &t.back, &had, &mapping), 0);
+	assert_int_equal(w->pool.rest_cnt, 0);
+	assert_true(is_owned(w, EXT, 1, was));
+	xe_natpool_give(&w->pool, &t.back, EXT, mapping, true);
+	give(w, &more);
+}
+
 /* The reply tuple of an endpoint whose mapping rests is another session's: the mapping rests on,
  * and the refusal is noted. */
 static void test_rest_and_taken_tuple(void **state)
@@ -1030,6 +1061,7 @@ int main(void)
 		POOL_TEST(test_many_crowds),
 		POOL_TEST(test_tcp_mapping),
 		POOL_TEST(test_udp_rests),
+		POOL_TEST(test_rest_and_port_gone),
 		POOL_TEST(test_rest_is_bounded),
 		POOL_TEST(test_rest_and_change),
 		POOL_TEST(test_rest_and_taken_tuple),
