@@ -11,6 +11,7 @@
  *                masquerade of theirs would keep or choose L4 ports of the workers' range.
  *   snat_rest    IPv4: the same for `kernel` rules and sources that no rule matches. After the
  *                others (110): whoever configured a translation of their own for these gets it.
+ *                And the host's own flows keep out of the workers' L4 ports.
  *   leak         priority 300: still an inside source? Then conntrack had no state for it (an ICMP
  *                error, RST, FIN, SYN-ACK out of nowhere), and nothing would translate it: drop.
  *
@@ -384,11 +385,30 @@ static void put_snat_rules(const struct xe_fallback_text *t)
 	put_nat_hook(t, "nat");
 }
 
+/*
+ * The host's own flows keep their L4 port, unless a flow that the kernel translates for a container
+ * has it toward the same peer. conntrack would then choose any above 1023 (its null binding), also
+ * one that a worker has given out: the answers would go to the worker.
+ */
+static void put_own_flows(const struct xe_fallback_text *t, const char *proto,
+			  const struct xe_fallback_range *range)
+{
+	fprintf(t->f,
+		"\t\toifname @uplinks fib saddr type local meta nfproto %s %s sport %u-%u snat %s "
+		"to %s saddr:%u-%u\n",
+		t->fam->proto, proto, range->min, range->max, t->fam->ip, t->fam->ip, range->min,
+		range->max);
+}
+
 /* IPv6 that no rule translates is nobody's to translate. */
 static void put_snat_rest(const struct xe_fallback_text *t)
 {
 	if (t->fam->af == AF_INET)
 		put_nat_hook(t, "rest");
+	else if (!xe_fallback_translates6(t->conf))
+		return;
+	put_own_flows(t, "tcp", &t->kernel_tcp);
+	put_own_flows(t, "udp", &t->kernel_udp);
 }
 
 static void put_leak_hook(const struct xe_fallback_text *t)
