@@ -103,6 +103,8 @@ struct xe_netlink_ops {
 	 * switches, a link's state or master. At most once a dispatch, after everything else.
 	 * Learned path MTUs are not announced by the kernel. */
 	void (*routes)(void *ctx);
+	/* All that was to be told has been: work that many events share is done here, once. */
+	void (*settled)(void *ctx);
 };
 
 /*

@@ -147,6 +147,8 @@ void xe_mirror_tell(struct xe_mirror *m, const struct xe_netlink_ops *ops, void 
 		if (ops->routes)
 			ops->routes(ctx);
 	}
+	if (ops->settled)
+		ops->settled(ctx);
 }
 
 void xe_mirror_free(struct xe_mirror *m)

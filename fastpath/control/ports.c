@@ -362,8 +362,7 @@ void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 		/* gone, or renamed: to the configuration another interface */
 		xe_port_remove(svc, port);
 		port = NULL;
-		if (attached)
-			ports_changed(svc);
+		svc->ports_gone |= attached;
 	}
 	(void)was;
 	if (event == XE_NL_REMOVED) {
@@ -372,9 +371,27 @@ void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 	}
 	if (port && port->state == XE_PORT_ATTACHED)
 		link_changed(svc, port, link);
-	else if (bring_up(svc, identify(svc, link), link))
-		ports_changed(svc);
+	else if ((port = identify(svc, link)))
+		port->comes = svc->ports_come = true;
 	sync_missing(svc);
+}
+
+void xe_ports_settle(struct xe_service *svc)
+{
+	bool changed = svc->ports_gone;
+
+	if (!svc->resolver || (!svc->ports_gone && !svc->ports_come))
+		return;
+	svc->ports_gone = svc->ports_come = false;
+	for (struct xe_port *port = svc->port_list; port; port = port->next) {
+		const struct xe_link *link = xe_netlink_link(svc->netlink, port->ifindex);
+
+		if (port->comes && link)
+			changed |= bring_up(svc, port, link);
+		port->comes = false;
+	}
+	if (changed)
+		ports_changed(svc);
 }
 
 void xe_ports_close(struct xe_service *svc)

@@ -297,11 +297,17 @@ static void op_routes(void *ctx)
 	xe_resolver_refresh(svc);
 }
 
+static void op_settled(void *ctx)
+{
+	xe_ports_settle(ctx);
+}
+
 static const struct xe_netlink_ops netlink_ops = {
 	.link = op_link,
 	.addr = op_addr,
 	.neigh = op_neigh,
 	.routes = op_routes,
+	.settled = op_settled,
 };
 
 static int start_kernel_view(struct xe_service *svc)

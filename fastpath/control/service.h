@@ -48,6 +48,7 @@ struct xe_port {
 	enum xe_coalesce coalesce; /* as configured */
 	bool coalesces;            /* in force, once attached */
 	enum xe_port_state state;
+	bool comes;    /* its interface has come or changed: xe_ports_settle() tries to attach */
 	bool live;     /* attached, and steer takes its packets: its rules are in force */
 	bool moving;   /* live, but only for flows that are known (XE_PF_MOVING) */
 	int err;       /* failed: -errno of the step that did */
@@ -121,9 +122,10 @@ struct xe_service {
 	struct xe_sockdiag *sockdiag;
 	struct xe_resolver *resolver;
 	struct xe_fallback *fallback;
-	bool fallback_stale;    /* apply again before the loop sleeps */
-	bool fallback_ours;     /* this process made the table, and takes it away */
-	char fallback_why[256]; /* last failure, "" in place */
+	bool ports_come, ports_gone; /* since the last xe_ports_settle() */
+	bool fallback_stale;         /* apply again before the loop sleeps */
+	bool fallback_ours;          /* this process made the table, and takes it away */
+	char fallback_why[256];      /* last failure, "" in place */
 	char fallback_table[32];
 	struct xe_ctl *ctl;
 
@@ -153,9 +155,11 @@ void xe_service_stop(struct xe_service *svc);
 void xe_ports_sync(struct xe_service *svc);
 /* The first half of it alone: no port leaves. */
 void xe_ports_sync_new(struct xe_service *svc);
-/* Netlink op. */
+/* Netlink ops: interfaces that went are taken out at once; those that came are attached together,
+ * so that the safety net and the rules follow once and not for each of them. */
 void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 			 const struct xe_link *was, enum xe_nl_event event);
+void xe_ports_settle(struct xe_service *svc);
 /* Connected prefixes may have changed: those ports without `allow` follow. */
 void xe_ports_refresh_allow(struct xe_service *svc);
 /* port_addr.c: addresses may have changed; the workers learn of it. */
