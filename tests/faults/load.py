@@ -12,7 +12,6 @@ import signal
 from world import GATEWAY, HOST_INSIDE, SERVER, SLOW, TCP_PORT, UDP_PORT, RunError, wait_for
 
 IDLE_S = 20  # checked_load -i: longer than any fault lasts
-SLOWEST_MS = 600  # between two exchanges of any line: a later one was before the next fault
 OVERLAP_MS = 100  # a pause that begins this late after the cause has ended is not its pause
 
 # name: (namespace, options). `many` are the flows that a crash must not end: mostly idle, many.
@@ -80,8 +79,7 @@ class Account:
         for g in mine:
             self.pause[g.kind] = max(self.pause[g.kind], log.length(g))
             self.heal[g.kind] = max(self.heal[g.kind], log.length(g, end))
-        self.relapse = max((log.length(g) for g in gaps if g not in mine and
-                            g.begin < until - SLOWEST_MS), default=0)
+        self.relapse = max((log.length(g) for g in gaps if g not in mine), default=0)
 
     def worst(self, what, *kinds):
         return max((n for kind, n in getattr(self, what).items() if kind in kinds), default=0)

@@ -61,7 +61,7 @@ class Made:
 
     def __init__(self, fault, begin):
         self.fault, self.begin, self.end, self.until, self.wrong = fault, begin, begin, begin, []
-        self.row, self.verdict = "", None
+        self.row, self.verdict, self.notes = "", None, []
 
 
 def make(world, fault):
@@ -73,6 +73,7 @@ def make(world, fault):
     except (RunError, KeyError, IndexError, ValueError, OSError) as e:
         made.wrong.append(str(e) or repr(e))
         made.wrong += ["# " + ln for ln in traceback.format_exc().splitlines()[-4:]]
+    made.notes, world.notes = world.notes, []
     made.end = now_ms()
     time.sleep(AFTER_S * SLOW)
     made.until = now_ms()
@@ -137,7 +138,7 @@ class Run:
         else:
             self.failed += 1
             print("not ok %s: %s" % (name, made.wrong[0]))
-        for why in made.wrong[1:]:
+        for why in made.wrong[1:] + made.notes:
             print("    " + why)
         sys.stdout.flush()
         if made.row:

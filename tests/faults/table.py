@@ -59,7 +59,7 @@ class Verdict:
     def __init__(self, fault_made, session, window):
         self.fault, self.wrong, self.took = fault_made, [], window[1] - window[0]
         self.lost = self.missing = self.corrupt = self.heal = self.tcp_heal = 0
-        self.pause = self.tcp_pause = self.other = self.flows = 0
+        self.pause = self.tcp_pause = self.other = self.other_missing = self.flows = 0
         self.reasons = collections.Counter()
         for name in session.logs:
             account = session.account(name, *window)
@@ -92,12 +92,13 @@ class Verdict:
             self.wrong.append("%s: %d datagrams lost" % (name, account.missing))
 
     def take_other(self, name, account):
-        pause = max(account.pause.values(), default=0)
+        kind, pause = max(account.pause.items(), key=lambda x: x[1], default=("", 0))
         self.other = max(self.other, pause)
+        self.other_missing += account.missing
         if account.lost and self.fault.other is not None:
             self.wrong.append("%s, which has nothing to do with it, loses %d: %s %s" % (
                 name, len(account.lost), account.lost[0].kind, account.lost[0].reason))
-        self.bound(name, "which has nothing to do with it, stands still for", pause,
+        self.bound(name, "which has nothing to do with it, stands still (%s) for" % kind, pause,
                    self.fault.other)
 
     def judge_lost(self):
@@ -113,11 +114,11 @@ class Verdict:
 
 
 HEAD = ("fault", "took", "packets lost", "connections lost", "corrupt", "stood still", "heals",
-        "TCP heals", "others stood still")
-FORM = "%-22s %8s %12s %16s %7s %11s %7s %9s %18s"
+        "TCP heals", "others: lost, still")
+FORM = "%-26s %6s %12s %16s %7s %11s %7s %9s %19s"
 
 
 def row(v):
     """One line of the table, times in ms."""
     return FORM % (v.fault.name, v.took, v.missing, "%d of %d" % (v.lost, v.flows), v.corrupt,
-                   max(v.pause, v.tcp_pause), v.heal, v.tcp_heal, v.other)
+                   max(v.pause, v.tcp_pause), v.heal, v.tcp_heal, "%d, %d" % (v.other_missing, v.other))

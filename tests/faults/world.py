@@ -57,7 +57,8 @@ def address(container):
 class World:
     def __init__(self, workers="0", containers=("c1", "c2"), extra="", queues=1):
         self.space = Space(["h", "w"])
-        self.containers = []
+        self.containers, self.session = [], None
+        self.notes = []  # what a fault wants said of itself
         self.conf_words = {"workers": workers, "extra": extra, "on_stop": "handback"}
         self.service, self.service_cnt, self.queues = None, 0, queues
         try:

@@ -38,7 +38,6 @@
 #define PIECE     (64 << 10) /* bytes of one send or recv: large enough for GSO */
 #define TURN      (2 * MS)   /* looks for what is due; below the pause of anything here */
 #define LATE      (50 * MS)  /* not run for so long: what others saw then says nothing */
-#define RHYTHM    (50 * MS)  /* a shorter pause is a busy machine's, not a fault's */
 #define CATCH_UP  (20 * MS)  /* what is later than this is not made up for by a burst */
 #define LOOP_MAX  64         /* connections of the loop at a time: an outage makes no flood */
 #define SMALL     512        /* bytes of the loop's one round */
@@ -431,7 +430,7 @@ static int flow_open(struct flow *f, uint32_t idx)
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
 	int room = 4 << 20; /* a pause of ours loses nothing */
 
-	line_init(&f->line, "udp", idx, RHYTHM + 1000 * MS * opt.flows / opt.rate);
+	line_init(&f->line, "udp", idx, 1000 * MS * opt.flows / opt.rate);
 	f->sent_ms = malloc(SEQ_MAX * sizeof(*f->sent_ms)); /* touched as far as it is used */
 	f->fd = socket(udp_to.sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	setsockopt(f->fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
@@ -509,7 +508,7 @@ static int ping_open(struct ping *p, uint32_t idx)
 
 	if (endpoint_parse("checked_load", opt.pings[idx], "0", &to) < 0)
 		return -1;
-	line_init(&p->line, "ping", idx, RHYTHM + PING_NS);
+	line_init(&p->line, "ping", idx, PING_NS);
 	p->fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
 	if (connect(p->fd, &to.sa, endpoint_len(&to)) < 0)
 		return -1;
@@ -528,11 +527,11 @@ static int open_all(void)
 	if (!conns || !stream_lines || !flows)
 		return -1;
 	for (uint32_t i = 0; i < opt.streams; i++) {
-		line_init(&stream_lines[i], "stream", i, RHYTHM + opt.gap_ms * MS);
+		line_init(&stream_lines[i], "stream", i, opt.gap_ms * MS);
 		conns[i].line = &stream_lines[i];
 	}
 	if (opt.loop_rate)
-		line_init(&loop_line, "connect", 0, RHYTHM + 1000 * MS / opt.loop_rate);
+		line_init(&loop_line, "connect", 0, 1000 * MS / opt.loop_rate);
 	for (uint32_t i = opt.streams; i < opt.streams + LOOP_MAX; i++) {
 		conns[i].line = &loop_line;
 		conns[i].once = 1;

@@ -4,11 +4,11 @@
  *
  * A *line* of load is something that ought to go on without a pause: a TCP stream, a UDP flow, the
  * loop of new connections, pings of one address. Each good exchange is told to line_good(), which
- * logs the pause before it where that is longer than the line's own rhythm explains. Lines of the
+ * logs the pause before it, less the line's own, where it is longer than 50 ms. Lines of the
  * log, times in ms of CLOCK_MONOTONIC:
  *
  *	ready                          every line has had a good exchange
- *	gap KIND IDX FROM TO           nothing good in between
+ *	gap KIND IDX FROM TO           nothing good in between, where something was due
  *	lost KIND IDX AT REASON        a connection ended: reset, timeout, refused,
  *	                               corrupt, ERRNO. AT: then; of a timeout, and of
  *	                               one unfinished at the end, when it last moved
@@ -28,30 +28,37 @@
 
 #include "pattern.h"
 
-#define MS 1000000ul
+#define MS     1000000ul
+#define NOTICE (50 * MS) /* a shorter pause is a busy machine's, not a fault's */
 
 struct line {
 	const char *kind;
 	uint32_t idx;
 	uint64_t last_good_ns; /* 0: none yet */
-	uint64_t rhythm_ns;    /* pauses up to this long are the line's own */
+	uint64_t pause_ns;     /* its own, between two exchanges */
 	struct line *next;
 };
 
 static struct line *lines;
 static uint32_t line_cnt, line_good_cnt; /* lines, and those that had a good exchange */
 
-static inline void line_init(struct line *l, const char *kind, uint32_t idx, uint64_t rhythm_ns)
+static inline void line_init(struct line *l, const char *kind, uint32_t idx, uint64_t pause_ns)
 {
-	*l = (struct line){kind, idx, 0, rhythm_ns, lines};
+	*l = (struct line){kind, idx, 0, pause_ns, lines};
 	lines = l;
 	line_cnt++;
 }
 
+static inline int line_is_still(const struct line *l, uint64_t now)
+{
+	return now > l->last_good_ns + l->pause_ns + NOTICE;
+}
+
 static inline void line_look(const struct line *l, uint64_t now)
 {
-	if (now - l->last_good_ns > l->rhythm_ns)
-		printf("gap %s %u %lu %lu\n", l->kind, l->idx, l->last_good_ns / MS, now / MS);
+	if (line_is_still(l, now))
+		printf("gap %s %u %lu %lu\n", l->kind, l->idx, (l->last_good_ns + l->pause_ns) / MS,
+		       now / MS);
 }
 
 static inline void line_good(struct line *l, uint64_t now)
@@ -68,7 +75,7 @@ static inline void lines_tell(uint64_t now)
 	uint32_t still = 0;
 
 	for (const struct line *l = lines; l; l = l->next)
-		still += now - l->last_good_ns > l->rhythm_ns;
+		still += (uint32_t)line_is_still(l, now);
 	printf("still %lu %u\n", now / MS, still);
 }
 
@@ -78,7 +85,7 @@ static inline void lines_stop(uint64_t now)
 	for (struct line *l = lines; l; l = l->next) {
 		line_look(l, now);
 		l->last_good_ns = now;
-		l->rhythm_ns = UINT64_MAX;
+		l->pause_ns = UINT64_MAX / 2;
 	}
 	printf("stop %lu\n", now / MS);
 }
