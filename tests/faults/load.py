@@ -89,7 +89,8 @@ class Session:
     """The loads, running while faults are made one after the other."""
 
     def __init__(self, world, names):
-        self.world, self.running, self.logs, self.streams = world, {}, {}, {}
+        self.world, self.running, self.logs = world, {}, {}
+        self.streams, self.rates = {}, {}
         for name in names:
             self.add(name)
         wait_for("all loads running", 15 * SLOW,
@@ -98,6 +99,7 @@ class Session:
     def add(self, name, ns=None, options=None):
         ns, options = (ns, options) if ns else LOADS[name]
         self.streams[name] = options[options.index("-c") + 1]
+        self.rates[name] = options[options.index("-r") + 1] if "-r" in options else 0
         self.running[name] = self.world.start(ns, "load-" + name, "checked_load", "-i", IDLE_S,
                                               *options, SERVER, TCP_PORT, UDP_PORT)
 

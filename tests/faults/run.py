@@ -114,7 +114,9 @@ def prepare(fault):
     world = World(workers=fault.workers, extra=fault.extra, queues=fault.queues)
     if fault.own_masquerade:
         world.on("h", "nft", "-f", "-", stdin=OWN_MASQUERADE)
-    if fault.name == "start":
+    if fault.prepare:
+        fault.prepare(world)
+    if fault.unstarted:
         world.write_conf()
     else:
         world.start_service()

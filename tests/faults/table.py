@@ -22,21 +22,26 @@ class Fault:
     missing   datagrams that may be lost; None: any number
     fresh     a session of its own: it ends flows by its nature, or wants another start
     down      the service is not there afterwards
+    unstarted the service is not there before
     clean     the host is for a while as it was found, with private sources and resets of its own
     loads     names of the loads (load.py); None: all
+    prepare   a function of the world, before the loads start
+    judge     a function of this, the session and the window: what else is wrong
     extra, queues, workers, own_masquerade: the world it wants (world.py)
     """
 
     def __init__(self, function, quick=False, hits=("c1", "c2", "many"), lost=0, survive=None,
                  heal=1000, pause=None, tcp=1200, other=400, missing=None, fresh=False,
                  extra="", queues=1, workers="0", own_masquerade=False, loads=None,
-                 down=False, clean=False):
+                 down=False, clean=False, prepare=None, judge=None,
+                 unstarted=False):
         self.function, self.quick, self.hits = function, quick, hits
         self.lost, self.survive, self.heal, self.pause = lost, survive, heal, pause
         self.tcp, self.other, self.missing, self.fresh = tcp, other, missing, fresh
         self.extra, self.queues, self.workers = extra, queues, workers
         self.own_masquerade, self.loads = own_masquerade, loads
-        self.down, self.clean = down, clean
+        self.unstarted = unstarted
+        self.down, self.clean, self.prepare, self.judge = down, clean, prepare, judge
         self.name = function.__name__.replace("_", "-")
         self.words = " ".join((function.__doc__ or "").split())
 
@@ -72,6 +77,8 @@ class Verdict:
         if self.corrupt:
             self.wrong.append("%d corrupt" % self.corrupt)
         self.judge_lost()
+        if fault_made.judge:
+            self.wrong += fault_made.judge(fault_made, session, window)
 
     def take_hit(self, name, account):
         f = self.fault

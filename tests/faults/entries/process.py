@@ -21,7 +21,7 @@ def end(w, sig, code):
         raise RunError("xegressd ends with %s, not %s" % (got, code))
 
 
-@fault(fresh=True, own_masquerade=True, pause=300)
+@fault(fresh=True, own_masquerade=True, unstarted=True, pause=300)
 def start(w):
     """Started while flows live in the kernel, masqueraded by the host."""
     # run.py has started the loads without a service
@@ -168,3 +168,22 @@ def second_instance(w):
     wait_for("the second process to give up", 5 * SLOW, lambda: not new.running())
     if new.popen.returncode != 1:
         raise RunError("the second instance ends with %s" % new.popen.returncode)
+
+
+@fault(fresh=True, own_masquerade=True, unstarted=True)
+def adopted_then_stopped(w):
+    """Flows adopted from the kernel, then the process stopped for 3 s: the kernel has them again."""
+    w.start_service()
+    time.sleep(1)
+    stopped(w, 3)
+
+
+@fault(fresh=True, own_masquerade=True, unstarted=True, survive=0.99)
+def adopted_then_killed(w):
+    """Flows adopted from the kernel, then SIGKILL and started again after 3 s."""
+    w.start_service()
+    time.sleep(1)
+    w.signal(signal.SIGKILL)
+    w.wait_gone()
+    time.sleep(DEAD_S)
+    spawn_again(w)
