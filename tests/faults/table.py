@@ -23,6 +23,7 @@ class Fault:
     fresh     a session of its own: it ends flows by its nature, or wants another start
     down      the service is not there afterwards
     unstarted the service is not there before
+    resets    the host may reset flows: those of containers that are gone
     clean     the host is for a while as it was found, with private sources and resets of its own
     loads     names of the loads (load.py); None: all
     prepare   a function of the world, before the loads start
@@ -34,13 +35,13 @@ class Fault:
                  heal=1000, pause=None, tcp=1200, other=400, missing=None, fresh=False,
                  extra="", queues=1, workers="0", own_masquerade=False, loads=None,
                  down=False, clean=False, prepare=None, judge=None,
-                 unstarted=False):
+                 unstarted=False, resets=False):
         self.function, self.quick, self.hits = function, quick, hits
         self.lost, self.survive, self.heal, self.pause = lost, survive, heal, pause
         self.tcp, self.other, self.missing, self.fresh = tcp, other, missing, fresh
         self.extra, self.queues, self.workers = extra, queues, workers
         self.own_masquerade, self.loads = own_masquerade, loads
-        self.unstarted = unstarted
+        self.unstarted, self.resets = unstarted, resets
         self.down, self.clean, self.prepare, self.judge = down, clean, prepare, judge
         self.name = function.__name__.replace("_", "-")
         self.words = " ".join((function.__doc__ or "").split())
