@@ -8,6 +8,7 @@
 #include <xdp/libxdp.h>
 
 #include "base/confine.h"
+#include "base/detach.h"
 #include "base/log.h"
 #include "control/service.h"
 
@@ -19,12 +20,15 @@
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char usage[] =
-	"usage: xegressd [-c FILE] [--run-dir DIR] [-v] [--no-seccomp] [--check]\n"
+	"usage: xegressd [-c FILE] [--run-dir DIR] [-v] [--no-seccomp] [--detach]\n"
+	"                [--check | --takeover]\n"
 	"\n"
 	"  -c, --config FILE  configuration (default " DEFAULT_CONFIG ")\n"
 	"      --check        check the configuration, attach nothing\n"
 	"      --run-dir DIR  socket, lock and state (default " XE_CTL_RUN_DIR ")\n"
 	"      --no-seccomp   do not filter system calls (for debugging)\n"
+	"      --takeover     take over from the instance that runs there, without loss\n"
+	"      --detach       return when it is up, and go on in the background\n"
 	"  -v, --verbose      say more\n"
 	"      --version\n"
 	"  -h, --help\n";
@@ -32,6 +36,7 @@ static const char usage[] =
 struct options {
 	struct xe_service_options service;
 	bool check;
+	bool detach;
 };
 
 /* Negative: go on; else the exit code. */
@@ -40,12 +45,13 @@ static int parse_options(int argc, char **argv, struct options *o)
 	static const struct option longs[] = {
 		{"config", required_argument, NULL, 'c'},  {"check", no_argument, NULL, 'C'},
 		{"run-dir", required_argument, NULL, 'r'}, {"no-seccomp", no_argument, NULL, 'S'},
+		{"takeover", no_argument, NULL, 't'},      {"detach", no_argument, NULL, 'd'},
 		{"verbose", no_argument, NULL, 'v'},       {"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
 	};
 	int c;
 
-	o->service = (struct xe_service_options){DEFAULT_CONFIG, XE_CTL_RUN_DIR};
+	o->service = (struct xe_service_options){DEFAULT_CONFIG, XE_CTL_RUN_DIR, false};
 	while ((c = getopt_long(argc, argv, "c:vh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
@@ -59,6 +65,12 @@ static int parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 'S':
 			xe_confine_no_filter();
+			break;
+		case 't':
+			o->service.takeover = true;
+			break;
+		case 'd':
+			o->detach = true;
 			break;
 		case 'v':
 			xe_log_set_level(XE_LOG_DEBUG);
@@ -125,12 +137,18 @@ int main(int argc, char **argv)
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(bpf_says);
 	libxdp_set_print(xdp_says);
+	ret = o.detach ? xe_detach_begin() : 0;
+	if (ret) {
+		xe_log_err("--detach: %s", strerror(-ret));
+		return EXIT_FAILED;
+	}
 	if (xe_confine_begin(err_text, sizeof(err_text))) {
 		xe_log_err("%s", err_text);
 		return EXIT_FAILED;
 	}
 	if (xe_service_start(&svc, &o.service, config))
 		return EXIT_FAILED;
+	xe_detach_done();
 	ret = xe_service_run(&svc) ? EXIT_FAILED : EXIT_DONE;
 	xe_service_stop(&svc);
 	return ret;

@@ -129,6 +129,7 @@ int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf)
 	w->waiting.wake_fd = w->waiting.epoll_fd = -1;
 	pthread_mutex_init(&w->call_lock, NULL);
 	pthread_cond_init(&w->call_done, NULL);
+	pthread_cond_init(&w->unparked, NULL);
 	w->lane = calloc(1, sizeof(*w->lane));
 	if (!w->lane)
 		goto out;
@@ -156,11 +157,14 @@ void xe_worker_close(struct xe_worker *w)
 	xe_waiting_close(&w->waiting);
 	pthread_mutex_destroy(&w->call_lock);
 	pthread_cond_destroy(&w->call_done);
+	pthread_cond_destroy(&w->unparked);
 }
 
 static void beat(struct xe_worker *w, uint64_t now_ns)
 {
 	__atomic_store_n(w->beat, now_ns, __ATOMIC_RELAXED);
+	if (w->beat_mirror)
+		__atomic_store_n(w->beat_mirror, now_ns, __ATOMIC_RELAXED);
 	/* read by the control thread (state_dir.c) */
 	__atomic_store_n(&w->lane->now_s, (uint32_t)(now_ns / XE_NS_PER_SEC), __ATOMIC_RELAXED);
 	w->lane->now_us = now_ns / 1000;
@@ -184,6 +188,8 @@ static void run_call(struct xe_worker *w)
 	w->call_fn(w, w->call_arg);
 	atomic_store(&w->call_pending, false);
 	pthread_cond_signal(&w->call_done);
+	while (w->parked)
+		pthread_cond_wait(&w->unparked, &w->call_lock);
 	pthread_mutex_unlock(&w->call_lock);
 }
 
@@ -284,6 +290,8 @@ static void *worker_main(void *arg)
 		beat(w, now_ns);
 		if (atomic_load_explicit(&w->call_pending, memory_order_acquire))
 			run_call(w);
+		if (atomic_load_explicit(&w->stop, memory_order_relaxed))
+			break; /* parked, and not to go on */
 		lane->rules = atomic_load_explicit(&w->rules, memory_order_acquire);
 		look_at_held(lane);
 		packets = xe_pipeline_poll(lane);
@@ -294,13 +302,18 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
+void xe_worker_beat(struct xe_worker *w)
+{
+	beat(w, xe_now_coarse_ns());
+}
+
 int xe_worker_start(struct xe_worker *w)
 {
 	cpu_set_t cpus;
 	char name[16];
 	int err;
 
-	beat(w, xe_now_coarse_ns());
+	xe_worker_beat(w);
 	atomic_store(&w->stop, false);
 	err = -pthread_create(&w->thread, NULL, worker_main, w);
 	if (err)
@@ -317,11 +330,31 @@ int xe_worker_start(struct xe_worker *w)
 	return 0;
 }
 
+static void park(struct xe_worker *w, void *arg)
+{
+	(void)arg;
+	w->parked = w->running;
+}
+
+void xe_worker_park(struct xe_worker *w)
+{
+	xe_worker_call(w, park, NULL);
+}
+
+void xe_worker_unpark(struct xe_worker *w)
+{
+	pthread_mutex_lock(&w->call_lock);
+	w->parked = false;
+	pthread_cond_signal(&w->unparked);
+	pthread_mutex_unlock(&w->call_lock);
+}
+
 void xe_worker_stop(struct xe_worker *w)
 {
 	if (!w->running)
 		return;
 	atomic_store(&w->stop, true);
+	xe_worker_unpark(w);
 	xe_worker_wake(w);
 	pthread_join(w->thread, NULL);
 	w->running = false;
@@ -334,7 +367,7 @@ void xe_worker_wake(struct xe_worker *w)
 
 void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg)
 {
-	if (!w->running) {
+	if (!w->running || w->parked) {
 		fn(w, arg);
 		return;
 	}
@@ -365,15 +398,13 @@ static uint32_t idle_share(const struct xe_lane *lane)
 	return kept + share <= 7 * eighth ? share : 0;
 }
 
-int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk)
+static int join_lane(struct xe_worker *w, struct xe_xsk *xsk, uint32_t share)
 {
 	struct xe_lane *lane = w->lane;
-	uint32_t share;
 	int err;
 
 	if (lane->xsk_cnt == XE_LANE_SOCKETS)
 		return -ENOSPC;
-	share = idle_share(lane);
 	if (!share)
 		return -ENOBUFS;
 	err = xe_waiting_add(&w->waiting, xsk);
@@ -382,8 +413,40 @@ int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk)
 	xsk->fill_idle = xsk->fill_target = share;
 	xsk->lane_idx = (uint16_t)lane->xsk_cnt;
 	lane->xsks[lane->xsk_cnt++] = xsk;
+	return 0;
+}
+
+int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk)
+{
+	struct xe_lane *lane = w->lane;
+	int err = join_lane(w, xsk, idle_share(lane));
+
+	if (err)
+		return err;
 	xe_xsk_refill(xsk, &lane->umem, lane->fill_max);
 	return xsk->fill_cnt >= XE_FILL_MIN ? 0 : -ENOBUFS; /* the port goes as a whole then */
+}
+
+/* It has frames already, as many as its last worker gave it. */
+int xe_worker_adopt_socket(struct xe_worker *w, struct xe_xsk *xsk)
+{
+	uint32_t share = idle_share(w->lane);
+
+	return join_lane(w, xsk, share ? share : XE_FILL_MIN);
+}
+
+void xe_worker_resume_socket(struct xe_worker *w, struct xe_xsk *xsk, uint32_t fill_cnt,
+			     uint32_t tx_cnt)
+{
+	struct xe_lane *lane = w->lane;
+
+	xsk->fill_cnt = fill_cnt;
+	xsk->tx_cnt = tx_cnt;
+	xe_xsk_resume(xsk);
+	if (!tx_cnt)
+		return;
+	xsk->kick = xsk->kick_listed = true; /* some may not have been sent yet */
+	lane->kicks[lane->kick_cnt++] = xsk;
 }
 
 static void forget(struct xe_xsk **list, uint32_t *cnt, const struct xe_xsk *xsk)

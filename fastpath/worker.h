@@ -29,6 +29,7 @@ struct xe_worker {
 	bool running;
 	int control_fd; /* eventfd of the control thread, not owned: next-hop requests wait */
 	uint64_t *beat; /* heartbeat word in the map `beats` */
+	uint64_t *beat_mirror; /* the same in another process's map (takeover), NULL: none */
 	_Atomic bool stop;
 	const struct xe_ruleset *_Atomic rules; /* published by the control thread */
 	uint32_t notified; /* next-hop requests the control thread has been woken for */
@@ -38,6 +39,8 @@ struct xe_worker {
 	xe_worker_fn call_fn;
 	void *call_arg;
 	_Atomic bool call_pending;
+	bool parked; /* by a call; the control thread's to end */
+	pthread_cond_t unparked;
 };
 
 struct xe_worker_conf {
@@ -67,12 +70,18 @@ int xe_cpu_node(int cpu);
 /* Memory, lane and descriptors of a worker; xe_worker_start() then runs it on its CPU. */
 int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf);
 int xe_worker_start(struct xe_worker *w);
+/* Before it starts: steer may send packets, and the lane knows the time. */
+void xe_worker_beat(struct xe_worker *w);
+/* It stands still between two rounds, and its lane is the caller's, until it is unparked, or
+ * stopped: then it does not begin another round. Its heartbeat stands still, too. */
+void xe_worker_park(struct xe_worker *w);
+void xe_worker_unpark(struct xe_worker *w);
 /* Ends the thread (all sessions stay in the lane) and waits for it. */
 void xe_worker_stop(struct xe_worker *w);
 void xe_worker_close(struct xe_worker *w);
 
-/* Run fn between two rounds and wait for it; directly when the worker does not run. Control thread
- * only, one call at a time. */
+/* Run fn between two rounds and wait for it; directly when the worker does not run, or is parked.
+ * Control thread only, one call at a time. */
 void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg);
 /* End the worker's sleep. */
 void xe_worker_wake(struct xe_worker *w);
@@ -80,6 +89,11 @@ void xe_worker_wake(struct xe_worker *w);
 /* For worker calls: sockets join and leave the lane. -ENOSPC; -ENOBUFS: no frames
  * are left for one more. */
 int xe_worker_add_socket(struct xe_worker *w, struct xe_xsk *xsk);
+/* The same for one of another process (xe_xsk_adopt()), whose rings are not touched before it is
+ * resumed. The worker does not run. */
+int xe_worker_adopt_socket(struct xe_worker *w, struct xe_xsk *xsk);
+void xe_worker_resume_socket(struct xe_worker *w, struct xe_xsk *xsk, uint32_t fill_cnt,
+			     uint32_t tx_cnt);
 void xe_worker_del_socket(struct xe_worker *w, struct xe_xsk *xsk);
 
 #endif

@@ -91,6 +91,23 @@ int xe_ctl_open(const struct xe_ctl_options *options, struct xe_ctl **out, char 
 	return ret;
 }
 
+int xe_ctl_rename(struct xe_ctl *ctl, const char *path)
+{
+	char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	if (rename(ctl->path, path)) {
+		int err = -errno;
+
+		free(copy);
+		return err;
+	}
+	free(ctl->path);
+	ctl->path = copy;
+	return 0;
+}
+
 int xe_ctl_fd(const struct xe_ctl *ctl)
 {
 	return ctl->epoll_fd;

@@ -29,6 +29,8 @@ struct xe_ctl_options {
  * nothing is left behind. */
 int xe_ctl_open(const struct xe_ctl_options *options, struct xe_ctl **out, char *err,
 		size_t err_size);
+/* The socket gets this name, in the same folder, whoever has it now. 0 or -errno. */
+int xe_ctl_rename(struct xe_ctl *ctl, const char *path);
 /* The descriptor to watch; owned by the server. */
 int xe_ctl_fd(const struct xe_ctl *ctl);
 /* Do what is ready now, a bounded amount of it. Verbs run inside this call. */

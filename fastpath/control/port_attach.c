@@ -39,7 +39,8 @@ struct lane_call {
 };
 
 /* Whose is queue q? steer counts the same way (xe_port_conf.worker_step). */
-static struct xe_worker *queue_owner(struct xe_service *svc, const struct xe_port *port, uint32_t q)
+struct xe_worker *xe_port_queue_owner(struct xe_service *svc, const struct xe_port *port,
+				      uint32_t q)
 {
 	return port->spread ? &svc->workers[q % svc->worker_cnt] : port->owner;
 }
@@ -296,7 +297,7 @@ static uint32_t load_of(const struct xe_service *svc, const struct xe_worker *w,
  * veth the queue is the sender's choice. The worker with the fewest ports of the role gets it; an
  * uplink with one queue goes to who has the fewest uplinks, then the fewest inside ports.
  */
-static struct xe_worker *choose_owner(struct xe_service *svc, const struct xe_port *port)
+struct xe_worker *xe_port_choose_owner(struct xe_service *svc, const struct xe_port *port)
 {
 	struct xe_worker *best = &svc->workers[0], *had = xe_adopt_owner(svc, port);
 
@@ -324,10 +325,10 @@ static int open_sockets(struct xe_service *svc, struct xe_port *port, const stru
 			return -ENOMEM;
 		xsk->port = port->id;
 		xsk->csum_offload = svc->config->csum_offload;
-		/* unique among the sockets of all workers, below the special holders */
-		xsk->slot = (uint16_t)(port->id * 16 + q % 16);
-		err = xe_xsk_open(xsk, &queue_owner(svc, port, q)->lane->umem, link->ifindex,
-				  (uint16_t)q, !port->at.generic && !wants_generic(port, link));
+		xsk->slot = xe_port_slot(port->id, q);
+		err = xe_xsk_open(xsk, &xe_port_queue_owner(svc, port, q)->lane->umem,
+				  link->ifindex, (uint16_t)q,
+				  !port->at.generic && !wants_generic(port, link));
 		if (err) {
 			free(xsk);
 			snprintf(port->why, sizeof(port->why), "AF_XDP socket on queue %u: %s", q,
@@ -353,7 +354,7 @@ static int attach_program(struct xe_service *svc, struct xe_port *port, const st
 	return err;
 }
 
-static void tell_sockets(struct xe_service *svc, struct xe_port *port)
+void xe_port_tell_sockets(struct xe_service *svc, struct xe_port *port)
 {
 	for (uint32_t q = 0; q < port->xsk_cnt; q++)
 		if (xe_steer_set_socket(&svc->steer, port->id, q, port->xsks[q]->fd))
@@ -408,6 +409,15 @@ void xe_port_down(struct xe_service *svc, struct xe_port *port)
 	port->id = XE_PORT_NONE;
 }
 
+/* A native program runs before RPS, and a NIC's interrupts have their CPU. */
+void xe_port_set_rps(struct xe_service *svc, struct xe_port *port)
+{
+	const struct xe_link *link = xe_netlink_link(svc->netlink, port->ifindex);
+
+	if (link && port->at.generic && !strcmp(link->kind, "veth"))
+		xe_rps_set(&svc->rps, link->name, link->ifindex, port->xsk_cnt, &port->rps);
+}
+
 static int port_up_steps(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
 {
 	struct lane_call c = {.port = port};
@@ -422,7 +432,7 @@ static int port_up_steps(struct xe_service *svc, struct xe_port *port, const str
 	if (c.err)
 		return c.err;
 	xe_port_allow_to_steer(svc, port, true);
-	tell_sockets(svc, port);
+	xe_port_tell_sockets(svc, port);
 	/* Not live yet: the program, once attached, passes all, and no port sends there. */
 	err = tell_steer(svc, port, link);
 	if (!err)
@@ -431,9 +441,8 @@ static int port_up_steps(struct xe_service *svc, struct xe_port *port, const str
 		err = attach_program(svc, port, link);
 	if (!err && wants_coalesce(port, link) != port->coalesces)
 		xe_port_tell_workers(svc, port, link); /* the mode is known now */
-	/* A native program runs before RPS, and a NIC's interrupts have their CPU. */
-	if (!err && port->at.generic && !strcmp(link->kind, "veth"))
-		xe_rps_set(&svc->rps, link->name, link->ifindex, port->xsk_cnt, &port->rps);
+	if (!err)
+		xe_port_set_rps(svc, port);
 	return err;
 }
 
@@ -456,7 +465,7 @@ void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_li
 	if (port->id != XE_PORT_NONE) {
 		port->queue_cnt = queue_cnt(link);
 		port->spread = port->role == XE_ROLE_UPLINK && port->queue_cnt > 1;
-		port->owner = choose_owner(svc, port);
+		port->owner = xe_port_choose_owner(svc, port);
 		svc->ports[port->id] = port;
 		xe_state_dir_port(svc, port);
 		err = port_up_steps(svc, port, link);

@@ -12,6 +12,23 @@ void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_li
 void xe_port_go_live(struct xe_service *svc, struct xe_port *port);
 void xe_port_down(struct xe_service *svc, struct xe_port *port);
 
+/* Slots of a port's sockets: those of all workers are told apart by them, below the special holders
+ * of umem.h. With more queues than slots some share one. */
+#define XE_PORT_SLOTS 16
+static inline uint16_t xe_port_slot(uint16_t id, uint32_t q)
+{
+	return (uint16_t)(id * XE_PORT_SLOTS + q % XE_PORT_SLOTS);
+}
+/* Whose is queue q? */
+struct xe_worker *xe_port_queue_owner(struct xe_service *svc, const struct xe_port *port,
+				      uint32_t q);
+/* The worker that is best for it, and its sockets into the table of steer. */
+struct xe_worker *xe_port_choose_owner(struct xe_service *svc, const struct xe_port *port);
+void xe_port_tell_sockets(struct xe_service *svc, struct xe_port *port);
+
+/* The senders' work off the workers' CPUs, where that makes sense (io/rps.h). */
+void xe_port_set_rps(struct xe_service *svc, struct xe_port *port);
+
 /* What has changed on an attached port: MTU, addresses, master, allow list. */
 void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const struct xe_link *link);
 void xe_port_tell_steer(struct xe_service *svc, const struct xe_port *port,

@@ -293,6 +293,19 @@ static struct xe_port *identify(struct xe_service *svc, const struct xe_link *li
 	return port;
 }
 
+struct xe_port *xe_port_make(struct xe_service *svc, const struct xe_link *link,
+			     const struct xe_config_port *entry)
+{
+	struct xe_port *port = port_new(svc, link->name, entry);
+
+	if (!port)
+		return NULL;
+	port->ifindex = link->ifindex;
+	port->mtu = link->mtu;
+	refresh_allow(svc, port);
+	return port;
+}
+
 /* Attach what is not; the net first. True when a port came up. */
 static bool bring_up(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
 {

@@ -28,7 +28,10 @@
 #include "control/flow_adopt.h"
 #include "control/handback.h"
 #include "control/memlock.h"
+#include "control/port_given.h"
 #include "control/state_dir.h"
+#include "control/takeover_give.h"
+#include "control/takeover_take.h"
 #include "io/tun.h"
 #include "state/deny.h"
 
@@ -41,7 +44,7 @@
  * workers share them; but a worker needs enough for what it lends. */
 #define AREA_FRAMES   32768u
 #define WORKER_FRAMES 8192u
-#define RUN_PATH_SIZE (PATH_MAX + 16)
+#define RUN_PATH_SIZE (PATH_MAX + 32)
 
 static int lock_refused(const char *what, const char *path)
 {
@@ -51,12 +54,34 @@ static int lock_refused(const char *what, const char *path)
 	return err;
 }
 
+/* Whose lock it is, for people. */
+static int sign_lock(const struct xe_service *svc)
+{
+	char pid[16];
+	int len = snprintf(pid, sizeof(pid), "%d\n", getpid());
+
+	return ftruncate(svc->lock_fd, 0) || pwrite(svc->lock_fd, pid, (size_t)len, 0) < 0 ? -errno
+											   : 0;
+}
+
+/* From its holder, whose lock stays locked as long as one of us has it. */
+static int take_lock(struct xe_service *svc)
+{
+	int err;
+
+	close(svc->lock_fd);
+	svc->lock_fd = -1;
+	err = xe_take_begin(svc);
+	svc->given = !err; /* nothing is ours yet */
+	return err;
+}
+
 /*
  * The control socket's folder, and a lock that only one service can hold. What is in the folder,
  * and the safety net named after it, is the lock's holder's; the file itself stays for ever, since
  * whoever removes it may remove another's. Says why it fails.
  */
-static int lock_run_dir(struct xe_service *svc)
+static int lock_run_dir(struct xe_service *svc, bool takeover)
 {
 	char path[PATH_MAX + 8], pid[16] = "";
 	ssize_t n;
@@ -68,6 +93,8 @@ static int lock_run_dir(struct xe_service *svc)
 	if (svc->lock_fd < 0)
 		return lock_refused("lock", path);
 	if (flock(svc->lock_fd, LOCK_EX | LOCK_NB)) {
+		if (takeover)
+			return take_lock(svc);
 		n = read(svc->lock_fd, pid, sizeof(pid) - 1);
 		close(svc->lock_fd);
 		svc->lock_fd = -1;
@@ -75,10 +102,10 @@ static int lock_run_dir(struct xe_service *svc)
 		xe_log_err("another xegressd (pid %s) uses run directory %s", pid, svc->run_dir);
 		return -EBUSY;
 	}
-	snprintf(pid, sizeof(pid), "%d\n", getpid());
-	if (ftruncate(svc->lock_fd, 0) || write(svc->lock_fd, pid, strlen(pid)) < 0)
-		return lock_refused("lock", path);
-	return 0;
+	if (takeover)
+		xe_log_info("takeover: nobody uses run directory %s: a start as ever",
+			    svc->run_dir);
+	return sign_lock(svc) ? lock_refused("lock", path) : 0;
 }
 
 static int default_cpu(void)
@@ -126,13 +153,14 @@ static int check_memory(const struct xe_service *svc)
 static int open_shared(struct xe_service *svc)
 {
 	uint32_t slice = slice_frames(svc);
-	int nodes[XE_MAX_WORKERS], err;
+	int nodes[XE_MAX_WORKERS], err = 0;
 
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		nodes[i] = xe_cpu_node(worker_cpu(svc, i));
-	err = xe_area_open(&svc->area, slice, nodes, svc->worker_cnt);
+	if (!svc->take || !xe_take_area(svc))
+		err = xe_area_open(&svc->area, slice, nodes, svc->worker_cnt);
 	if (!err && svc->worker_cnt > 1)
-		err = xe_handoff_open(&svc->handoff, svc->worker_cnt, slice);
+		err = xe_handoff_open(&svc->handoff, svc->worker_cnt, svc->area.slice_cnt);
 	svc->blocks = calloc(1, sizeof(*svc->blocks));
 	svc->terms = xe_terms_table_new();
 	return err ? err : svc->blocks && svc->terms ? 0 : -ENOMEM;
@@ -196,8 +224,9 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 
 		err = xe_worker_open(&svc->workers[i], &wc);
 	}
-	/* All are there before the first one runs: they look at each other's rings. */
-	for (uint32_t i = 0; i < svc->worker_cnt && !err; i++)
+	/* All are there before the first one runs: they look at each other's rings. In a takeover
+	 * another process's still run. */
+	for (uint32_t i = 0; i < svc->worker_cnt && !err && !svc->take; i++)
 		err = xe_worker_start(&svc->workers[i]);
 	if (err)
 		xe_log_err("worker: %s", strerror(-err));
@@ -234,8 +263,9 @@ static void leave_cpus(struct xe_service *svc)
 /* One for each side: the safety net has to know where a packet came in. */
 static void open_punt(struct xe_service *svc)
 {
-	svc->punt_fd = xe_tun_open(svc->punt_name);
-	if (svc->punt_fd >= 0)
+	if (svc->punt_fd < 0) /* else it was given to us */
+		svc->punt_fd = xe_tun_open(svc->punt_name);
+	if (svc->punt_fd >= 0 && svc->punt_uplink_fd < 0)
 		svc->punt_uplink_fd = xe_tun_open(svc->punt_uplink_name);
 	if (svc->punt_fd < 0 || svc->punt_uplink_fd < 0)
 		xe_log_warn("no punt device (%s): packets that turn out to be the kernel's are "
@@ -255,6 +285,8 @@ static int start_data_plane(struct xe_service *svc)
 
 	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
 		return -EIO;
+	if (svc->take) /* packets on their way carry hashes by its keys */
+		xe_take_keys(svc, &keys[0], &keys[1]);
 	settings.k0 = keys[0];
 	settings.k1 = keys[1];
 	settings.live_mask =
@@ -262,6 +294,8 @@ static int start_data_plane(struct xe_service *svc)
 	err = xe_steer_open(&svc->steer, &settings);
 	if (err)
 		return err;
+	if (svc->take)
+		xe_take_remembered(svc);
 	open_punt(svc);
 	xe_insum_init();
 	err = open_workers(svc, keys);
@@ -333,6 +367,11 @@ static int start_kernel_view(struct xe_service *svc)
 	return xe_resolver_open(svc);
 }
 
+static void ctl_path(const struct xe_service *svc, char path[RUN_PATH_SIZE])
+{
+	snprintf(path, RUN_PATH_SIZE, "%s/%s", svc->run_dir, XE_CTL_SOCKET_NAME);
+}
+
 static int start_control(struct xe_service *svc)
 {
 	struct group *group = svc->config->ctl_group[0] ? getgrnam(svc->config->ctl_group) : NULL;
@@ -350,7 +389,9 @@ static int start_control(struct xe_service *svc)
 	if (svc->config->ctl_group[0] && !group)
 		xe_log_warn("ctl-group: no group `%s`: the control socket stays root's",
 			    svc->config->ctl_group);
-	snprintf(path, sizeof(path), "%s/%s", svc->run_dir, XE_CTL_SOCKET_NAME);
+	ctl_path(svc, path);
+	if (svc->take) /* another process has that name until it has given us all */
+		snprintf(path + strlen(path), sizeof(path) - strlen(path), ".%d", getpid());
 	err = xe_ctl_open(&options, &svc->ctl, err_text, sizeof(err_text));
 	if (err)
 		xe_log_err("control socket %s: %s", path, err_text);
@@ -384,6 +425,17 @@ static int start_loop(struct xe_service *svc)
 	    timerfd_settime(svc->timer_fd, 0, &every, NULL))
 		return -errno;
 	return 0;
+}
+
+void xe_service_hold_still(struct xe_service *svc, bool still)
+{
+	int fds[] = {xe_netlink_fd(svc->netlink), xe_ctl_fd(svc->ctl)};
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (still)
+			epoll_ctl(svc->epoll_fd, EPOLL_CTL_DEL, fds[i], NULL);
+		else if (watch(svc, fds[i]))
+			xe_log_err("the event loop has lost a descriptor: %s", strerror(errno));
 }
 
 static int watch_all(struct xe_service *svc)
@@ -420,6 +472,36 @@ static int open_safety_net(struct xe_service *svc)
 	return xe_fallback_open(svc->fallback_table, &svc->fallback);
 }
 
+/* The first ports; the net is there before the first program. */
+static void first_ports(struct xe_service *svc)
+{
+	xe_state_dir_adopt(svc);
+	xe_ct_start(svc);
+	svc->fallback_stale = true;
+	xe_ports_sync(svc);
+	if (svc->fallback_stale)
+		xe_safety_net_apply(svc);
+}
+
+/* All that another process has had so far. What is said about it in the run directory follows. */
+static int take_over(struct xe_service *svc)
+{
+	char path[RUN_PATH_SIZE];
+	int err = xe_take_finish(svc);
+
+	if (err)
+		return err;
+	xe_state_dir_forget_others(svc);
+	xe_ct_start(svc);
+	if (sign_lock(svc))
+		xe_log_warn("lock of %s: %s", svc->run_dir, strerror(errno));
+	ctl_path(svc, path);
+	err = xe_ctl_rename(svc->ctl, path);
+	if (err)
+		xe_log_err("control socket %s: %s", path, strerror(-err));
+	return watch(svc, xe_take_fd(svc));
+}
+
 int xe_service_start(struct xe_service *svc, const struct xe_service_options *options,
 		     struct xe_config *config)
 {
@@ -436,7 +518,7 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 	svc->worker_cnt = config->worker_cnt ? config->worker_cnt : 1;
 	err = check_memory(svc);
 	if (!err)
-		err = lock_run_dir(svc);
+		err = lock_run_dir(svc, options->takeover);
 	if (err) { /* it has been said; and nothing here is ours */
 		xe_service_stop(svc);
 		return err;
@@ -458,15 +540,19 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 				       err_text, sizeof(err_text));
 	if (!err)
 		err = xe_rules_publish(svc, err_text, sizeof(err_text));
+	if (!err && svc->take)
+		err = take_over(svc);
+	else if (!err)
+		first_ports(svc);
 	if (!err) {
-		xe_state_dir_adopt(svc);
-		xe_ct_start(svc);
-		svc->fallback_stale = true; /* the net is there before the first program */
-		xe_ports_sync(svc);
-		if (svc->fallback_stale)
-			xe_safety_net_apply(svc);
-		return 0;
+		xe_give_open(svc);
+		if (xe_give_fd(svc) >= 0)
+			err = watch(svc, xe_give_fd(svc));
 	}
+	if (!err && svc->take)
+		xe_take_settle(svc);
+	if (!err)
+		return 0;
 	xe_log_err("start failed%s%s: %s", err_text[0] ? ": " : "", err_text, strerror(-err));
 	xe_service_stop(svc);
 	return err;
@@ -484,9 +570,11 @@ static void on_timer(struct xe_service *svc)
 	xe_adopt_tick(svc);
 	xe_state_dir_tick(svc);
 	xe_ct_tick(svc);
+	xe_give_tick(svc);
 	/* Once a second also without an event: an interrupted resync is tried again there. */
 	if (++svc->ticks % (1000 / POLL_MS) == 0) {
-		xe_netlink_dispatch(svc->netlink);
+		if (!xe_give_holds_still(svc))
+			xe_netlink_dispatch(svc->netlink);
 		xe_log_flush(false);
 	}
 }
@@ -509,6 +597,10 @@ static void on_event(struct xe_service *svc, int fd)
 		on_timer(svc);
 	} else if (fd == xe_netlink_fd(svc->netlink)) {
 		xe_netlink_dispatch(svc->netlink);
+	} else if (fd == xe_give_fd(svc)) {
+		xe_give_dispatch(svc);
+	} else if (fd == xe_take_fd(svc)) {
+		xe_take_gone(svc);
 	} else {
 		xe_ctl_dispatch(svc->ctl);
 	}
@@ -545,7 +637,8 @@ int xe_service_run(struct xe_service *svc)
 		for (int i = 0; i < n; i++)
 			on_event(svc, ev[i].data.fd);
 	}
-	sd_notify(0, "STOPPING=1");
+	if (!svc->given)
+		sd_notify(0, "STOPPING=1");
 	return 0;
 }
 
@@ -560,10 +653,16 @@ void xe_service_stop(struct xe_service *svc)
 	char path[RUN_PATH_SIZE];
 
 	xe_ctl_close(svc->ctl);
-	if (svc->stop && svc->config->on_stop == XE_STOP_HANDBACK)
+	if (svc->stop && !svc->given && svc->config->on_stop == XE_STOP_HANDBACK)
 		xe_handback(svc);
-	if (svc->netlink)
+	if (svc->given)
+		xe_ports_leave(svc);
+	else if (svc->netlink)
 		xe_ports_close(svc); /* programs off, sessions ended */
+	if (svc->given && svc->give)
+		xe_give_wait(svc);
+	xe_give_close(svc);
+	xe_take_close(svc);
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		xe_worker_stop(&svc->workers[i]);
 	xe_adopt_close(svc);
@@ -575,10 +674,13 @@ void xe_service_stop(struct xe_service *svc)
 	xe_state_dir_close(svc);
 	close_shared(svc);
 	/* Handed back, it goes on to translate what starts. A start that failed leaves nothing. */
-	if (svc->fallback_ours && !(svc->stop && svc->config->on_stop == XE_STOP_HANDBACK))
+	if (svc->fallback_ours && !svc->given &&
+	    !(svc->stop && svc->config->on_stop == XE_STOP_HANDBACK))
 		xe_fallback_remove(svc->fallback);
 	xe_fallback_close(svc->fallback);
 	xe_steer_close(&svc->steer);
+	if (svc->given)
+		xe_rps_leave(&svc->rps);
 	xe_rps_close(&svc->rps, rps_dir(svc, path));
 	close_fd(svc->punt_fd); /* the punt device goes with it */
 	close_fd(svc->punt_uplink_fd);

@@ -14,6 +14,7 @@
  *   terms_live.c the terms (limits, MSS) of the rules in force
  *   flow_export.c, flow_adopt.c  flows to others, and from others
  *   ruleset_live.c  the rule set in force: compile, publish, safety net
+ *   takeover_give.c, takeover_take.c  another process takes the service over; from another process
  *   verbs_*.c    what xegressctl asks for
  */
 #ifndef XE_SERVICE_H
@@ -128,6 +129,9 @@ struct xe_service {
 	char fallback_why[256];      /* last failure, "" in place */
 	char fallback_table[32];
 	struct xe_ctl *ctl;
+	struct xe_give *give; /* whoever wants to take over, takeover_give.c */
+	struct xe_take *take; /* the process this one takes over from, takeover_take.c */
+	bool given;           /* another process is the service: this one leaves all as it stands */
 
 	int epoll_fd, signal_fd, timer_fd, request_fd;
 	uint32_t ticks; /* of the timer */
@@ -139,14 +143,18 @@ struct xe_service {
 struct xe_service_options {
 	const char *config_file;
 	const char *run_dir;
+	bool takeover; /* from the process that has the run directory, if there is one */
 };
 /* Everything up, or everything down again and one line logged. 0 or -errno. */
 int xe_service_start(struct xe_service *svc, const struct xe_service_options *options,
 		     struct xe_config *config);
 /* The event loop; returns when a signal asked for the end. */
 int xe_service_run(struct xe_service *svc);
+/* Interfaces and the control socket wait, or no longer. */
+void xe_service_hold_still(struct xe_service *svc, bool still);
 /* `on-stop: clean`: host exactly as found. `handback`: but for the safety net, and sessions go on
- * in the kernel. NULL members are fine: also the error path of start, which is always clean. */
+ * in the kernel. Given away: all as it stands. NULL members are fine: also the error path of start,
+ * which is always clean. */
 void xe_service_stop(struct xe_service *svc);
 
 /* ports.c */
@@ -176,6 +184,9 @@ struct xe_port *xe_port_by_ifindex(const struct xe_service *svc, int ifindex);
 /* Detach one and forget it. */
 void xe_port_remove(struct xe_service *svc, struct xe_port *port);
 void xe_ports_close(struct xe_service *svc);
+/* A port of this interface, as an entry says, not attached; NULL: no memory. */
+struct xe_port *xe_port_make(struct xe_service *svc, const struct xe_link *link,
+			     const struct xe_config_port *entry);
 /* For rules: ids of the attached ports that a name or glob of the configuration stands for
  * (xe_port_ids_fn). */
 __u32 xe_port_ids(void *svc, const char *name, __u16 *ids, __u32 max);

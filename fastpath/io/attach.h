@@ -49,6 +49,7 @@ struct xe_steer {
 	struct xe_rule_key *rule_keys; /* entries of the rules in force */
 	uint32_t rule_key_cnt;
 	size_t owned_size, live_size;
+	struct xe_port_counters *carried; /* by port; NULL: none */
 };
 
 int xe_steer_open(struct xe_steer *st, const struct xe_steer_settings *settings);
@@ -76,6 +77,28 @@ int xe_steer_set_deny(struct xe_steer *st, const struct xe_allow_key *keys, uint
 /* Sum over the CPUs; reset when a port id is given out anew. */
 int xe_steer_counters(const struct xe_steer *st, uint32_t port, struct xe_port_counters *out);
 int xe_steer_reset_counters(struct xe_steer *st, uint32_t port);
+/* For a takeover: maps that another process writes to, and the same maps of that process. Fds in
+ * the order owned, live, beats. */
+#define XE_STEER_SHARED 3
+void xe_steer_shared_fds(const struct xe_steer *st, int fds[XE_STEER_SHARED]);
+struct xe_steer_theirs {
+	uint64_t *owned;
+	struct xe_live_bucket *live;
+	uint64_t *beats;
+	size_t owned_size, live_size;
+};
+/* Of the same layout as st's. -errno. */
+int xe_steer_map_theirs(const struct xe_steer *st, struct xe_steer_theirs *theirs,
+			const int fds[XE_STEER_SHARED]);
+void xe_steer_unmap_theirs(struct xe_steer_theirs *theirs);
+/* For a takeover: the map; another process's map of the same layout; what others counted of a port
+ * before us, which is added to ours from then on. */
+int xe_steer_counters_fd(const struct xe_steer *st);
+int xe_steer_read_counters(int map_fd, uint32_t port, struct xe_port_counters *out);
+int xe_steer_carry_counters(struct xe_steer *st, uint32_t port,
+			    const struct xe_port_counters *before);
+/* No program reads any more what it could read before this call (an RCU grace period: some ms). */
+void xe_steer_wait(void);
 
 /* Our program on one interface. */
 struct xe_attachment {
@@ -94,6 +117,17 @@ struct xe_attachment {
 int xe_attach(struct xe_steer *st, struct xe_attachment *at, int ifindex, bool generic, char *err,
 	      size_t err_size);
 void xe_detach(struct xe_attachment *at);
+/* A link that another process has made with a program of its own: ours from now on, with the
+ * program still the other's until xe_attach_switch(). Loads what is needed for that. On an error
+ * the fd is the caller's. */
+int xe_attach_adopt(struct xe_steer *st, struct xe_attachment *at, int ifindex, bool generic,
+		    int link_fd);
+/* The link gets our program, at once and without a gap. -errno: it has not. */
+int xe_attach_switch(struct xe_steer *st, struct xe_attachment *at);
+/* Is our program in the link? */
+bool xe_attach_is_ours(const struct xe_attachment *at);
+/* Let go of a link that has been given to another process. */
+void xe_attach_leave(struct xe_attachment *at);
 /* Is it still there? */
 bool xe_attached(const struct xe_attachment *at);
 /* Do superpackets reach the program in fragments, uncopied? Not beside a program in the dispatcher

@@ -110,6 +110,23 @@ void xe_rps_close(struct xe_rps *rps, const char *found_dir)
 	rps->class_fd = rps->found_fd = -1;
 }
 
+void xe_rps_leave(struct xe_rps *rps)
+{
+	if (rps->class_fd >= 0)
+		close(rps->class_fd);
+	if (rps->found_fd >= 0)
+		close(rps->found_fd);
+	rps->class_fd = rps->found_fd = -1;
+}
+
+void xe_rps_leave_port(struct xe_rps_port *port)
+{
+	for (uint32_t i = 0; i < port->cnt; i++)
+		close(port->queues[i].fd);
+	free(port->queues);
+	*port = (struct xe_rps_port){};
+}
+
 /* "00000001,00000003": 32 bits a word, the highest first. */
 static void mask_print(const cpu_set_t *cpus, char text[XE_RPS_TEXT])
 {

@@ -42,6 +42,9 @@ struct xe_rps_port {
  * nothing. */
 int xe_rps_open(struct xe_rps *rps, const cpu_set_t *cpus, const char *found_dir);
 void xe_rps_close(struct xe_rps *rps, const char *found_dir);
+/* The same, and what is set stays set: another process has it, by the files. */
+void xe_rps_leave(struct xe_rps *rps);
+void xe_rps_leave_port(struct xe_rps_port *port);
 /* Queues whose mask is empty get ours; so do those that a service before us set and, crashed, could
  * not put back. */
 void xe_rps_set(const struct xe_rps *rps, const char *ifname, int ifindex, uint32_t queue_cnt,

@@ -17,11 +17,16 @@
 #include "state/ruleset.h"
 #include "steer.skel.h"
 
-static void *map_memory(const struct bpf_map *map, size_t size)
+static void *fd_memory(int fd, size_t size)
 {
-	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	return m == MAP_FAILED ? NULL : m;
+}
+
+static void *map_memory(const struct bpf_map *map, size_t size)
+{
+	return fd_memory(bpf_map__fd(map), size);
 }
 
 static size_t whole_pages(size_t size)
@@ -79,6 +84,7 @@ void xe_steer_close(struct xe_steer *st)
 		munmap(st->conf, whole_pages(1));
 	free(st->rule_keys);
 	free(st->deny_keys);
+	free(st->carried);
 	xe_steer_prog_close(st);
 	memset(st, 0, sizeof(*st));
 }
@@ -171,7 +177,7 @@ void xe_steer_del_ext(struct xe_steer *st, const struct xe_addr *addr)
 
 /* Programs that read the old generation number may still walk: the kernel runs them under RCU, and
  * this command is its grace period. */
-static void wait_for_programs(void)
+void xe_steer_wait(void)
 {
 	if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
 		usleep(10000); /* a system without membarrier: far longer than a walk takes */
@@ -204,7 +210,7 @@ int xe_steer_set_rules(struct xe_steer *st, const struct xe_ruleset *rs)
 	}
 	__atomic_store_n(&st->conf->tuple_cnt[half], rs->tuple_cnt, __ATOMIC_RELEASE);
 	__atomic_store_n(&st->conf->rules_gen, rs->gen, __ATOMIC_RELEASE);
-	wait_for_programs();
+	xe_steer_wait();
 	drop_entries(st, st->rule_keys, st->rule_key_cnt);
 	free(st->rule_keys);
 	st->rule_keys = keys;
@@ -212,7 +218,44 @@ int xe_steer_set_rules(struct xe_steer *st, const struct xe_ruleset *rs)
 	return 0;
 }
 
-int xe_steer_counters(const struct xe_steer *st, uint32_t port, struct xe_port_counters *out)
+void xe_steer_shared_fds(const struct xe_steer *st, int fds[XE_STEER_SHARED])
+{
+	fds[0] = bpf_map__fd(st->skel->maps.owned);
+	fds[1] = bpf_map__fd(st->skel->maps.live);
+	fds[2] = bpf_map__fd(st->skel->maps.beats);
+}
+
+int xe_steer_map_theirs(const struct xe_steer *st, struct xe_steer_theirs *theirs,
+			const int fds[XE_STEER_SHARED])
+{
+	theirs->owned_size = st->owned_size;
+	theirs->live_size = st->live_size;
+	theirs->owned = fd_memory(fds[0], st->owned_size);
+	theirs->live = fd_memory(fds[1], st->live_size);
+	theirs->beats = fd_memory(fds[2], whole_pages(1));
+	if (theirs->owned && theirs->live && theirs->beats)
+		return 0;
+	xe_steer_unmap_theirs(theirs);
+	return -ENOMEM;
+}
+
+void xe_steer_unmap_theirs(struct xe_steer_theirs *theirs)
+{
+	if (theirs->owned)
+		munmap(theirs->owned, theirs->owned_size);
+	if (theirs->live)
+		munmap(theirs->live, theirs->live_size);
+	if (theirs->beats)
+		munmap(theirs->beats, whole_pages(1));
+	memset(theirs, 0, sizeof(*theirs));
+}
+
+int xe_steer_counters_fd(const struct xe_steer *st)
+{
+	return bpf_map__fd(st->skel->maps.counters);
+}
+
+int xe_steer_read_counters(int map_fd, uint32_t port, struct xe_port_counters *out)
 {
 	int cpus = libbpf_num_possible_cpus(), err;
 	struct xe_port_counters *all;
@@ -223,12 +266,33 @@ int xe_steer_counters(const struct xe_steer *st, uint32_t port, struct xe_port_c
 	all = calloc((size_t)cpus, sizeof(*all));
 	if (!all)
 		return -ENOMEM;
-	err = bpf_map_lookup_elem(bpf_map__fd(st->skel->maps.counters), &port, all);
+	err = bpf_map_lookup_elem(map_fd, &port, all);
 	for (int c = 0; !err && c < cpus; c++)
 		for (int r = 0; r < XE_R_STEER_CNT; r++)
 			out->reason[r] += all[c].reason[r];
 	free(all);
 	return err;
+}
+
+int xe_steer_counters(const struct xe_steer *st, uint32_t port, struct xe_port_counters *out)
+{
+	int err = xe_steer_read_counters(xe_steer_counters_fd(st), port, out);
+
+	for (int r = 0; !err && st->carried && r < XE_R_STEER_CNT; r++)
+		out->reason[r] += st->carried[port].reason[r];
+	return err;
+}
+
+int xe_steer_carry_counters(struct xe_steer *st, uint32_t port,
+			    const struct xe_port_counters *before)
+{
+	if (!st->carried)
+		st->carried = calloc(XE_MAX_PORTS, sizeof(*st->carried));
+	if (!st->carried)
+		return -ENOMEM;
+	for (int r = 0; r < XE_R_STEER_CNT; r++)
+		st->carried[port].reason[r] += before->reason[r];
+	return 0;
 }
 
 int xe_steer_reset_counters(struct xe_steer *st, uint32_t port)
@@ -238,6 +302,8 @@ int xe_steer_reset_counters(struct xe_steer *st, uint32_t port)
 
 	if (cpus < 0)
 		return cpus;
+	if (st->carried)
+		st->carried[port] = (struct xe_port_counters){};
 	all = calloc((size_t)cpus, sizeof(*all));
 	if (!all)
 		return -ENOMEM;

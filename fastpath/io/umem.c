@@ -6,26 +6,93 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
 /* Frames taken home in one go: a few bursts of small packets. */
 #define COLLECT_BATCH 256
 
+/* Of kernel 5.14; without it pages are mapped as they are touched. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+/* A huge page of 2 MiB, which x86 and most others have: 1 GiB ones would waste most of the first.
+ */
+#define HUGE_SHIFT 21
+#define HUGE_SIZE  ((size_t)1 << HUGE_SHIFT)
+#define HUGE_FLAGS (MFD_HUGETLB | HUGE_SHIFT << 26) /* MFD_HUGE_SHIFT */
+
+/* A memfd of huge pages where the host has reserved some, else of small ones. */
+static int make_memfd(size_t size, bool huge)
+{
+	int fd = memfd_create("xegress-frames", MFD_CLOEXEC | (huge ? HUGE_FLAGS : 0));
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	if (!ftruncate(fd, (off_t)size))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+/* Where a huge page begins, or the kernel could not map one whole. */
+static uint8_t *map_aligned(int fd, size_t size)
+{
+	size_t room = size + HUGE_SIZE, skip;
+	uint8_t *at, *m = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			       -1, 0);
+
+	if (m == MAP_FAILED)
+		return NULL;
+	skip = -(uintptr_t)m & (HUGE_SIZE - 1);
+	if (skip)
+		munmap(m, skip);
+	munmap(m + skip + size, room - size - skip);
+	at = mmap(m + skip, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	if (at != MAP_FAILED)
+		return at;
+	munmap(m + skip, size);
+	return NULL;
+}
+
+/* Huge pages save TLB misses; where none are reserved the hint is for hosts whose shmem_enabled
+ * says `advise`. What they are worth: docs/architecture.md. */
+static int area_memory(struct xe_area *area)
+{
+	area->fd = make_memfd(area->size, true);
+	if (area->fd >= 0) {
+		area->base = map_aligned(area->fd, area->size);
+		if (area->base)
+			return 0;
+		close(area->fd);
+	}
+	area->fd = make_memfd(area->size, false);
+	if (area->fd < 0)
+		return area->fd;
+	area->base = map_aligned(area->fd, area->size);
+	if (!area->base) {
+		close(area->fd);
+		return -ENOMEM;
+	}
+	madvise(area->base, area->size, MADV_HUGEPAGE);
+	return 0;
+}
+
 int xe_area_open(struct xe_area *area, uint32_t slice_cnt, const int *nodes, uint32_t worker_cnt)
 {
 	size_t slice_size = (size_t)slice_cnt << XE_FRAME_SHIFT;
+	int err;
 
 	memset(area, 0, sizeof(*area));
 	area->size = slice_size * worker_cnt;
-	area->base =
-		mmap(NULL, area->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (area->base == MAP_FAILED) {
+	err = area_memory(area);
+	if (err) {
 		memset(area, 0, sizeof(*area));
-		return -ENOMEM;
+		return err;
 	}
-	/* A hint only: fewer TLB misses where the kernel has huge pages to give. */
-	madvise(area->base, area->size, MADV_HUGEPAGE);
 	for (uint32_t w = 0; w < worker_cnt; w++)
 		if (nodes[w] >= 0 && numa_available() >= 0)
 			numa_tonode_memory(area->base + w * slice_size, slice_size, nodes[w]);
@@ -34,10 +101,29 @@ int xe_area_open(struct xe_area *area, uint32_t slice_cnt, const int *nodes, uin
 	return 0;
 }
 
+int xe_area_adopt(struct xe_area *area, int fd, uint32_t frame_cnt, uint32_t worker_cnt)
+{
+	memset(area, 0, sizeof(*area));
+	area->size = (size_t)frame_cnt << XE_FRAME_SHIFT;
+	area->base = map_aligned(fd, area->size);
+	if (!area->base) {
+		memset(area, 0, sizeof(*area));
+		return -ENOMEM;
+	}
+	area->fd = fd;
+	/* The pages are there; a fault for each would come at the worst moment. */
+	madvise(area->base, area->size, MADV_POPULATE_WRITE);
+	area->slice_cnt = frame_cnt / worker_cnt;
+	area->frame_cnt = frame_cnt;
+	return 0;
+}
+
 void xe_area_close(struct xe_area *area)
 {
-	if (area->base)
+	if (area->base) {
 		munmap(area->base, area->size);
+		close(area->fd);
+	}
 	memset(area, 0, sizeof(*area));
 }
 

@@ -55,6 +55,7 @@
 /* The memory, shared by all workers; made before the first and freed after the last. */
 struct xe_area {
 	uint8_t *base;
+	int fd;             /* memfd: a process that takes over maps it, too */
 	size_t size;        /* bytes */
 	uint32_t slice_cnt; /* frames of each worker */
 	uint32_t frame_cnt; /* of all */
@@ -80,6 +81,9 @@ struct xe_umem {
 /* Memory for worker_cnt slices of slice_cnt frames, each on the NUMA node nodes[i] (-1: any).
  * -ENOMEM. */
 int xe_area_open(struct xe_area *area, uint32_t slice_cnt, const int *nodes, uint32_t worker_cnt);
+/* The area of another process, by its memfd, in as many slices as we have workers (frame_cnt is a
+ * multiple). On success the fd is the area's. -ENOMEM. */
+int xe_area_adopt(struct xe_area *area, int fd, uint32_t frame_cnt, uint32_t worker_cnt);
 void xe_area_close(struct xe_area *area);
 /* The slice of a worker. handoff: by which guests go home. -ENOMEM. */
 int xe_umem_open_slice(struct xe_umem *umem, const struct xe_area *area, struct xe_handoff *handoff,

@@ -40,6 +40,13 @@ static int ring_map(struct xe_xsk *xsk, int n, off_t pgoff, size_t size, void **
 	return 0;
 }
 
+/* Begin, or go on, where the ring stands. */
+#define RING_RESUME(r, cached_free)                                                                \
+	do {                                                                                       \
+		(r)->cached_prod = *(r)->producer;                                                 \
+		(r)->cached_cons = *(r)->consumer + (cached_free);                                 \
+	} while (0)
+
 /* Both ring kinds have the same members in libxdp; they differ in type only. */
 #define RING_INIT(r, map, off, cached_free)                                                        \
 	do {                                                                                       \
@@ -49,8 +56,7 @@ static int ring_map(struct xe_xsk *xsk, int n, off_t pgoff, size_t size, void **
 		(r)->consumer = (void *)((char *)(map) + (off)->consumer);                         \
 		(r)->flags = (void *)((char *)(map) + (off)->flags);                               \
 		(r)->ring = (char *)(map) + (off)->desc;                                           \
-		(r)->cached_prod = *(r)->producer;                                                 \
-		(r)->cached_cons = *(r)->consumer + (cached_free);                                 \
+		RING_RESUME(r, cached_free);                                                       \
 	} while (0)
 
 static int rings_map(struct xe_xsk *xsk)
@@ -98,7 +104,8 @@ static int umem_register(struct xe_xsk *xsk, const struct xe_umem *umem)
 	xsk->csum_why = "switched off";
 	if (xsk->csum_offload != XE_CSUM_OFFLOAD_OFF) {
 		xsk->csum_why = NULL;
-		if (!xe_tx_csum_register(xsk->fd, reg))
+		xsk->meta = !xe_tx_csum_register(xsk->fd, reg);
+		if (xsk->meta)
 			return 0;
 		xsk->csum_why = "kernel 6.8 is needed";
 	}
@@ -202,6 +209,36 @@ out:
 		xe_xsk_close(xsk);
 	}
 	return err;
+}
+
+int xe_xsk_adopt(struct xe_xsk *xsk, int fd, bool meta)
+{
+	int err;
+
+	xsk->fd = fd;
+	xsk->fill_idle = xsk->fill_target = XE_FILL_MIN;
+	xsk->meta = meta;
+	err = rings_map(xsk);
+	if (err) {
+		xe_log_err("AF_XDP socket of interface %d queue %u, given to us: %s", xsk->ifindex,
+			   xsk->queue, strerror(-err));
+		xe_xsk_close(xsk);
+		return err;
+	}
+	xsk->csum_min = 0;
+	xsk->csum_why = xsk->csum_offload == XE_CSUM_OFFLOAD_OFF ? "switched off"
+			: meta                                   ? NULL
+			       : "the socket was opened without, by the service before this one";
+	choose_csum(xsk);
+	return 0;
+}
+
+void xe_xsk_resume(struct xe_xsk *xsk)
+{
+	RING_RESUME(&xsk->fill, XE_RING_SIZE);
+	RING_RESUME(&xsk->tx, XE_RING_SIZE);
+	RING_RESUME(&xsk->rx, 0);
+	RING_RESUME(&xsk->comp, 0);
 }
 
 void xe_xsk_close(struct xe_xsk *xsk)

@@ -56,6 +56,7 @@ struct xe_xsk {
 	uint16_t slot; /* names its frames in xe_umem.holder */
 	bool zerocopy;
 	bool multi_buffer;
+	bool meta;                         /* its UMEM has room for checksum requests */
 	enum xe_csum_offload csum_offload; /* as configured; set before xe_xsk_open() */
 	uint32_t csum_min; /* partial packets of at least so many L4 bytes ask the device for their
 			      checksum; 0: none does */
@@ -88,6 +89,12 @@ struct xe_xsk_lost {
  */
 int xe_xsk_open(struct xe_xsk *xsk, const struct xe_umem *umem, int ifindex, uint16_t queue,
 		bool zerocopy_wanted);
+/* A socket that another process has opened and bound, with the rings and the memory that we map,
+ * too; port, slot, ifindex, queue, zerocopy, multi_buffer and csum_offload are set. meta: its UMEM
+ * was registered with room for checksum requests. The fd is the socket's, also on an error. */
+int xe_xsk_adopt(struct xe_xsk *xsk, int fd, bool meta);
+/* The other process has stopped: go on where its rings stand. fill_cnt and tx_cnt are set. */
+void xe_xsk_resume(struct xe_xsk *xsk);
 /* The kernel lets go of all frames; they are found by xe_umem_reclaim(slot). */
 void xe_xsk_close(struct xe_xsk *xsk);
 /* XDP_STATISTICS. */

@@ -23,7 +23,7 @@
 #include "pipeline/pipeline.h"
 #include "pipeline/reassemble.h"
 
-static void set_meta(struct xe_packet *p, bool final)
+void xe_hand_meta(struct xe_packet *p, bool final)
 {
 	struct xe_meta meta;
 
@@ -45,7 +45,7 @@ void xe_hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, bool
 		xe_reassemble_hand(lane, p, worker, final);
 		return;
 	}
-	set_meta(p, final);
+	xe_hand_meta(p, final);
 	if (!xe_handoff_put(lane->handoff, lane->worker, worker, p->frames, p->frame_cnt)) {
 		xe_packet_drop(lane, p, XE_R_HANDOVER_FULL);
 		return;

@@ -157,8 +157,7 @@ void xe_pipeline_flush(struct xe_lane *lane)
 	xe_tx_flush(lane);
 }
 
-/* Of the sockets those that have sent: with hundreds of idle ports the others cost a miss each. */
-static void complete_sent(struct xe_lane *lane)
+void xe_pipeline_complete(struct xe_lane *lane)
 {
 	uint32_t kept = 0;
 
@@ -196,7 +195,7 @@ static void session_expire(void *ctx, struct xe_session *s)
 
 bool xe_pipeline_housekeeping(struct xe_lane *lane)
 {
-	complete_sent(lane);
+	xe_pipeline_complete(lane);
 	xe_reassemble_expire(lane);
 	publish(lane);
 	xe_natpool_tick(&lane->pool, lane->now_s, REST_BUDGET);

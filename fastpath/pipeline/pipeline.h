@@ -26,6 +26,9 @@
 uint32_t xe_rx(struct xe_lane *lane, struct xe_xsk *xsk);
 /* The same from what worker `from` has handed over. */
 uint32_t xe_rx_handed(struct xe_lane *lane, uint32_t from);
+/* One packet that a worker of another process held (frames in hand, metadata by xe_hand_meta())
+ * into lane->burst. It has been counted there. */
+void xe_rx_held(struct xe_lane *lane, const struct xdp_desc *frames, uint32_t frame_cnt);
 void xe_parse(struct xe_lane *lane, struct xe_burst *burst);
 /* parse6.c: the IPv6 part of it, up to the L4 header: proto, l4_off, l4_len. False: malformed. */
 bool xe_parse6(struct xe_packet *p);
@@ -67,6 +70,9 @@ uint32_t xe_pipeline_poll_handed(struct xe_lane *lane);
 void xe_pipeline_drain_handed(struct xe_lane *lane);
 /* Send what waits; their completions are housekeeping's then. Every round ends with it. */
 void xe_pipeline_flush(struct xe_lane *lane);
+/* Frames that have been sent are free again. Looked at are the sockets that have sent something:
+ * with hundreds of idle ports the others cost a miss each. */
+void xe_pipeline_complete(struct xe_lane *lane);
 /* The lane's i-th socket has packets: it is polled every round from now on. */
 void xe_pipeline_activate(struct xe_lane *lane, uint32_t i);
 
@@ -155,6 +161,9 @@ void xe_hold_flush(struct xe_lane *lane, uint16_t port);
 bool xe_handover(struct xe_lane *lane, struct xe_packet *p);
 /* It goes to this worker; final: it stays there. */
 void xe_hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, bool final);
+
+/* The packet's metadata in front of its first frame say what is known of it by now. */
+void xe_hand_meta(struct xe_packet *p, bool final);
 
 /* punt.c: give an untranslated packet to the kernel's path. */
 void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason);

@@ -206,3 +206,25 @@ uint32_t xe_rx_handed(struct xe_lane *lane, uint32_t from)
 	xe_count(&lane->cnt.handed_in, burst->cnt);
 	return burst->cnt;
 }
+
+void xe_rx_held(struct xe_lane *lane, const struct xdp_desc *frames, uint32_t frame_cnt)
+{
+	struct xe_packet *p = lane->burst.packets;
+
+	lane->burst.cnt = 1;
+	p->len = 0;
+	p->frame_cnt = (uint8_t)frame_cnt;
+	for (uint32_t i = 0; i < frame_cnt; i++) {
+		p->frames[i] = frames[i];
+		p->len += frames[i].len;
+	}
+	p->l2 = xe_umem_ptr(&lane->umem, frames[0].addr);
+	p->session = NULL;
+	p->ended = false;
+	if (!read_meta(lane, p))
+		xe_packet_drop(lane, p, XE_R_W_MALFORMED);
+	else if (!lane->ports[p->in_port].live)
+		xe_packet_drop(lane, p, XE_R_PORT_GONE);
+	else
+		p->handed = XE_HANDED_NOT;
+}

@@ -18,6 +18,8 @@
 struct xe_live {
 	struct xe_live_bucket *buckets; /* this worker's region */
 	uint32_t mask;
+	struct xe_live_bucket *mirror; /* of another process, whose program still runs: what is
+					  added is added there, too. NULL: none (takeover) */
 };
 
 /* Buckets for n tags: one bucket of 8 for every 2, where the chance that both buckets of a tag are
@@ -47,6 +49,9 @@ static inline bool xe_live_add(struct xe_live *live, uint64_t hash, bool *second
 {
 	uint16_t tag = xe_live_tag(hash);
 
+	if (__builtin_expect(live->mirror != NULL, 0) &&
+	    !xe_live_put_in(&live->mirror[xe_live_first(hash, live->mask)], tag))
+		xe_live_put_in(&live->mirror[xe_live_second(hash, live->mask)], tag);
 	*second = !xe_live_put_in(&live->buckets[xe_live_first(hash, live->mask)], tag);
 	return !*second || xe_live_put_in(&live->buckets[xe_live_second(hash, live->mask)], tag);
 }

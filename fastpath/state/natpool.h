@@ -124,12 +124,20 @@ struct xe_ext {
 #define XE_EXT_SLOTS 2048
 _Static_assert(XE_EXT_SLOTS >= 2 * XE_MAX_EXT_ADDRS, "half empty at most");
 
+/* The map of another process, whose program still runs: what becomes owned here is owned there, too
+ * (takeover). Its numbers of the Ext addresses by ours, XE_NIL: it does not know that one. */
+struct xe_owned_mirror {
+	uint64_t *owned;
+	uint32_t ext[XE_MAX_EXT_ADDRS];
+};
+
 struct xe_natpool {
 	struct xe_ext ext[XE_MAX_EXT_ADDRS];
 	uint16_t ext_slot[XE_EXT_SLOTS];
 	uint64_t ext_ends[4]; /* a bit for each last byte that one of them has */
 	struct xe_blocks *blocks;
-	uint64_t *owned; /* map `owned` of steer_abi.h */
+	uint64_t *owned;                      /* map `owned` of steer_abi.h */
+	const struct xe_owned_mirror *mirror; /* NULL: none */
 	const struct xe_taken *taken;
 	uint16_t worker, worker_cnt;
 	struct xe_sessions *sessions;

@@ -100,6 +100,15 @@ static void give_back(struct xe_natpool *pool, uint32_t ext, int udp, uint32_t b
 	__atomic_store_n(block_owner(pool, ext, udp, block), 0, __ATOMIC_RELEASE);
 }
 
+static void mirror(const struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port)
+{
+	uint32_t theirs = pool->mirror->ext[ext];
+
+	if (theirs != XE_NIL)
+		__atomic_or_fetch(&pool->mirror->owned[xe_owned_idx(theirs, udp, l4_port)],
+				  1ull << (l4_port & 63), __ATOMIC_RELEASE);
+}
+
 /* What has changed in a block's words decides whether it is open, and whether it goes back. */
 static void set_words(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port, bool owned,
 		      bool rest)
@@ -109,6 +118,8 @@ static void set_words(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l
 	uint64_t bit = 1ull << (l4_port & 63), *resting = &ports->rest[l4_port >> 6];
 
 	now = owned ? now | bit : now & ~bit;
+	if (owned && pool->mirror)
+		mirror(pool, udp, ext, l4_port);
 	*resting = rest ? *resting | bit : *resting & ~bit;
 	__atomic_store_n(word, now, __ATOMIC_RELEASE);
 	set_bit(ports->open, l4_port >> 6, (now | *resting) != ~0ull);

@@ -134,7 +134,10 @@
 		  "not answer")                                                                    \
 	XE_REASON(TUPLE_TAKEN, W_DROP,                                                             \
 		  "from outside, and its peer has a flow to the same inside host and L4 port by "  \
-		  "another external one")
+		  "another external one")                                                          \
+	XE_REASON(LEFT_BEHIND, W_DROP,                                                             \
+		  "fragment, or datagram in fragments, that waited while another process took "    \
+		  "the service over (--takeover)")
 
 #define XE_REASON_ENUM(name, class, text) XE_R_##name,
 enum xe_steer_reason { XE_REASONS_STEER(XE_REASON_ENUM) XE_R_STEER_CNT };

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "control/takeover_import.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "control/port_given.h"
+#include "io/umem_give.h"
+#include "pipeline/pipeline.h"
+
+/* Are ports' counters of the same kinds? */
+static bool counts_alike(const struct xe_take *take)
+{
+	return take->welcome.steer_counters_size == sizeof(struct xe_port_counters);
+}
+
+/* Parts of `lanes`, one after the other. */
+static const void *next_part(struct xe_take *take, size_t *at, size_t size)
+{
+	const void *part = take->lanes + *at;
+
+	*at += size;
+	return *at <= take->lanes_size ? part : NULL;
+}
+
+static int map_lanes(struct xe_take *take)
+{
+	struct stat st;
+
+	if (fstat(take->lanes_fd, &st))
+		return -errno;
+	take->lanes_size = (size_t)st.st_size;
+	/* private: the held packets' frames are marked in it */
+	take->lanes = mmap(NULL, take->lanes_size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_POPULATE, take->lanes_fd, 0);
+	if (take->lanes != MAP_FAILED)
+		return 0;
+	take->lanes = NULL;
+	return -errno;
+}
+
+/* Where the parts lie; the lengths are the old process's word. */
+static int find_parts(struct xe_take *take)
+{
+	const struct xe_to_frozen *f = &take->frozen;
+	size_t at = 0;
+
+	take->parts.given =
+		(uint16_t *)next_part(take, &at, (size_t)f->frame_cnt * sizeof(*take->parts.given));
+	take->parts.counters =
+		next_part(take, &at, (size_t)f->worker_cnt * take->welcome.lane_counters_size);
+	take->parts.sockets =
+		next_part(take, &at, (size_t)f->socket_cnt * sizeof(*take->parts.sockets));
+	take->parts.held = next_part(take, &at, (size_t)f->held_cnt * sizeof(*take->parts.held));
+	take->parts.gone = next_part(take, &at, take->welcome.steer_counters_size);
+	take->parts.carried =
+		next_part(take, &at, (size_t)f->port_cnt * take->welcome.steer_counters_size);
+	take->parts.nat_ports =
+		next_part(take, &at, XE_BITMAP_WORDS * sizeof(*take->parts.nat_ports));
+	take->parts.ext_addrs = next_part(take, &at, XE_MAX_EXT_ADDRS * sizeof(struct xe_addr));
+	return take->parts.ext_addrs && at == take->lanes_size &&
+			       f->frame_cnt == take->welcome.frame_cnt &&
+			       f->port_cnt == take->port_cnt + take->rest_cnt
+		       ? 0
+		       : -EPROTO;
+}
+
+static uint32_t owner_of(void *ctx, uint16_t slot)
+{
+	struct xe_service *svc = ctx;
+	uint16_t id = slot / XE_PORT_SLOTS;
+	struct xe_port *port = id < XE_MAX_PORTS ? svc->ports[id] : NULL;
+
+	return port ? xe_port_queue_owner(svc, port, slot % XE_PORT_SLOTS)->idx : UINT32_MAX;
+}
+
+/* Held packets go on at the worker that has their frames, if that is one. */
+static struct xe_worker *held_worker(struct xe_service *svc, const struct xe_to_held *h)
+{
+	uint32_t slice = svc->area.slice_cnt, w;
+
+	if (!h->frame_cnt || h->frame_cnt > XE_PACKET_FRAMES ||
+	    xe_frame_of(h->frames[0].addr) >= svc->area.frame_cnt)
+		return NULL;
+	w = xe_frame_of(h->frames[0].addr) / slice;
+	for (uint32_t i = 0; i < h->frame_cnt; i++)
+		if (xe_frame_of(h->frames[i].addr) / slice != w)
+			return NULL;
+	return &svc->workers[w];
+}
+
+static void import_frames(struct xe_service *svc, uint16_t *given, const struct xe_to_held *held,
+			  uint32_t held_cnt)
+{
+	struct xe_umem *umems[XE_MAX_WORKERS];
+
+	for (uint32_t i = 0; i < held_cnt; i++)
+		for (uint32_t k = 0; held_worker(svc, &held[i]) && k < held[i].frame_cnt; k++)
+			given[xe_frame_of(held[i].frames[k].addr)] = XE_GIVEN_HELD;
+	for (uint32_t w = 0; w < svc->worker_cnt; w++)
+		umems[w] = &svc->workers[w].lane->umem;
+	xe_umem_import(umems, svc->worker_cnt, given, owner_of, svc);
+}
+
+/* Counters count on: worker i's, and those of workers that are no more at the first one. */
+static void import_counters(struct xe_service *svc, const uint64_t *theirs, uint32_t worker_cnt)
+{
+	const uint32_t words = sizeof(struct xe_lane_counters) / sizeof(uint64_t);
+
+	for (uint32_t w = 0; w < worker_cnt; w++) {
+		uint64_t *ours = (uint64_t *)&svc->workers[w < svc->worker_cnt ? w : 0].lane->cnt;
+
+		for (uint32_t i = 0; i < words; i++)
+			ours[i] += theirs[w * words + i];
+	}
+}
+
+int xe_import_lanes(struct xe_service *svc)
+{
+	struct xe_take *take = svc->take;
+	const struct xe_to_frozen *f = &take->frozen;
+	int err = map_lanes(take);
+
+	if (!err)
+		err = find_parts(take);
+	if (err) {
+		xe_log_err("takeover from pid %d: what it tells does not add up", take->pid);
+		return err;
+	}
+	if (take->welcome.lane_counters_size == sizeof(struct xe_lane_counters))
+		import_counters(svc, take->parts.counters, f->worker_cnt);
+	if (counts_alike(take)) {
+		svc->gone_counters = *take->parts.gone;
+		svc->gone_xsk_lost = f->gone_xsk_lost;
+	}
+	for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++)
+		svc->nat_ports[w] |= take->parts.nat_ports[w];
+	xe_guarded_publish(svc);
+	if (!take->shares)
+		return 0;
+	import_frames(svc, take->parts.given, take->parts.held, f->held_cnt);
+	for (uint32_t i = 0; i < f->socket_cnt; i++)
+		xe_port_given_resume(svc, &take->parts.sockets[i]);
+	return 0;
+}
+
+int xe_import_flows(struct xe_service *svc)
+{
+	struct xe_take *take = svc->take;
+	struct xe_flow_file file;
+	char text[256] = "";
+	int err;
+
+	if (lseek(take->flows_fd, 0, SEEK_SET) < 0)
+		return -errno;
+	err = xe_flow_file_read(&file, take->flows_fd, text, sizeof(text));
+	if (err) {
+		xe_log_err("takeover: flows: %s", text[0] ? text : strerror(-err));
+		return err;
+	}
+	/* The rest waits for its port, which comes up when the old process has gone. */
+	err = file.record_cnt ? xe_adopt_add(svc, &file, &take->flows) : 0;
+	xe_flow_file_free(&file);
+	return err < 0 ? err : 0;
+}
+
+static void run_held(struct xe_service *svc, const struct xe_to_held *held, uint32_t held_cnt)
+{
+	for (uint32_t i = 0; i < held_cnt; i++) {
+		struct xe_worker *w = held_worker(svc, &held[i]);
+
+		if (!w) {
+			xe_count(&svc->workers[0].lane->cnt.reason[XE_R_LEFT_BEHIND], 1);
+			continue;
+		}
+		w->lane->rules = atomic_load(&w->rules);
+		xe_rx_held(w->lane, held[i].frames, held[i].frame_cnt);
+		xe_pipeline_run(w->lane, &w->lane->burst);
+		xe_pipeline_flush(w->lane);
+	}
+}
+
+void xe_import_held(struct xe_service *svc)
+{
+	const struct xe_take *take = svc->take;
+
+	if (take->shares)
+		run_held(svc, take->parts.held, take->frozen.held_cnt);
+	else
+		xe_count(&svc->workers[0].lane->cnt.reason[XE_R_LEFT_BEHIND],
+			 take->frozen.held_cnt);
+}
+
+void xe_import_port_counters(struct xe_service *svc)
+{
+	struct xe_take *take = svc->take;
+	struct xe_port_counters cnt;
+
+	if (!counts_alike(take))
+		return;
+	for (uint32_t n = 0; n < take->frozen.port_cnt; n++) {
+		uint16_t id = take->ids[n];
+
+		if (id >= XE_MAX_PORTS || !svc->ports[id])
+			continue;
+		xe_steer_carry_counters(&svc->steer, id, &take->parts.carried[n]);
+		if (!xe_steer_read_counters(take->counters_fd, id, &cnt))
+			xe_steer_carry_counters(&svc->steer, id, &cnt);
+	}
+}
+
+/* By what was not taken then: ports may have gone since. */
+static uint32_t not_taken(void *ctx, uint16_t slot)
+{
+	const struct xe_take *take = ctx;
+
+	for (uint32_t i = 0; i < take->rest_cnt; i++)
+		if (take->rest[i].port.id == slot / XE_PORT_SLOTS)
+			return UINT32_MAX;
+	return 0;
+}
+
+static void put_orphans(struct xe_worker *w, void *arg)
+{
+	struct xe_service *svc = arg;
+
+	xe_umem_put_orphans(&w->lane->umem, svc->take->parts.given, not_taken, svc->take);
+}
+
+/* What came to its sockets and was not read is lost; all else of it is counted among what has gone.
+ */
+static void count_rest(struct xe_service *svc, uint16_t id)
+{
+	struct xe_take *take = svc->take;
+	struct xe_port_counters cnt;
+	uint64_t rx_packets = 0, taken = 0;
+
+	if (!counts_alike(take) || xe_steer_read_counters(take->counters_fd, id, &cnt))
+		return;
+	for (uint32_t i = 0; i < take->frozen.socket_cnt; i++)
+		if (take->parts.sockets[i].port == id)
+			rx_packets += take->parts.sockets[i].rx_packets;
+	for (uint32_t n = 0; n < take->frozen.port_cnt; n++)
+		if (take->ids[n] == id)
+			for (int r = 0; r < XE_R_STEER_CNT; r++)
+				cnt.reason[r] += take->parts.carried[n].reason[r];
+	for (int r = 0; r < XE_R_STEER_CNT; r++)
+		svc->gone_counters.reason[r] += cnt.reason[r];
+	taken = cnt.reason[XE_R_TAKEN];
+	svc->gone_xsk_lost += taken > rx_packets ? taken - rx_packets : 0;
+}
+
+void xe_import_rest(struct xe_service *svc)
+{
+	struct xe_take *take = svc->take;
+
+	for (uint32_t i = 0; i < take->rest_cnt; i++) {
+		count_rest(svc, take->rest[i].port.id);
+		xe_to_close_fds(&take->rest[i].fds);
+	}
+	for (uint32_t w = 0; take->shares && take->rest_cnt && w < svc->worker_cnt; w++)
+		xe_worker_call(&svc->workers[w], put_orphans, svc);
+}

@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Upgrade without loss: `xegressd --takeover`, five times in a row under load; refused where it must
+# be, and then nothing has happened.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/takeover.sh"
+xe_only
+
+# What may be told from outside of who is the service.
+service_pid() { head -n 1 "$T/run/lock"; }
+
+# As systemd does it: hears what it is told.
+hear() { # SOCKET
+	"$PY" -u -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+while True:
+	print(s.recv(4096).decode().replace("\n", " "))' "$1"
+}
+
+topo_up
+judge_start
+load_servers
+hear "$T/notify" >"$T/heard.log" 2>&1 &
+PIDS[hear]=$!
+within 3000 test -S "$T/notify" || die "set-up: nobody hears"
+export NOTIFY_SOCKET=$T/notify
+
+# Nobody there: a start as ever.
+xe_start_takeover() {
+	xe_snapshot >"$T/found.txt"
+	XE_RUN=1
+	xe_conf >"$T/xegress.yaml"
+	mkdir -p "$T/run"
+	bg xegressd.1 h "$BUILD/xegressd" -c "$T/xegress.yaml" --run-dir "$T/run" --takeover
+	within 5000 xe_ready && running xegressd.1
+}
+check "--takeover without an instance starts" xe_start_takeover && XE_UP=1
+check "and says so" grep -q "nobody uses run directory" "$T/xegressd.1.log"
+
+carried_begin
+load_begin $((6 * XE_SLOW))
+sleep 0.5
+for n in 1 2 3 4 5; do
+	check "takeover $n" take_over || break
+	echo "# $(took)"
+	same "the lock names the new process" "$(service_pid)" "${PIDS[xegressd.$XE_RUN]}"
+	sleep 0.3
+done
+
+same "systemd was told of each new process" \
+	"$(grep -c "^MAINPID=[0-9]* READY=1" "$T/heard.log")" 5
+check "and of the last one last" grep -q "^MAINPID=$(service_pid) " <(grep MAINPID "$T/heard.log" |
+	tail -n 1)
+same "and of no stop" "$(grep -c STOPPING "$T/heard.log")" 0
+check "who cannot tell systemd does not take over" \
+	take_fails env -u NOTIFY_SOCKET "$BUILD/xegressd" -c "$T/xegress.yaml" --run-dir "$T/run" \
+	--takeover
+
+sed 's/role: uplink/role: upstairs/' "$T/xegress.yaml" >"$T/bad.yaml"
+check "a bad configuration: the old process goes on" \
+	take_fails "$BUILD/xegressd" -c "$T/bad.yaml" --run-dir "$T/run" --takeover
+check "without --takeover a second instance is refused as ever" \
+	take_fails "$BUILD/xegressd" -c "$T/xegress.yaml" --run-dir "$T/run"
+check "another version is refused by name" "$PY" "$HERE/taker.py" "$T/run" version
+check "of two takeovers at one time one is refused" "$PY" "$HERE/taker.py" "$T/run" two
+check "the old process goes on" xe_ctl status
+load_end 3000 # none on a quiet machine; on a busy one the rings do not hold what comes meanwhile
+carried_end "takeovers"
+
+# The configuration of the new process rules.
+sed '/vethc2/d' "$T/xegress.yaml" >"$T/less.yaml"
+cp "$T/less.yaml" "$T/xegress.yaml"
+check "takeover by a configuration with a port less" take_over
+within 3000 grep -q 'has ended' "$T/xegressd.$XE_RUN.log"
+same "it has the ports that it names" \
+	"$(json "$(xe_ctl port list --json)" "sorted(p['name'] for p in j['ports'])")" \
+	'["eth0", "vethc1"]'
+check "the other one has no program" \
+	test -z "$(on h ip -d link show dev vethc2 | grep -o 'xdp[a-z]*')"
+xe_conf >"$T/xegress.yaml"
+check "takeover by a configuration with it again" take_over
+within 3000 xe_ctl status
+check "it carries" on c2 "$TCP_MANY" client -c 2 $SRV1 7001
+finish
