@@ -285,7 +285,7 @@ static enum xe_adopted understand(struct xe_service *svc, const struct batch *b,
 	}
 	if (out)
 		a->out_port = out->id;
-	else if (a->out_inside)
+	else if (a->out_inside || r->flags & XE_FR_HAIRPIN)
 		return XE_ADOPT_LATER;
 	if (!find_mac(svc, port, r))
 		return XE_ADOPT_FULL;

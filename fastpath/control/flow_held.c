@@ -29,12 +29,9 @@ struct xe_held_flows {
 static void mark(struct xe_service *svc, int udp, uint16_t l4_port, bool on)
 {
 	uint64_t bit = 1ull << (l4_port & 63), *word = &svc->held[udp][l4_port >> 6];
-	uint32_t i = l4_port >> 6;
 
 	*word = on ? *word | bit : *word & ~bit;
-	__atomic_store_n(&svc->taken.bits[udp][i],
-			 svc->listening[udp][i] | svc->dnat[udp][i] | svc->held[udp][i],
-			 __ATOMIC_RELAXED);
+	xe_taken_publish(svc, udp, l4_port >> 6);
 }
 
 static bool make_room(struct xe_held_flows *h)

@@ -27,6 +27,13 @@ void xe_guarded_publish(struct xe_service *svc)
 	}
 }
 
+void xe_taken_publish(struct xe_service *svc, int udp, uint32_t word)
+{
+	__atomic_store_n(&svc->taken.bits[udp][word],
+			 svc->listening[udp][word] | svc->dnat[udp][word] | svc->held[udp][word],
+			 __ATOMIC_RELAXED);
+}
+
 static void reserve(struct xe_service *svc, const struct xe_rule *r)
 {
 	for (uint32_t p = r->to_port_min; p <= r->to_port_max; p++) {
@@ -44,9 +51,8 @@ void xe_guarded_reserve(struct xe_service *svc, const struct xe_rule *rules, uin
 	for (uint32_t i = 0; i < cnt; i++)
 		if (rules[i].verb == XE_VERB_DNAT && rules[i].to_port_min)
 			reserve(svc, &rules[i]);
-	for (int i = 0; i < 2; i++)
-		for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++)
-			__atomic_store_n(&svc->taken.bits[i][w],
-					 svc->listening[i][w] | svc->dnat[i][w], __ATOMIC_RELAXED);
+	for (int udp = 0; udp < 2; udp++)
+		for (uint32_t word = 0; word < XE_BITMAP_WORDS; word++)
+			xe_taken_publish(svc, udp, word);
 	xe_guarded_publish(svc);
 }

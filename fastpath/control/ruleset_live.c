@@ -368,9 +368,7 @@ void xe_safety_net_poll(struct xe_service *svc)
 			if (word == svc->listening[i][w])
 				continue;
 			svc->listening[i][w] = word;
-			__atomic_store_n(&svc->taken.bits[i][w],
-					 word | svc->dnat[i][w] | svc->held[i][w],
-					 __ATOMIC_RELAXED);
+			xe_taken_publish(svc, i, w);
 			changed = true;
 		}
 	}

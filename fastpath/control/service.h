@@ -174,6 +174,9 @@ void xe_ports_refresh_allow(struct xe_service *svc);
 void xe_ports_refresh_own(struct xe_service *svc);
 /* guarded.c: NAT ranges, or what the host uses of them, may have changed. */
 void xe_guarded_publish(struct xe_service *svc);
+/* The same of what no flow is given: one word, TCP (udp 0) or UDP, after listening, dnat or held.
+ */
+void xe_taken_publish(struct xe_service *svc, int udp, uint32_t word);
 /* A range of a rule (host order, inclusive), from now on; to be published. */
 void xe_guarded_remember(struct xe_service *svc, uint16_t min, uint16_t max);
 /* dnat wins against the host: no flow of ours is to be given the L4 port of such a rule either.

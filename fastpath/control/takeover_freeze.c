@@ -219,7 +219,7 @@ static void tell_held(struct xe_service *svc, FILE *f, struct xe_to_frozen *to)
 
 			if (!can_tell(p))
 				continue;
-			xe_hand_meta(p, false);
+			xe_hand_meta(p, 0);
 			memcpy(h.frames, p->frames, p->frame_cnt * sizeof(*h.frames));
 			fwrite(&h, sizeof(h), 1, f);
 			to->held_cnt++;

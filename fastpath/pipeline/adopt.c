@@ -210,7 +210,7 @@ static void settle(struct xe_lane *lane, const struct xe_adoptee *a, const struc
 		s->toward = h->toward;
 	else if (a->record->flags & XE_FR_MAPPED)
 		s->mapping = XE_MAPPING_ELSEWHERE;
-	if (is_from_outside(a) && !a->record->packets[XE_DIR_OUT])
+	if (is_from_outside(a) && !xe_session_packets(s, XE_DIR_OUT))
 		lane->unanswered++;
 	if (h->source != XE_NIL && s->tcp_state == XE_TCP_CLOSED)
 		xe_source_set_closed(&lane->sources, h->source, true);
@@ -294,6 +294,9 @@ enum xe_adopted xe_adopt(struct xe_lane *lane, const struct xe_adoptee *a, struc
 
 	if (is_over(lane, a))
 		return XE_ADOPT_OVER;
+	/* What it turns round at (hairpin.c) must be an uplink that is there. */
+	if (a->record->flags & XE_FR_HAIRPIN && (a->out_port == XE_PORT_NONE || a->out_inside))
+		return XE_ADOPT_FULL;
 	if (!has_room(&lane->nexthops))
 		return XE_ADOPT_LATER;
 	if (!numbers_get(lane, a->record, n))

@@ -25,8 +25,9 @@
 /* Frames of one packet: a 64 KiB superpacket is 65549 bytes in frames of 3840: 18. */
 #define XE_PACKET_FRAMES 18
 
-/* Has another worker received it? FINAL: none of them knows its flow, and the port is ours. */
-enum xe_handed { XE_HANDED_NOT = 0, XE_HANDED_IN, XE_HANDED_FINAL };
+/* Has another worker received it? BY_BLOCK: the block of its Ext L4 port is ours, by what it is
+ * here. FINAL: none of them knows its flow, and the port is ours. */
+enum xe_handed { XE_HANDED_NOT = 0, XE_HANDED_IN, XE_HANDED_BY_BLOCK, XE_HANDED_FINAL };
 
 /* out_port of a packet that is to come in again: hairpin.c. */
 #define XE_PORT_AGAIN 0xfffd

@@ -215,7 +215,7 @@ static void with_target(struct xe_lane *lane, struct xe_packet *p, const struct 
 		if (p->handed == XE_HANDED_FINAL)
 			xe_packet_drop(lane, p, XE_R_TARGET_GONE);
 		else
-			xe_hand_to(lane, p, lane->ports[nh.port].worker, true);
+			xe_hand_to(lane, p, lane->ports[nh.port].worker, XE_META_FINAL);
 		return;
 	}
 	reason = XE_R_SESSIONS_FULL;

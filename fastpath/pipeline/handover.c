@@ -6,16 +6,17 @@
  * queue is. Asked is only for packets that no session here has, so that a hit costs nothing:
  *
  *   translated     who has the block of the Ext L4 port (state/natpool.h)
- *   untranslated   in whose region is a live tag of the tuple (state/live.h); so also what was
- *                  adopted without its block (adopt.h)
+ *   untranslated   in whose region is a live tag of the tuple (state/live.h)
  *
- * A tag can be another tuple's. Then the packet goes on to the next worker that has one, upwards
- * only, so that it ends; the first packet of a flow from an inside port goes from there to the
- * owner of its port, with XE_META_FINAL. All packets of a flow take the same way, so they stay in
- * order, but for one case: where there is an `accept` rule, and another worker has the tag of a new
- * UDP flow for another tuple. Its first packets go there and come back; one that arrives when the
- * first of them has made the session, and others are not back yet, overtakes those. (TCP sends one
- * packet until it is answered.)
+ * The block need not be the session's worker's: one that was adopted without its block is announced
+ * by tags (pipeline/adopt.h), so who is handed a reply by the block and has no session asks for
+ * those. A tag can be another tuple's. Then the packet goes on to the next worker that has one,
+ * upwards only, so that it ends; the first packet of a flow from an inside port goes from there to
+ * the owner of its port, with XE_META_FINAL. All packets of a flow take the same way, so they stay
+ * in order, but for one case: where there is an `accept` rule, and another worker has the tag of a
+ * new UDP flow for another tuple. Its first packets go there and come back; one that arrives when
+ * the first of them has made the session, and others are not back yet, overtakes those. (TCP sends
+ * one packet until it is answered.)
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -23,7 +24,7 @@
 #include "pipeline/pipeline.h"
 #include "pipeline/reassemble.h"
 
-void xe_hand_meta(struct xe_packet *p, bool final)
+void xe_hand_meta(struct xe_packet *p, uint32_t how)
 {
 	struct xe_meta meta;
 
@@ -33,19 +34,19 @@ void xe_hand_meta(struct xe_packet *p, bool final)
 	meta.flow_hash = p->hash;
 	meta.port = p->in_port;
 	meta.magic = XE_META_MAGIC ^ p->in_port;
-	meta.flags &= ~(XE_META_FINAL | XE_META_HAIRPIN | XE_META_JOIN_HERE);
-	meta.flags |= (final ? XE_META_FINAL : 0) | (p->hairpin ? XE_META_HAIRPIN : 0) |
-		      (p->frag_max ? XE_META_JOIN_HERE : 0);
+	meta.flags &= ~(XE_META_FINAL | XE_META_BY_BLOCK | XE_META_HAIRPIN | XE_META_JOIN_HERE);
+	meta.flags |=
+		how | (p->hairpin ? XE_META_HAIRPIN : 0) | (p->frag_max ? XE_META_JOIN_HERE : 0);
 	memcpy(p->l2 - sizeof(meta), &meta, sizeof(meta));
 }
 
-void xe_hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, bool final)
+void xe_hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, uint32_t how)
 {
 	if (p->frag_cnt) {
-		xe_reassemble_hand(lane, p, worker, final);
+		xe_reassemble_hand(lane, p, worker, how);
 		return;
 	}
-	xe_hand_meta(p, final);
+	xe_hand_meta(p, how);
 	if (!xe_handoff_put(lane->handoff, lane->worker, worker, p->frames, p->frame_cnt)) {
 		xe_packet_drop(lane, p, XE_R_HANDOVER_FULL);
 		return;
@@ -75,35 +76,13 @@ static uint32_t block_owner(const struct xe_lane *lane, const struct xe_packet *
 static uint32_t tag_owner(const struct xe_lane *lane, const struct xe_packet *p)
 {
 	struct xe_live live = lane->live;
-	uint32_t w = p->handed ? lane->worker + 1 : 0;
+	uint32_t w = p->handed == XE_HANDED_IN ? lane->worker + 1 : 0;
 
 	if (!__atomic_load_n(lane->any_accept, __ATOMIC_RELAXED))
 		return XE_NO_WORKER;
 	for (; w < lane->worker_cnt; w++) {
 		live.buckets = lane->live_all + (size_t)w * (live.mask + 1);
 		if (w != lane->worker && xe_live_has(&live, p->hash))
-			return w;
-	}
-	return XE_NO_WORKER;
-}
-
-/* The block is this worker's, so the packet was sent here, past those below. But a session that was
- * adopted without the block (adopt.h) may live there. */
-static uint32_t tag_below(const struct xe_lane *lane, const struct xe_packet *p)
-{
-	struct xe_live live = lane->live;
-	struct xe_addr dst;
-
-	if (!p->handed || p->role != XE_ROLE_UPLINK || !lane->worker ||
-	    !__atomic_load_n(lane->any_accept, __ATOMIC_RELAXED))
-		return XE_NO_WORKER;
-	dst = xe_packet_dst(p);
-	if (xe_natpool_owner(&lane->pool, &dst, p->key.proto == IPPROTO_UDP,
-			     ntohs(p->key.dport_be)) != lane->worker)
-		return XE_NO_WORKER;
-	for (uint32_t w = 0; w < lane->worker; w++) {
-		live.buckets = lane->live_all + (size_t)w * (live.mask + 1);
-		if (xe_live_has(&live, p->hash))
 			return w;
 	}
 	return XE_NO_WORKER;
@@ -116,20 +95,18 @@ bool xe_handover(struct xe_lane *lane, struct xe_packet *p)
 	if (p->handed == XE_HANDED_FINAL)
 		return false;
 	worker = block_owner(lane, p);
-	if (worker == XE_NO_WORKER)
-		worker = tag_owner(lane, p);
 	if (worker != XE_NO_WORKER) {
-		xe_hand_to(lane, p, worker, false);
+		xe_hand_to(lane, p, worker, XE_META_BY_BLOCK);
 		return true;
 	}
-	worker = tag_below(lane, p);
+	worker = tag_owner(lane, p);
 	if (worker != XE_NO_WORKER) {
-		xe_hand_to(lane, p, worker, true);
+		xe_hand_to(lane, p, worker, 0);
 		return true;
 	}
 	worker = lane->ports[p->in_port].worker;
 	if (!p->handed || p->role == XE_ROLE_UPLINK || worker == lane->worker)
 		return false;
-	xe_hand_to(lane, p, worker, true);
+	xe_hand_to(lane, p, worker, XE_META_FINAL);
 	return true;
 }

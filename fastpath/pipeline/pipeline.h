@@ -159,11 +159,11 @@ void xe_hold_flush(struct xe_lane *lane, uint16_t port);
 /* handover.c: no session here has the packet. True: it has gone to the worker that may have one (or
  * was lost on the way there); false: it is this worker's matter. */
 bool xe_handover(struct xe_lane *lane, struct xe_packet *p);
-/* It goes to this worker; final: it stays there. */
-void xe_hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, bool final);
+/* It goes to this worker. how: 0, XE_META_FINAL (it stays there) or XE_META_BY_BLOCK. */
+void xe_hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, uint32_t how);
 
 /* The packet's metadata in front of its first frame say what is known of it by now. */
-void xe_hand_meta(struct xe_packet *p, bool final);
+void xe_hand_meta(struct xe_packet *p, uint32_t how);
 
 /* punt.c: give an untranslated packet to the kernel's path. */
 void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason);

@@ -280,7 +280,7 @@ static bool meet(struct xe_lane *lane, struct xe_packet *p, const struct fragmen
 	worker = (uint32_t)(xe_frag_hash(&f->key, t->k0, t->k1) >> 32) % cnt;
 	if (worker == lane->worker)
 		return false;
-	xe_hand_to(lane, p, worker, false);
+	xe_hand_to(lane, p, worker, 0);
 	return true;
 }
 
@@ -420,7 +420,7 @@ static void rewrite(const struct xe_packet *piece, const uint8_t *first)
 	memcpy(piece->l2, first, 12);
 }
 
-void xe_reassemble_hand(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, bool final)
+void xe_reassemble_hand(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, uint32_t how)
 {
 	uint8_t first[HEAD_LEN];
 	struct xe_packet piece;
@@ -431,7 +431,7 @@ void xe_reassemble_hand(struct xe_lane *lane, struct xe_packet *p, uint32_t work
 		if (is_new)
 			address(&piece, first);
 		is_new = piece.hairpin;
-		xe_hand_to(lane, &piece, worker, final);
+		xe_hand_to(lane, &piece, worker, how);
 	}
 }
 

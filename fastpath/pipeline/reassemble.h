@@ -40,7 +40,7 @@ bool xe_reassemble(struct xe_lane *lane, struct xe_packet *p);
 bool xe_reassemble_next(struct xe_lane *lane, struct xe_packet *p, struct xe_packet *piece);
 /* Give all pieces of a joined packet to another worker, which joins them anew: with the addresses
  * that the first one has, for between two containers it has been translated. It has ended then. */
-void xe_reassemble_hand(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, bool final);
+void xe_reassemble_hand(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, uint32_t how);
 /* Send a joined packet as the fragments it came in. It has ended then. */
 void xe_reassemble_send(struct xe_lane *lane, struct xe_packet *p);
 

@@ -19,7 +19,9 @@ static bool read_meta(struct xe_lane *lane, struct xe_packet *p)
 	p->frag_max = 0;
 	p->frag_cnt = 0;
 	p->gso_unknown = meta.flags & XE_META_GSO_UNKNOWN;
-	p->handed = meta.flags & XE_META_FINAL ? XE_HANDED_FINAL : XE_HANDED_IN;
+	p->handed = meta.flags & XE_META_FINAL      ? XE_HANDED_FINAL
+		    : meta.flags & XE_META_BY_BLOCK ? XE_HANDED_BY_BLOCK
+						    : XE_HANDED_IN;
 	p->hairpin = meta.flags & XE_META_HAIRPIN;
 	p->role = lane->ports[meta.port].role;
 	return true;

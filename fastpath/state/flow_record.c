@@ -202,6 +202,16 @@ static const char *mapping_fault(const struct xe_flow_record *r)
 	return NULL;
 }
 
+/* As far as a session counts (session.h). */
+static const char *count_fault(const struct xe_flow_record *r)
+{
+	for (int dir = 0; dir < 2; dir++)
+		if (r->packets[dir] >> XE_COUNT_PACKETS_BITS ||
+		    r->bytes[dir] >> XE_COUNT_BYTES_BITS)
+			return "more packets or bytes than a flow can have had";
+	return NULL;
+}
+
 static const char *state_fault(const struct xe_flow_record *r)
 {
 	if (r->proto == IPPROTO_UDP)
@@ -223,6 +233,8 @@ const char *xe_flow_record_fault(const struct xe_flow_record *r, uint32_t port_c
 		fault = port_fault(r, port_cnt);
 	if (!fault)
 		fault = mapping_fault(r);
+	if (!fault)
+		fault = count_fault(r);
 	if (!fault && r->flags & ~(XE_FR_REPLIED | XE_FR_FROM_OUTSIDE | XE_FR_EXT | XE_FR_MAPPED |
 				   XE_FR_HAIRPIN | XE_FR_KERNEL | XE_FR_ADOPTED))
 		fault = "unknown flags";

@@ -106,7 +106,8 @@ _Static_assert(XE_MAX_RULES < XE_RULE_GONE && XE_VERB_CNT <= 16, "fit their fiel
 _Static_assert(XE_MAX_EXT_ADDRS < XE_EXT_NONE, "an Ext address index fits its field");
 
 /* 56 bits of bytes are 72 PB, 40 bits of packets 12 days at a million a second. */
-#define XE_COUNT_BYTES_BITS 56
+#define XE_COUNT_BYTES_BITS   56
+#define XE_COUNT_PACKETS_BITS (32 + 64 - XE_COUNT_BYTES_BITS)
 
 static inline void xe_session_count(struct xe_session *s, enum xe_dir dir, uint32_t bytes)
 {

@@ -52,6 +52,8 @@ struct xe_meta {
 /* The same for a fragment: its datagram was whole where it comes from, it is joined where it is
  * now and goes nowhere else before (pipeline/reassemble.h). */
 #define XE_META_JOIN_HERE 0x10
+/* The same: to who has the block of its Ext L4 port, which does not say that it has the session. */
+#define XE_META_BY_BLOCK 0x20
 /* The same: it came from an inside port and has been translated once (pipeline/hairpin.c). */
 #define XE_META_HAIRPIN 0x4
 

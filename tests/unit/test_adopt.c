@@ -529,6 +529,28 @@ static void test_hairpin(void **state)
 	move(hairpin_begins, hairpin_goes_on, false);
 }
 
+/* Where it would turn round is not there: its packets would look for a port that is none. */
+static void test_hairpin_without_uplink(void **state)
+{
+	static struct flows was;
+	struct lf *f = lf_open(rules, 64), *to = lf_open(rules, 64);
+
+	(void)state;
+	hairpin_begins(f);
+	collect(f, &was);
+	for (uint32_t i = 0; i < was.cnt; i++) {
+		struct xe_adoptee a = adoptee(to, &was, i);
+
+		assert_true(was.r[i].flags & XE_FR_HAIRPIN || was.r[i].flags & XE_FR_FROM_OUTSIDE);
+		a.out_port = XE_PORT_NONE;
+		if (was.r[i].flags & XE_FR_HAIRPIN)
+			assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPT_FULL);
+	}
+	expect_empty(to);
+	lf_close(f);
+	lf_close(to);
+}
+
 /* ---- IPv6 ---- */
 
 static void v6_begins(struct lf *f)
@@ -661,6 +683,7 @@ int main(void)
 		cmocka_unit_test(test_accept),
 		cmocka_unit_test(test_accept_by_tags),
 		cmocka_unit_test(test_hairpin),
+		cmocka_unit_test(test_hairpin_without_uplink),
 		cmocka_unit_test(test_v6),
 		cmocka_unit_test(test_v6_by_tags),
 		cmocka_unit_test(test_outcomes),

@@ -240,6 +240,8 @@ static void test_faults(void **state)
 	FAULT("L4 port 0", r.nat_sport_be = 0);
 	FAULT("from outside", r.flags |= XE_FR_FROM_OUTSIDE);
 	FAULT("flags", r.flags |= 0x80);
+	FAULT("more packets", r.packets[0] = 1ull << XE_COUNT_PACKETS_BITS);
+	FAULT("more packets", r.bytes[1] = 1ull << XE_COUNT_BYTES_BITS);
 }
 
 /* A file whose checksum is right, and whose flows are not. */

@@ -177,6 +177,23 @@ static void test_guarded_follows_dnat(void **state)
 	assert_true(guarded(0, 20100));
 }
 
+/* L4 ports of adopted flows that do not own theirs are given to nobody by another rule set. */
+static void test_held_stays(void **state)
+{
+	(void)state;
+	if (!svc)
+		skip();
+	svc->held[1][20200 >> 6] |= 1ull << (20200 & 63);
+	begin();
+	rule("masquerade from 10.1.0.0/16 ports 20000-29999");
+	publish();
+	assert_true(svc->taken.bits[1][20200 >> 6] >> (20200 & 63) & 1);
+	assert_false(svc->taken.bits[0][20200 >> 6] >> (20200 & 63) & 1);
+	memset(svc->held, 0, sizeof(svc->held));
+	publish();
+	assert_false(svc->taken.bits[1][20200 >> 6] >> (20200 & 63) & 1);
+}
+
 /* However many ranges there are, what lies between them is nobody's. */
 static void test_many_ranges(void **state)
 {
@@ -251,6 +268,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_terms_come_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_targets_stay, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_guarded_follows_dnat, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_held_stays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_many_ranges, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_many_changed, set_up, tear_down),
 		cmocka_unit_test(test_rule_index),
