@@ -10,6 +10,7 @@
 #include "base/confine.h"
 #include "base/detach.h"
 #include "base/log.h"
+#include "control/nft_run.h"
 #include "control/service.h"
 
 #ifndef XE_VERSION
@@ -144,6 +145,13 @@ int main(int argc, char **argv)
 	}
 	if (xe_confine_begin(err_text, sizeof(err_text))) {
 		xe_log_err("%s", err_text);
+		xe_config_free(config);
+		return EXIT_FAILED;
+	}
+	ret = xe_nft_open();
+	if (ret) {
+		xe_log_err("process for libnftables: %s", strerror(-ret));
+		xe_config_free(config);
 		return EXIT_FAILED;
 	}
 	if (xe_service_start(&svc, &o.service, config))

@@ -53,6 +53,7 @@ run conformance-clients 200 tests/conformance/clients.py --cells native-off-2
 run conformance-soak 600 tests/conformance/soak.py --packets "${LONG_SOAK_PACKETS:-10000000}" --seconds 150
 run long-scenarios 500 tests/run.sh --only netns/t_route6 --only netns/t_ra6 --only netns/t_icmp_workers \
 	--only conformance/t_clients
+run faults-inject 600 env XE_INJECT=200 tests/faults/t_inject.sh
 run faults 600 tests/faults/run.py --json "$LOGS/faults.json"
 run syn-flood-workers 120 env XE_WORKERS=2 tests/netns/t_synflood.sh
 run syn-flood-million 200 env XE_FLOOD=1000000 XE_FLOOD_SECONDS=10 tests/netns/t_synflood.sh

@@ -14,7 +14,7 @@ build="gcc clang llvm make pkg-config libc6-dev linux-libc-dev libbpf-dev libxdp
 	zlib1g-dev libnuma-dev libmnl-dev libnftables-dev libjansson-dev libyaml-dev libsystemd-dev
 	libcap-ng-dev libseccomp-dev libnetfilter-conntrack-dev"
 demo="iproute2 iputils-ping curl iperf3 nftables python3-minimal procps util-linux nginx-light openssl"
-check="$demo libcap2-bin ethtool tcpdump python3 python3-scapy libcmocka-dev conntrack iptables kmod
+check="$demo strace libcap2-bin ethtool tcpdump python3 python3-scapy libcmocka-dev conntrack iptables kmod
 	valgrind traceroute mtr-tiny iputils-tracepath nmap coturn wrk bind9-dnsutils dnsperf unbound
 	python3-pyftpdlib"
 long="$check qemu-system-x86 busybox-static xdp-tools libclang-rt-14-dev"

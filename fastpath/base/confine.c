@@ -57,9 +57,10 @@ static bool is_in(const struct kept *list, size_t cnt, unsigned int cap)
 	return false;
 }
 
-/* Of what this thread has, keep what is for running, and what else is named; nothing is passed on
- * to programs that it might execute. */
-static int keep(const struct kept *more, size_t more_cnt)
+/* Of what this thread has, keep what is named; nothing is passed on to programs that it might
+ * execute. */
+static int keep_only(const struct kept *one, size_t one_cnt, const struct kept *more,
+		     size_t more_cnt)
 {
 	unsigned int last = CAP_LAST_CAP;
 	bool had[CAP_LAST_CAP + 1];
@@ -71,9 +72,14 @@ static int keep(const struct kept *more, size_t more_cnt)
 		had[cap] = capng_have_capability(CAPNG_PERMITTED, cap);
 	capng_clear(CAPNG_SELECT_CAPS);
 	for (unsigned int cap = 0; cap <= last; cap++)
-		if (had[cap] && (is_in(run_caps, CNT(run_caps), cap) || is_in(more, more_cnt, cap)))
+		if (had[cap] && (is_in(one, one_cnt, cap) || is_in(more, more_cnt, cap)))
 			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, cap);
 	return capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
+}
+
+static int keep(const struct kept *more, size_t more_cnt)
+{
+	return keep_only(run_caps, CNT(run_caps), more, more_cnt);
 }
 
 static int check_needed(char *why, size_t why_size)
@@ -133,6 +139,15 @@ int xe_confine_worker(void)
 	capng_clear(CAPNG_SELECT_CAPS);
 	err = capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
 	filter(XE_SYSCALLS_WORKER);
+	return err;
+}
+
+int xe_confine_nft(bool forks)
+{
+	static const struct kept net_admin[] = {{CAP_NET_ADMIN, NULL}};
+	int err = keep_only(net_admin, 1, NULL, 0);
+
+	filter(forks ? XE_SYSCALLS_KEEPER : XE_SYSCALLS_CONTROL);
 	return err;
 }
 

@@ -164,6 +164,8 @@ static const int control[] = {
 	SCMP_SYS(tkill),
 	SCMP_SYS(pidfd_open),
 	SCMP_SYS(getppid),
+	SCMP_SYS(wait4), /* for the keeper */
+	SCMP_SYS(waitid),
 	SCMP_SYS(getuid),
 	SCMP_SYS(geteuid),
 	SCMP_SYS(getgid),
@@ -185,6 +187,12 @@ static const int control[] = {
 	SCMP_SYS(capget),
 	SCMP_SYS(capset), /* only ever less */
 	SCMP_SYS(prctl),
+};
+
+/* Who makes processes: fork() and waitpid() in what C libraries make of them. */
+static const int keeper[] = {
+	SCMP_SYS(clone), SCMP_SYS(fork),
+	SCMP_SYS(seccomp), /* what it makes has a filter of its own */
 };
 
 /* Nobody makes these by mistake. */
@@ -246,7 +254,9 @@ int xe_syscalls_confine(enum xe_syscalls who)
 
 	if (!f)
 		return -ENOMEM;
-	/* Library and kernel may be too old for these three; the filter is good without. */
+	/* Library and kernel may be too old for these; the filter is good without. */
+	(void)seccomp_attr_set(f, SCMP_FLTATR_API_SYSRAWRC,
+			       1); /* the kernel's error, not ECANCELED */
 	(void)seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, 1);
 	(void)seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	(void)seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* searched, not walked */
@@ -255,8 +265,10 @@ int xe_syscalls_confine(enum xe_syscalls who)
 		err = add(f, SCMP_ACT_KILL_PROCESS, fatal, CNT(fatal));
 	if (!err)
 		err = add_memory(f);
-	if (!err && who == XE_SYSCALLS_CONTROL)
+	if (!err && who != XE_SYSCALLS_WORKER)
 		err = add_control(f);
+	if (!err && who == XE_SYSCALLS_KEEPER)
+		err = add(f, SCMP_ACT_ALLOW, keeper, CNT(keeper));
 	if (!err)
 		err = seccomp_load(f);
 	seccomp_release(f);

@@ -14,7 +14,8 @@
 #ifndef XE_SYSCALLS_H
 #define XE_SYSCALLS_H
 
-enum xe_syscalls { XE_SYSCALLS_WORKER, XE_SYSCALLS_CONTROL };
+/* KEEPER: like CONTROL, and makes processes (control/nft_run.h). */
+enum xe_syscalls { XE_SYSCALLS_WORKER, XE_SYSCALLS_CONTROL, XE_SYSCALLS_KEEPER };
 
 /* For the calling thread, for good. 0 or -errno (-EINVAL, -ENOSYS: a kernel without seccomp). */
 int xe_syscalls_confine(enum xe_syscalls who);

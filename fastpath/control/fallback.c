@@ -9,9 +9,6 @@
  * lives in its entry, not in the rule that made it.
  *
  * The table has no owner flag: it must outlive a crashed process.
- *
- * libnftables ends the process when it is out of memory or can't open a netlink socket; the first
- * is not ours to change, the second can only happen in xe_fallback_open(), at start-up.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -22,10 +19,16 @@
 #include "base/log.h"
 #include "control/fallback.h"
 #include "control/fallback_rules.h"
+#include "control/nft_run.h"
 #include "control/nft_generation.h"
 
+/* A service that ends has no other time to do it: a moment without memory must not leave the table.
+ */
+#define REMOVE_TRIES 3
+
 struct xe_fallback {
-	struct nft_ctx *nft;
+	char *output;    /* of the last command; NULL: it failed */
+	char error[256]; /* or why it did */
 	char *table;
 	/* What the last apply left: the table as nft lists it, listeners cut out. NULL: none yet.
 	 */
@@ -38,11 +41,15 @@ struct xe_fallback {
 
 /* ---- libnftables ---- */
 
-/* Run a command; its output is nft_ctx_get_output_buffer(). -EIO when nft or the kernel refuses. */
+/* Run a command; its output is fb->output. -EIO when nft or the kernel refuses, or libnftables has
+ * ended itself. */
 static int run(struct xe_fallback *fb, const char *command, unsigned int output_flags)
 {
-	nft_ctx_output_set_flags(fb->nft, output_flags);
-	return nft_run_cmd_from_buffer(fb->nft, command) ? -EIO : 0;
+	int ret;
+
+	free(fb->output);
+	ret = xe_nft_run(command, output_flags, &fb->output, fb->error, sizeof(fb->error));
+	return ret && ret != -ENOMEM ? -EIO : ret;
 }
 
 static int run_named(struct xe_fallback *fb, const char *verb, unsigned int output_flags)
@@ -57,19 +64,11 @@ static int run_named(struct xe_fallback *fb, const char *verb, unsigned int outp
 	return ret;
 }
 
-/* nft explains itself in several lines, with the source and a marker; the first one says it. */
-static void first_error(struct xe_fallback *fb, char *err, size_t err_size)
-{
-	const char *text = nft_ctx_get_error_buffer(fb->nft);
-
-	snprintf(err, err_size, "nftables: %.*s", (int)strcspn(text, "\n"), text);
-}
-
 /* The members of `{"nftables": [...]}` that the last command put out with NFT_CTX_OUTPUT_JSON; the
  * caller drops the reference. NULL when it is something else. */
 static json_t *output_array(struct xe_fallback *fb)
 {
-	json_t *root = json_loads(nft_ctx_get_output_buffer(fb->nft), 0, NULL);
+	json_t *root = json_loads(fb->output ? fb->output : "", 0, NULL);
 	json_t *array = json_incref(json_object_get(root, "nftables"));
 
 	json_decref(root);
@@ -88,9 +87,7 @@ int xe_fallback_open(const char *table, struct xe_fallback **out)
 	if (!fb)
 		return -ENOMEM;
 	fb->table = strdup(table);
-	fb->nft = nft_ctx_new(NFT_CTX_DEFAULT);
-	if (!fb->table || !fb->nft || nft_ctx_buffer_output(fb->nft) ||
-	    nft_ctx_buffer_error(fb->nft)) {
+	if (!fb->table) {
 		xe_fallback_close(fb);
 		return -ENOMEM;
 	}
@@ -102,8 +99,7 @@ void xe_fallback_close(struct xe_fallback *fb)
 {
 	if (!fb)
 		return;
-	if (fb->nft)
-		nft_ctx_free(fb->nft);
+	free(fb->output);
 	free(fb->listing);
 	free(fb->table);
 	free(fb);
@@ -144,7 +140,8 @@ static char *list_table(struct xe_fallback *fb, struct xe_fallback_nat *listen)
 
 	if (run_named(fb, "list", NFT_CTX_OUTPUT_STATELESS))
 		return NULL;
-	text = strdup(nft_ctx_get_output_buffer(fb->nft));
+	text = fb->output;
+	fb->output = NULL;
 	if (text) {
 		cut_listeners(text, XE_FALLBACK_SET_TCP, listen->tcp);
 		cut_listeners(text, XE_FALLBACK_SET_UDP, listen->udp);
@@ -293,7 +290,7 @@ static int remember(struct xe_fallback *fb, const struct xe_fallback_conf *conf,
 	fb->listing = list_table(fb, &unused);
 	if (fb->listing)
 		return 0;
-	first_error(fb, err, err_size);
+	snprintf(err, err_size, "%s", fb->error);
 	return -EIO;
 }
 
@@ -307,7 +304,7 @@ int xe_fallback_apply(struct xe_fallback *fb, const struct xe_fallback_conf *con
 		return ret;
 	ret = replace(fb, rules, false);
 	if (ret == -EIO) {
-		first_error(fb, err, err_size);
+		snprintf(err, err_size, "%s", fb->error);
 		ret = replace(fb, rules, true);
 		if (!ret)
 			xe_log_warn("safety net: table %s had to be made anew, its counters begin "
@@ -315,7 +312,7 @@ int xe_fallback_apply(struct xe_fallback *fb, const struct xe_fallback_conf *con
 				    fb->table, err);
 	}
 	if (ret == -EIO)
-		first_error(fb, err, err_size);
+		snprintf(err, err_size, "%s", fb->error);
 	else if (ret)
 		snprintf(err, err_size, "out of memory");
 	else
@@ -327,14 +324,23 @@ int xe_fallback_apply(struct xe_fallback *fb, const struct xe_fallback_conf *con
 int xe_fallback_remove(struct xe_fallback *fb)
 {
 	char *command;
-	int ret;
+	int ret = 0;
 
 	/* "add" first: `delete` of what isn't there is an error, `destroy` is too new (nft 1.0.7).
 	 */
 	if (asprintf(&command, "add table inet %s\ndelete table inet %s\n", fb->table, fb->table) <
 	    0)
 		return -ENOMEM;
-	ret = run(fb, command, 0);
+	for (int i = 0; i < REMOVE_TRIES; i++) {
+		if (i == REMOVE_TRIES - 1)
+			xe_nft_close(); /* then here */
+		ret = run(fb, command, 0);
+		if (!ret)
+			break;
+	}
+	if (ret)
+		xe_log_err("safety net: table %s stays, `nft delete table inet %s` removes it: %s",
+			   fb->table, fb->table, fb->error);
 	free(command);
 	free(fb->listing);
 	fb->listing = NULL;

@@ -28,6 +28,7 @@
 #include "control/flow_adopt.h"
 #include "control/handback.h"
 #include "control/memlock.h"
+#include "control/nft_run.h"
 #include "control/port_given.h"
 #include "control/state_dir.h"
 #include "control/takeover_give.h"
@@ -632,8 +633,10 @@ int xe_service_run(struct xe_service *svc)
 		if (svc->fallback_stale)
 			xe_safety_net_apply(svc);
 		n = epoll_wait(svc->epoll_fd, ev, 8, -1);
-		if (n < 0 && errno != EINTR)
-			return -errno;
+		if (n < 0 && errno != EINTR) {
+			xe_log_err("event loop: %s", strerror(errno));
+			return -EIO;
+		}
 		for (int i = 0; i < n; i++)
 			on_event(svc, ev[i].data.fd);
 	}
@@ -678,6 +681,7 @@ void xe_service_stop(struct xe_service *svc)
 	    !(svc->stop && svc->config->on_stop == XE_STOP_HANDBACK))
 		xe_fallback_remove(svc->fallback);
 	xe_fallback_close(svc->fallback);
+	xe_nft_close();
 	xe_steer_close(&svc->steer);
 	if (svc->given)
 		xe_rps_leave(&svc->rps);

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "control/nft_run.h"
 #include "control/sysctl.h"
 
 /* Names of ports in one line; the rest is a number. Enough to see which kind is meant. */
@@ -261,17 +262,18 @@ static void check_chain(struct check *c, json_t *chain)
 	      family, table, name);
 }
 
-static int check_chains(struct check *c, struct nft_ctx *nft)
+static int check_chains(struct check *c)
 {
 	json_t *root, *item;
+	char err[128], *chains;
 	size_t i;
+	int ret;
 
-	if (nft_ctx_buffer_output(nft) || nft_ctx_buffer_error(nft))
-		return -ENOMEM;
-	nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_JSON);
-	if (nft_run_cmd_from_buffer(nft, "list chains"))
-		return -EIO;
-	root = json_loads(nft_ctx_get_output_buffer(nft), 0, NULL);
+	ret = xe_nft_run("list chains", NFT_CTX_OUTPUT_JSON, &chains, err, sizeof(err));
+	if (ret)
+		return ret;
+	root = json_loads(chains, 0, NULL);
+	free(chains);
 	if (!root)
 		return -EIO;
 	json_array_foreach (json_object_get(root, "nftables"), i, item) {
@@ -286,13 +288,10 @@ static int check_chains(struct check *c, struct nft_ctx *nft)
 
 static void check_nftables(struct check *c)
 {
-	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
-	int ret = nft ? check_chains(c, nft) : -ENOMEM;
+	int ret = check_chains(c);
 
 	if (ret)
 		failed(c, ret);
-	if (nft)
-		nft_ctx_free(nft);
 }
 
 static void check_xtables(struct check *c, int family, const char *command)

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 /* sysfs of the calling thread's network namespace, mounted nowhere (kernel 5.2, CAP_SYS_ADMIN): the
  * one on /sys may show another namespace's interfaces, under the same names. */
 static int open_private(void)
@@ -73,8 +75,11 @@ int xe_rps_open(struct xe_rps *rps, const cpu_set_t *cpus, const char *found_dir
 	if (mkdir(found_dir, 0700) && errno != EEXIST)
 		return -errno;
 	rps->found_fd = open(found_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (rps->found_fd < 0)
-		return -errno;
+	if (rps->found_fd < 0) {
+		err = -errno;
+		rmdir(found_dir);
+		return err;
+	}
 	rps->class_fd = open_private();
 	if (rps->class_fd < 0)
 		rps->class_fd = open_public();
@@ -234,17 +239,31 @@ void xe_rps_set(const struct xe_rps *rps, const char *ifname, int ifindex, uint3
 	}
 }
 
+/* Twice: there is no other time for it. Whoever has set another mask meanwhile keeps it. */
+static bool put_back(const struct xe_rps_queue *q, const char *mask)
+{
+	char now[XE_RPS_TEXT];
+
+	for (int i = 0; i < 2; i++) {
+		if (!mask_read(q->fd, now))
+			continue;
+		if (!same_mask(now, mask) || pwrite(q->fd, q->was, strlen(q->was), 0) >= 0)
+			return true;
+	}
+	return errno == ENODEV || errno == ENOENT; /* the interface is going */
+}
+
 void xe_rps_restore(const struct xe_rps *rps, struct xe_rps_port *port)
 {
-	char mask[XE_RPS_TEXT], now[XE_RPS_TEXT];
+	char mask[XE_RPS_TEXT];
 
 	mask_print(&rps->cpus, mask);
 	for (uint32_t i = 0; i < port->cnt; i++) {
 		struct xe_rps_queue *q = &port->queues[i];
 
-		if (mask_read(q->fd, now) && same_mask(now, mask) &&
-		    pwrite(q->fd, q->was, strlen(q->was), 0) < 0)
-			now[0] = '\0'; /* the interface is going: nothing to put back */
+		if (!put_back(q, mask))
+			xe_log_warn("rps: queue %s (interface.queue) keeps mask %s: %s", q->name,
+				    mask, strerror(errno));
 		close(q->fd);
 		unlinkat(rps->found_fd, q->name, 0);
 	}
