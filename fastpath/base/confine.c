@@ -36,9 +36,12 @@ static const struct kept start_caps[] = {
 	{CAP_SYS_ADMIN, NULL},    /* a sysfs of this network namespace; programs by id */
 	{CAP_SYS_NICE, NULL},     /* priority of the threads */
 	{CAP_SYS_RESOURCE, NULL}, /* RLIMIT_MEMLOCK */
+	/* up to here only: xe_confine_files() */
 	{CAP_CHOWN, NULL},        /* the control socket's group */
 	{CAP_DAC_OVERRIDE, NULL}, /* a run directory that is another user's */
 };
+
+#define FILE_CAPS 2
 
 #define CNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -140,6 +143,11 @@ int xe_confine_worker(void)
 	err = capng_apply(CAPNG_SELECT_CAPS) ? -EPERM : 0;
 	filter(XE_SYSCALLS_WORKER);
 	return err;
+}
+
+int xe_confine_files(void)
+{
+	return keep(start_caps, CNT(start_caps) - FILE_CAPS);
 }
 
 int xe_confine_nft(bool forks)

@@ -23,6 +23,9 @@ int xe_confine_begin(char *why, size_t why_size);
 /* No filters in this process (--no-seccomp); before the first thread. */
 void xe_confine_no_filter(void);
 int xe_confine_worker(void);
+/* What start needed for files of others is given up: what is read from now on can be read again
+ * while the service runs. */
+int xe_confine_files(void);
 /* The processes of libnftables (nft_run.h): CAP_NET_ADMIN; forks: the one that makes the other. */
 int xe_confine_nft(bool forks);
 /* dispatcher: ports are attached by libxdp's dispatcher, for which CAP_SYS_ADMIN stays. */

@@ -3,10 +3,10 @@
  * syscalls.h - which system calls a thread of the running service may make (seccomp).
  *
  * Each thread loads its own filter when its start is done, so that of the start is not in it: no
- * mounting, no new thread or process. What is not on a thread's list fails with EPERM and is
- * logged by the kernel (audit): a call that a newer C library makes must not end the network. Only
- * what an intruder alone would want, as to execute a program, ends the process at once; the safety
- * net then has the network.
+ * mounting, no new thread or process. What is not on a thread's list fails with ENOSYS and is
+ * logged by the kernel (audit): a call that a newer C library makes must not end the network, and
+ * is one that it knows how to do without. Only what an intruder alone would want, as to execute a
+ * program, ends the process at once; the safety net then has the network.
  *
  * On x86-64 since 5.11 the kernel keeps a bitmap of the calls that pass whatever their arguments:
  * those of a worker are all of that kind, so that the filter costs a packet nothing.

@@ -535,6 +535,8 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 	if (!err)
 		err = start_control(svc);
 	if (!err)
+		err = xe_confine_files();
+	if (!err)
 		err = watch_all(svc);
 	if (!err)
 		err = xe_deny_read_all(svc->config->rules, svc->config->rule_cnt, &svc->deny_lists,

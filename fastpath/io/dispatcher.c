@@ -22,9 +22,11 @@ static int write_object(const char *path)
 {
 	size_t len = 0;
 	const void *elf = dispatcher_bpf__elf_bytes(&len);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), err = 0;
+	int fd, err = 0;
 	ssize_t done;
 
+	unlink(path); /* a crash leaves one */
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	done = write(fd, elf, len);
@@ -32,6 +34,19 @@ static int write_object(const char *path)
 		err = done < 0 ? -errno : -ENOSPC;
 	close(fd);
 	return err;
+}
+
+/* A folder that is ours alone: libxdp loads what lies there. The run directory may be another
+ * user's. */
+static int make_folder(const char *dir)
+{
+	struct stat st;
+
+	if (!mkdir(dir, 0700))
+		return 0;
+	if (errno != EEXIST || lstat(dir, &st)) /* a crash leaves one */
+		return -errno;
+	return S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022) ? 0 : -EPERM;
 }
 
 int xe_dispatcher_provide(const char *run_dir, char **dir)
@@ -46,8 +61,8 @@ int xe_dispatcher_provide(const char *run_dir, char **dir)
 		*dir = NULL;
 		return -ENOMEM;
 	}
-	if (mkdir(*dir, 0700) && errno != EEXIST) { /* a crash leaves it */
-		err = -errno;
+	err = make_folder(*dir);
+	if (err) {
 		free(*dir);
 		*dir = NULL;
 		return err;
