@@ -26,13 +26,6 @@ struct ingress {
 	struct xe_port_counters *cnt;
 };
 
-static __always_inline int beat_is_old(__u32 worker)
-{
-	__u64 *beat = bpf_map_lookup_elem(&beats, &worker);
-
-	return !beat || bpf_ktime_get_coarse_ns() > *beat + XE_BEAT_MAX_AGE_NS;
-}
-
 /* Headers of the packet at the moment; metadata moves do not change them. */
 static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, __u64 *hash)
 {

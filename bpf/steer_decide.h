@@ -88,6 +88,13 @@ static __always_inline int port_of(__u32 ifindex, __u32 *port)
 	return 1;
 }
 
+static __always_inline int beat_is_old(__u32 worker)
+{
+	__u64 *beat = bpf_map_lookup_elem(&beats, &worker);
+
+	return !beat || bpf_ktime_get_coarse_ns() > *beat + XE_BEAT_MAX_AGE_NS;
+}
+
 /* Which port would the kernel forward it to? XE_R_TAKEN and *out, or why not. */
 static __always_inline int egress_port(struct xdp_md *ctx, struct steer_scratch *tmp,
 				       const struct xe_port_conf *pc, __u16 *out)
@@ -127,6 +134,28 @@ static __always_inline int egress_port(struct xdp_md *ctx, struct steer_scratch 
 		return XE_R_EGRESS_NOT_PORT;
 	*out = id | (oc->role == XE_ROLE_INSIDE ? XE_OUT_INSIDE : 0);
 	return oc->flags & XE_PF_MOVING ? XE_R_MOVING : XE_R_TAKEN;
+}
+
+/* Can no worker receive what comes back by this port (one of egress_port())? Of one that is spread:
+ * not all of it. Asked when the rules have been: `drop` does not open by a stall. */
+static __always_inline int is_stalled_behind(__u16 out)
+{
+	__u32 id = out & ~XE_OUT_INSIDE;
+	struct xe_port_conf *pc = bpf_map_lookup_elem(&ports, &id);
+
+	if (!pc)
+		return 1;
+	if (!pc->worker_step)
+		return beat_is_old(pc->worker);
+	/* Unrolled: as is_live(). */
+	_Pragma("unroll") for (__u32 w = 0; w < XE_MAX_WORKERS; w++)
+	{
+		if (w >= worker_cnt)
+			break;
+		if (beat_is_old(w))
+			return 1;
+	}
+	return 0;
 }
 
 /* One tuple of the rule set: mask the packet, ask the hash table, keep the earliest rule. */
@@ -347,11 +376,11 @@ static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratc
 		return reason;
 	if (out == (__u16)(port | XE_OUT_INSIDE))
 		return XE_R_EGRESS_NOT_PORT; /* back out where it came in: the kernel redirects */
-	if (p->is_frag)
-		return fragment_inside(conf);
-	reason = match_rules(tmp, port, out, conf);
+	reason = p->is_frag ? fragment_inside(conf) : match_rules(tmp, port, out, conf);
 	/* After the rules, so that `drop` and `kernel` are counted as what they are. */
-	if (reason == XE_R_TAKEN && p->proto == IPPROTO_TCP && !p->syn_only)
+	if (reason == XE_R_TAKEN && is_stalled_behind(out))
+		return XE_R_STALLED;
+	if (reason == XE_R_TAKEN && !p->is_frag && p->proto == IPPROTO_TCP && !p->syn_only)
 		return XE_R_MIDFLOW;
 	return reason;
 }

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/reassemble.h"
+#include "pipeline/stall.h"
 #include "state/session_file.h"
 
 /* Housekeeping is worth a look once a millisecond, not once a round. */
@@ -31,6 +32,7 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 
 	lane->worker = c->idx;
 	lane->worker_cnt = c->worker_cnt;
+	lane->beats = c->beats;
 	lane->handoff = c->handoff;
 	lane->live_all = c->live;
 	lane->any_accept = c->any_accept;
@@ -124,7 +126,7 @@ int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf)
 	w->idx = conf->idx;
 	w->cpu = conf->cpu;
 	w->control_fd = conf->control_fd;
-	w->beat = conf->beat;
+	w->beat = &conf->beats[conf->idx];
 	w->file = conf->file;
 	w->waiting.wake_fd = w->waiting.epoll_fd = -1;
 	pthread_mutex_init(&w->call_lock, NULL);
@@ -160,14 +162,14 @@ void xe_worker_close(struct xe_worker *w)
 	pthread_cond_destroy(&w->unparked);
 }
 
+/* Beat last: until then steer gives nothing to a worker that has been stalled. */
 static void beat(struct xe_worker *w, uint64_t now_ns)
 {
-	__atomic_store_n(w->beat, now_ns, __ATOMIC_RELAXED);
+	if (xe_stall_tick(w->lane, now_ns))
+		now_ns = xe_now_coarse_ns();
+	__atomic_store_n(w->beat, now_ns, __ATOMIC_RELEASE);
 	if (w->beat_mirror)
-		__atomic_store_n(w->beat_mirror, now_ns, __ATOMIC_RELAXED);
-	/* read by the control thread (state_dir.c) */
-	__atomic_store_n(&w->lane->now_s, (uint32_t)(now_ns / XE_NS_PER_SEC), __ATOMIC_RELAXED);
-	w->lane->now_us = now_ns / 1000;
+		__atomic_store_n(w->beat_mirror, now_ns, __ATOMIC_RELEASE);
 }
 
 static void wake_control(struct xe_worker *w)
@@ -231,6 +233,8 @@ static void housekeeping(struct xe_worker *w, uint64_t now_ns, uint64_t *next_ns
 	if (now_ns < *next_ns && !(idle && *more))
 		return;
 	*next_ns = now_ns + HOUSEKEEPING_NS;
+	if (lane->handoff)
+		xe_stall_look(lane, now_ns);
 	*more = xe_pipeline_housekeeping(lane);
 #ifdef XE_DEBUG
 	audit(lane);

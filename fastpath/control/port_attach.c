@@ -117,7 +117,7 @@ static void lane_clear(struct xe_worker *w, void *arg)
 		}
 		xe_worker_del_socket(w, c->port->xsks[q]);
 	}
-	xe_hold_flush(w->lane, c->port->id);
+	xe_hold_flush(w->lane, c->port->id, XE_R_PORT_GONE);
 	xe_reassemble_flush(w->lane, c->port->id);
 	xe_natpool_port_gone(&w->lane->pool, c->port->id);
 	c->allow = lp->allow;

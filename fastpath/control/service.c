@@ -199,7 +199,7 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 			.cpu = worker_cpu(svc, i),
 			.wait = config->wait,
 			.control_fd = svc->request_fd,
-			.beat = &svc->steer.beats[i],
+			.beats = svc->steer.beats,
 			.live = svc->steer.live,
 			.live_mask = svc->steer.settings.live_mask,
 			.any_accept = &svc->steer.conf->any_accept,

@@ -23,6 +23,7 @@
 
 #include "pipeline/pipeline.h"
 #include "pipeline/reassemble.h"
+#include "pipeline/stall.h"
 
 void xe_hand_meta(struct xe_packet *p, uint32_t how)
 {
@@ -42,6 +43,10 @@ void xe_hand_meta(struct xe_packet *p, uint32_t how)
 
 void xe_hand_to(struct xe_lane *lane, struct xe_packet *p, uint32_t worker, uint32_t how)
 {
+	if (xe_is_stalled(lane, worker)) {
+		xe_stall_give_up(lane, p);
+		return;
+	}
 	if (p->frag_cnt) {
 		xe_reassemble_hand(lane, p, worker, how);
 		return;

@@ -139,7 +139,7 @@ void xe_hold_poll(struct xe_lane *lane)
 	lane->hold.draining = false;
 }
 
-void xe_hold_flush(struct xe_lane *lane, uint16_t port)
+void xe_hold_flush(struct xe_lane *lane, uint16_t port, enum xe_worker_reason reason)
 {
 	struct xe_hold *hold = &lane->hold;
 	uint32_t kept = 0;
@@ -154,7 +154,7 @@ void xe_hold_flush(struct xe_lane *lane, uint16_t port)
 			continue;
 		}
 		let_go(lane, h);
-		xe_packet_drop(lane, &h->packet, XE_R_PORT_GONE);
+		xe_packet_drop(lane, &h->packet, reason);
 		xe_nexthop_unref(&lane->nexthops, h->nexthop);
 	}
 	set_cnt(hold, kept);

@@ -153,8 +153,8 @@ void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop);
 bool xe_hold_before(const struct xe_lane *lane, uint32_t nexthop);
 /* Bring back into the pipeline what can go on, end what has waited too long. */
 void xe_hold_poll(struct xe_lane *lane);
-/* Drop held packets of a port that goes away (XE_PORT_NONE: all). */
-void xe_hold_flush(struct xe_lane *lane, uint16_t port);
+/* Drop held packets of a port (XE_PORT_NONE: all). */
+void xe_hold_flush(struct xe_lane *lane, uint16_t port, enum xe_worker_reason reason);
 
 /* handover.c: no session here has the packet. True: it has gone to the worker that may have one (or
  * was lost on the way there); false: it is this worker's matter. */

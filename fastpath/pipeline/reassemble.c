@@ -8,6 +8,7 @@
 #include "base/insum.h"
 #include "pipeline/cut.h"
 #include "pipeline/pipeline.h"
+#include "pipeline/stall.h"
 
 /*
  * Frames that fragments may hold: a side (all inside ports, all uplinks), an inside port, a source.
@@ -278,7 +279,7 @@ static bool meet(struct xe_lane *lane, struct xe_packet *p, const struct fragmen
 		return false;
 	/* not the bits that find it in its table there */
 	worker = (uint32_t)(xe_frag_hash(&f->key, t->k0, t->k1) >> 32) % cnt;
-	if (worker == lane->worker)
+	if (worker == lane->worker || xe_is_stalled(lane, worker))
 		return false;
 	xe_hand_to(lane, p, worker, 0);
 	return true;

@@ -137,7 +137,15 @@
 		  "another external one")                                                          \
 	XE_REASON(LEFT_BEHIND, W_DROP,                                                             \
 		  "fragment, or datagram in fragments, that waited while another process took "    \
-		  "the service over (--takeover)")
+		  "the service over (--takeover)")                                                 \
+	XE_REASON(                                                                                 \
+		STALE, W_DROP,                                                                     \
+		"received before its worker stood still for more than a second: sent again, and "  \
+		"carried by the kernel, meanwhile")                                                \
+	XE_REASON(OWNER_STALLED, W_DROP,                                                           \
+		  "of a translated flow whose worker stands still: sent again, it waits for that") \
+	XE_REASON(P_OWNER_STALLED, W_PUNT,                                                         \
+		  "for a worker that stands still: given to the kernel's path")
 
 #define XE_REASON_ENUM(name, class, text) XE_R_##name,
 enum xe_steer_reason { XE_REASONS_STEER(XE_REASON_ENUM) XE_R_STEER_CNT };

@@ -55,7 +55,16 @@ void heartbeat(void **state)
 	rig->steer.beats[0] = 0;
 	rig->conf[PORT_IN0].worker = XE_MAX_WORKERS - 1;
 	rig_put_port(rig, PORT_IN0);
+	expect(rig, PORT_IN0, &f, XE_R_STALLED, "nobody would receive the reply");
+	rig->conf[PORT_UP0].worker = XE_MAX_WORKERS - 1;
+	rig_put_port(rig, PORT_UP0);
 	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "another worker stalls");
+	rig->conf[PORT_UP0].worker_step = 1;
+	rig_put_port(rig, PORT_UP0);
+	expect(rig, PORT_IN0, &f, XE_R_STALLED, "one of those that receive the replies");
+	rig->conf[PORT_UP0].worker_step = 0;
+	rig->conf[PORT_UP0].worker = 0;
+	rig_put_port(rig, PORT_UP0);
 	rig->conf[PORT_IN0].worker = XE_MAX_WORKERS;
 	rig_put_port(rig, PORT_IN0);
 	expect(rig, PORT_IN0, &f, XE_R_STALLED, "a worker that cannot be");

@@ -231,7 +231,7 @@ void lf_close(struct lf *f)
 {
 	struct xe_lane *lane = f->lane;
 
-	xe_hold_flush(lane, XE_PORT_NONE);
+	xe_hold_flush(lane, XE_PORT_NONE, XE_R_PORT_GONE);
 	xe_reassemble_flush(lane, XE_PORT_NONE);
 	lf_check_conservation(f);
 	assert_int_equal(lane->frags.table.kept_cnt, 0);

@@ -101,7 +101,7 @@ static int teardown(void **state)
 {
 	struct lf *f = *state;
 
-	xe_hold_flush(f->lane, XE_PORT_NONE);
+	xe_hold_flush(f->lane, XE_PORT_NONE, XE_R_PORT_GONE);
 	end_all(f);
 	/* L4 ports that rest keep the address they are for. */
 	xe_natpool_tick(&f->lane->pool, f->lane->now_s + 100000, UINT32_MAX);

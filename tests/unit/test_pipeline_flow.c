@@ -697,11 +697,11 @@ static void test_hold_flush(void **state)
 	lf_put(f, LF_INSIDE2, &s);
 	lf_poll(f);
 	assert_int_equal(f->lane->hold.cnt, 3);
-	xe_hold_flush(f->lane, LF_INSIDE);
+	xe_hold_flush(f->lane, LF_INSIDE, XE_R_PORT_GONE);
 	lf_check_conservation(f);
 	assert_int_equal(f->lane->hold.cnt, 1);
 	assert_int_equal(f->lane->cnt.reason[XE_R_PORT_GONE], 2);
-	xe_hold_flush(f->lane, XE_PORT_NONE);
+	xe_hold_flush(f->lane, XE_PORT_NONE, XE_R_PORT_GONE);
 	assert_int_equal(f->lane->hold.cnt, 0);
 	assert_int_equal(f->lane->cnt.reason[XE_R_PORT_GONE], 3);
 	lf_check_conservation(f);

@@ -216,7 +216,7 @@ static void change_world(struct lf *f)
 
 static void expect_nothing_left(struct lf *f)
 {
-	xe_hold_flush(f->lane, XE_PORT_NONE);
+	xe_hold_flush(f->lane, XE_PORT_NONE, XE_R_PORT_GONE);
 	for (int i = 0; i < 40; i++) {
 		f->lane->now_s += 7440;
 		xe_pipeline_housekeeping(f->lane);
