@@ -48,7 +48,7 @@ struct xe_worker_conf {
 	int cpu;
 	enum xe_wait wait;
 	int control_fd;
-	uint64_t *beats; /* the map's words, of all workers */
+	uint64_t *beats;             /* the map's words, of all workers */
 	struct xe_live_bucket *live; /* regions of all workers */
 	uint32_t live_mask;
 	const uint32_t *any_accept;

@@ -319,6 +319,11 @@ static void diff_settings(const struct xe_config *now, const struct xe_config *n
 			 xe_on_stop_words[now->on_stop]);
 		say(changes, "setting", "changed", text);
 	}
+	if (now->repair != next->repair) {
+		snprintf(text, sizeof(text), "repair %s, was %s", xe_repair_words[next->repair],
+			 xe_repair_words[now->repair]);
+		say(changes, "setting", "changed", text);
+	}
 	diff_number(changes, "limits.sessions-per-source", "", now->limits.sessions_per_source,
 		    next->limits.sessions_per_source);
 	diff_number(changes, "timeouts.tcp-established", "s", now->timeouts.tcp_established_s,

@@ -18,6 +18,7 @@
 enum xe_wait { XE_WAIT_ADAPTIVE, XE_WAIT_BUSY, XE_WAIT_INTERRUPT };
 enum xe_on_stop { XE_STOP_HANDBACK, XE_STOP_CLEAN };
 enum xe_rps_mode { XE_RPS_AUTO, XE_RPS_OFF };
+enum xe_repair { XE_REPAIR_ON, XE_REPAIR_OFF };
 enum xe_xdp_mode { XE_XDP_AUTO, XE_XDP_NATIVE, XE_XDP_GENERIC };
 enum xe_coalesce { XE_COALESCE_AUTO, XE_COALESCE_ON, XE_COALESCE_OFF };
 
@@ -38,6 +39,7 @@ struct xe_config {
 	enum xe_wait wait;
 	enum xe_rps_mode rps; /* io/rps.h */
 	enum xe_csum_offload csum_offload;
+	enum xe_repair repair; /* control/watch.h */
 	enum xe_on_stop on_stop;
 	struct xe_config_port *ports;
 	uint32_t port_cnt;
@@ -92,8 +94,10 @@ extern const char *const xe_role_words[],
 			*const xe_wait_words[],
 				*const xe_rps_words[],
 					*const xe_csum_offload_words[],
-						*const xe_on_stop_words[]; /* each ends in NULL,
-									      indexed by its enum */
+						*const xe_repair_words[],
+							*const xe_on_stop_words[]; /* each ends in
+									      NULL, indexed by its
+									      enum */
 /* Print a file that loads to the same configuration. */
 int xe_config_print(const struct xe_config *config, FILE *f);
 struct xe_config *xe_config_dup(const struct xe_config *config);

@@ -40,6 +40,7 @@ const char *const xe_coalesce_words[] = {"auto", "on", "off", NULL};
 const char *const xe_wait_words[] = {"adaptive", "busy", "interrupt", NULL};
 const char *const xe_rps_words[] = {"auto", "off", NULL};
 const char *const xe_csum_offload_words[] = {"auto", "on", "off", NULL};
+const char *const xe_repair_words[] = {"on", "off", NULL};
 const char *const xe_on_stop_words[] = {"handback", "clean", NULL};
 
 static int load_cpu(struct xe_walk *w, const char *text, void *dst);
@@ -168,6 +169,10 @@ static const struct xe_field top_fields[] = {
 	 .kind = XE_FIELD_WORD,
 	 .offset = offsetof(struct xe_config, csum_offload),
 	 .words = xe_csum_offload_words},
+	{.key = "repair",
+	 .kind = XE_FIELD_WORD,
+	 .offset = offsetof(struct xe_config, repair),
+	 .words = xe_repair_words},
 	{.key = "on-stop",
 	 .kind = XE_FIELD_WORD,
 	 .offset = offsetof(struct xe_config, on_stop),

@@ -87,6 +87,8 @@ int xe_config_print(const struct xe_config *config, FILE *f)
 	fprintf(f, "wait: %s\n", xe_wait_words[config->wait]);
 	fprintf(f, "rps: %s\n", xe_rps_words[config->rps]);
 	fprintf(f, "checksum-offload: %s\n", xe_csum_offload_words[config->csum_offload]);
+	/* quoted: as coalesce */
+	fprintf(f, "repair: \"%s\"\n", xe_repair_words[config->repair]);
 	fprintf(f, "on-stop: %s\n", xe_on_stop_words[config->on_stop]);
 	print_ports(f, config);
 	ret = print_rules(f, config);

@@ -135,22 +135,36 @@ uint32_t xe_ext_get(struct xe_service *svc, const struct xe_addr *addr)
 
 /* ---- leaving ---- */
 
+static void address_left(struct xe_service *svc, uint32_t ext, const struct xe_addr *addr)
+{
+	uint32_t ended;
+
+	/* Answers first: what the worker makes from now on is without it. */
+	if (ext != XE_NIL)
+		xe_resolver_forget_ext(svc, ext);
+	ended = xe_flows_flush_masquerade(svc, ext, addr);
+	xe_resolver_refresh(svc);
+	if (ended)
+		xe_log_info("%u flows masqueraded to an address that has left the host are ended",
+			    ended);
+}
+
 void xe_ext_addr_event(struct xe_service *svc, const struct xe_ifaddr *addr, enum xe_nl_event event)
 {
-	uint32_t ext, ended;
+	uint32_t ext;
 
 	if (event != XE_NL_REMOVED || !svc->resolver ||
 	    xe_netlink_has_addr(svc->netlink, &addr->local))
 		return;
 	ext = find(svc, &addr->local);
-	if (ext == XE_NIL && !svc->held_flows)
-		return;
-	/* Answers first: what the worker makes from now on is without it. */
-	if (ext != XE_NIL)
-		xe_resolver_forget_ext(svc, ext);
-	ended = xe_flows_flush_masquerade(svc, ext, &addr->local);
-	xe_resolver_refresh(svc);
-	if (ended)
-		xe_log_info("%u flows masqueraded to an address that has left the host are ended",
-			    ended);
+	if (ext != XE_NIL || svc->held_flows)
+		address_left(svc, ext, &addr->local);
+}
+
+void xe_ext_addrs_catch_up(struct xe_service *svc)
+{
+	for (uint32_t i = 0; i < XE_MAX_EXT_ADDRS; i++)
+		if (memcmp(&svc->ext_addrs[i], &no_addr, sizeof(no_addr)) &&
+		    !xe_netlink_has_addr(svc->netlink, &svc->ext_addrs[i]))
+			address_left(svc, i, &svc->ext_addrs[i]);
 }

@@ -35,6 +35,7 @@ struct lane_call {
 	struct xe_prefix6 *allow6; /* the same */
 	uint32_t allow6_cnt;
 	struct xe_rss *rss; /* the same */
+	uint32_t from;      /* sockets: queues from here on */
 	int err;
 };
 
@@ -42,7 +43,7 @@ struct lane_call {
 struct xe_worker *xe_port_queue_owner(struct xe_service *svc, const struct xe_port *port,
 				      uint32_t q)
 {
-	return port->spread ? &svc->workers[q % svc->worker_cnt] : port->owner;
+	return port->spread ? &svc->workers[(port->owner->idx + q) % svc->worker_cnt] : port->owner;
 }
 
 static void lane_set(struct xe_worker *w, void *arg)
@@ -76,7 +77,8 @@ static void lane_set(struct xe_worker *w, void *arg)
 
 static bool is_at(const struct xe_worker *w, const struct xe_port *port, uint32_t q)
 {
-	return port->spread ? q % w->lane->worker_cnt == w->idx : port->owner == w;
+	return port->spread ? (port->owner->idx + q) % w->lane->worker_cnt == w->idx
+			    : port->owner == w;
 }
 
 /* A worker sends by the first of its queues; where it has none, by AF_PACKET (pipeline/tx.c). */
@@ -85,7 +87,7 @@ static void lane_sockets(struct xe_worker *w, void *arg)
 	struct lane_call *c = arg;
 	struct xe_lane_port *lp = &w->lane->ports[c->port->id];
 
-	for (uint32_t q = 0; q < c->port->xsk_cnt && !c->err; q++) {
+	for (uint32_t q = c->from; q < c->port->xsk_cnt && !c->err; q++) {
 		if (!is_at(w, c->port, q))
 			continue;
 		c->err = xe_worker_add_socket(w, c->port->xsks[q]);
@@ -103,20 +105,29 @@ static void drain(struct xe_lane *lane, struct xe_xsk *xsk)
 				xe_packet_drop(lane, &lane->burst.packets[i], XE_R_PORT_GONE);
 }
 
+static void lane_leave(struct xe_worker *w, void *arg)
+{
+	struct lane_call *c = arg;
+
+	for (uint32_t q = c->from; q < c->port->xsk_cnt; q++) {
+		if (is_at(w, c->port, q)) {
+			drain(w->lane, c->port->xsks[q]);
+			w->lane->leaving_fill += c->port->xsks[q]->fill_cnt;
+			w->lane->leaving_tx += c->port->xsks[q]->tx_cnt;
+		}
+		if (w->lane->ports[c->port->id].tx == c->port->xsks[q])
+			w->lane->ports[c->port->id].tx = NULL;
+		xe_worker_del_socket(w, c->port->xsks[q]);
+	}
+}
+
 /* The port leaves the lane: nothing is received or sent by it any more. */
 static void lane_clear(struct xe_worker *w, void *arg)
 {
 	struct lane_call *c = arg;
 	struct xe_lane_port *lp = &w->lane->ports[c->port->id];
 
-	for (uint32_t q = 0; q < c->port->xsk_cnt; q++) {
-		if (is_at(w, c->port, q)) {
-			drain(w->lane, c->port->xsks[q]);
-			w->lane->leaving_fill += c->port->xsks[q]->fill_cnt;
-			w->lane->leaving_tx += c->port->xsks[q]->tx_cnt;
-		}
-		xe_worker_del_socket(w, c->port->xsks[q]);
-	}
+	lane_leave(w, c);
 	xe_hold_flush(w->lane, c->port->id, XE_R_PORT_GONE);
 	xe_reassemble_flush(w->lane, c->port->id);
 	xe_natpool_port_gone(&w->lane->pool, c->port->id);
@@ -138,7 +149,7 @@ static void lane_reclaim(struct xe_worker *w, void *arg)
 {
 	struct lane_call *c = arg;
 
-	for (uint32_t q = 0; q < c->port->xsk_cnt; q++)
+	for (uint32_t q = c->from; q < c->port->xsk_cnt; q++)
 		if (is_at(w, c->port, q))
 			xe_umem_reclaim(&w->lane->umem, c->port->xsks[q]->slot);
 	w->lane->leaving_fill = w->lane->leaving_tx = 0; /* one port goes at a time */
@@ -210,6 +221,17 @@ static void copy_allow(const struct xe_port *port, struct lane_call *c)
 	}
 }
 
+/* Whose queues count from worker 0 on there, here from the owner on. */
+static struct xe_rss *read_rss(const struct xe_service *svc, const struct xe_port *port,
+			       const struct xe_link *link)
+{
+	struct xe_rss *rss = xe_rss_read(link->name, port->queue_cnt, svc->worker_cnt);
+
+	for (uint32_t i = 0; rss && i < rss->indir_cnt; i++)
+		rss->worker[i] = (uint8_t)((rss->worker[i] + port->owner->idx) % svc->worker_cnt);
+	return rss;
+}
+
 void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
 {
 	port->coalesces = wants_coalesce(port, link);
@@ -223,7 +245,7 @@ void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const st
 		};
 
 		if (port->role == XE_ROLE_UPLINK)
-			c.rss = xe_rss_read(link->name, port->queue_cnt, svc->worker_cnt);
+			c.rss = read_rss(svc, port, link);
 		memcpy(c.l2_addr, l3_link(svc, link)->mac, 6);
 		copy_allow(port, &c);
 		xe_worker_call(&svc->workers[w], lane_set, &c);
@@ -317,7 +339,7 @@ struct xe_worker *xe_port_choose_owner(struct xe_service *svc, const struct xe_p
 
 static int open_sockets(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
 {
-	for (uint32_t q = 0; q < port->queue_cnt; q++) {
+	for (uint32_t q = port->xsk_cnt; q < port->queue_cnt; q++) {
 		struct xe_xsk *xsk = calloc(1, sizeof(*xsk));
 		int err;
 
@@ -362,6 +384,20 @@ void xe_port_tell_sockets(struct xe_service *svc, struct xe_port *port)
 				   q);
 }
 
+/* From queue `from` on; no lane has them any more. */
+static void close_sockets(struct xe_service *svc, struct xe_port *port, uint32_t from)
+{
+	struct lane_call c = {.port = port, .from = from};
+
+	for (uint32_t q = from; q < port->xsk_cnt; q++)
+		xe_xsk_close(port->xsks[q]);
+	for (uint32_t w = 0; w < svc->worker_cnt; w++)
+		xe_worker_call(&svc->workers[w], lane_reclaim, &c);
+	for (uint32_t q = from; q < port->xsk_cnt; q++)
+		free(port->xsks[q]);
+	port->xsk_cnt = from;
+}
+
 /* Undo as much of xe_port_up() as has been done. */
 void xe_port_down(struct xe_service *svc, struct xe_port *port)
 {
@@ -394,13 +430,7 @@ void xe_port_down(struct xe_service *svc, struct xe_port *port)
 	/* Only now can no packet make a new session of this port. */
 	xe_flows_flush_port(svc, port->id);
 	svc->gone_xsk_lost += xe_port_lost(port);
-	for (uint32_t q = 0; q < port->xsk_cnt; q++)
-		xe_xsk_close(port->xsks[q]);
-	for (uint32_t w = 0; w < svc->worker_cnt; w++)
-		xe_worker_call(&svc->workers[w], lane_reclaim, &c);
-	for (uint32_t q = 0; q < port->xsk_cnt; q++)
-		free(port->xsks[q]);
-	port->xsk_cnt = 0;
+	close_sockets(svc, port, 0);
 	if (!xe_steer_counters(&svc->steer, port->id, &cnt))
 		for (int r = 0; r < XE_R_STEER_CNT; r++)
 			svc->gone_counters.reason[r] += cnt.reason[r];
@@ -448,8 +478,10 @@ static int port_up_steps(struct xe_service *svc, struct xe_port *port, const str
 
 void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
 {
+	char told[sizeof(port->why)];
 	int err = -ENOSPC;
 
+	snprintf(told, sizeof(told), "%s", port->state == XE_PORT_FAILED ? port->why : "");
 	port->why[0] = '\0';
 	if (link->arphrd != ARPHRD_ETHER) {
 		port->state = XE_PORT_FAILED;
@@ -475,7 +507,8 @@ void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_li
 			snprintf(port->why, sizeof(port->why), "%s", strerror(-err));
 		port->state = XE_PORT_FAILED;
 		port->err = err;
-		xe_log_err("port %s: %s", port->name, port->why);
+		if (strcmp(told, port->why))
+			xe_log_err("port %s: %s", port->name, port->why);
 		xe_port_down(svc, port);
 		return;
 	}
@@ -495,4 +528,63 @@ void xe_port_go_live(struct xe_service *svc, struct xe_port *port)
 		return; /* it is going, which the next event will say */
 	port->live = true;
 	xe_port_tell_steer(svc, port, link);
+}
+
+int xe_port_reattach(struct xe_service *svc, struct xe_port *port)
+{
+	const struct xe_link *link = xe_netlink_link(svc->netlink, port->ifindex);
+	int err;
+
+	if (!link)
+		return -ENODEV;
+	port->why[0] = '\0';
+	xe_detach(&port->at); /* of what others have taken off: only what is left of it here */
+	err = attach_program(svc, port, link);
+	if (err)
+		return err;
+	if (wants_coalesce(port, link) != port->coalesces)
+		xe_port_tell_workers(svc, port, link);
+	xe_log_info("audit: uid=%u pid=%u attach port %s again xdp=%s program=%u by=%s", getuid(),
+		    getpid(), port->name, port->at.generic ? "generic" : "native", port->at.prog_id,
+		    port->at.dispatcher ? "dispatcher" : "link");
+	return 0;
+}
+
+/* Sockets first, then steer: what comes in by the new queues meanwhile is the kernel's. The queues
+ * that were there stay where they are. */
+int xe_port_grow(struct xe_service *svc, struct xe_port *port, uint32_t queue_cnt)
+{
+	const struct xe_link *link = xe_netlink_link(svc->netlink, port->ifindex);
+	struct lane_call c = {.port = port, .from = port->xsk_cnt};
+	bool was_spread = port->spread;
+	int err;
+
+	if (!link)
+		return -ENODEV;
+	port->why[0] = '\0';
+	port->queue_cnt = queue_cnt;
+	port->spread |= port->role == XE_ROLE_UPLINK;
+	err = open_sockets(svc, port, link);
+	for (uint32_t w = 0; w < svc->worker_cnt && !err; w++) {
+		xe_worker_call(&svc->workers[w], lane_sockets, &c);
+		err = c.err;
+	}
+	if (err) {
+		if (!port->why[0])
+			snprintf(port->why, sizeof(port->why), "%s", strerror(-err));
+		for (uint32_t w = 0; w < svc->worker_cnt; w++)
+			xe_worker_call(&svc->workers[w], lane_leave, &c);
+		close_sockets(svc, port, c.from);
+		port->queue_cnt = c.from;
+		port->spread = was_spread;
+		return err;
+	}
+	xe_port_tell_workers(svc, port, link);
+	xe_port_tell_steer(svc, port, link);
+	tell_sockets(svc, port);
+	if (port->rps.cnt) {
+		xe_rps_restore(&svc->rps, &port->rps);
+		xe_rps_set(&svc->rps, link->name, link->ifindex, port->xsk_cnt, &port->rps);
+	}
+	return 0;
 }

@@ -29,6 +29,13 @@ void xe_port_tell_sockets(struct xe_service *svc, struct xe_port *port);
 /* The senders' work off the workers' CPUs, where that makes sense (io/rps.h). */
 void xe_port_set_rps(struct xe_service *svc, struct xe_port *port);
 
+/* Its program was taken off by others: on again. Sockets and sessions are as they were. 0, or
+ * -errno and why. */
+int xe_port_reattach(struct xe_service *svc, struct xe_port *port);
+/* It has so many queues now, more than before: a socket on each. 0; -errno and why: the new ones
+ * have none. */
+int xe_port_grow(struct xe_service *svc, struct xe_port *port, uint32_t queue_cnt);
+
 /* What has changed on an attached port: MTU, addresses, master, allow list. */
 void xe_port_tell_workers(struct xe_service *svc, struct xe_port *port, const struct xe_link *link);
 void xe_port_tell_steer(struct xe_service *svc, const struct xe_port *port,

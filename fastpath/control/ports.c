@@ -15,6 +15,7 @@
 #include "control/flow_adopt.h"
 #include "control/ct_adopt.h"
 #include "control/port_attach.h"
+#include "io/xdp_query.h"
 
 /* Connected prefixes looked at per port; more belong into `allow:`. */
 #define MAX_CONNECTED 64
@@ -405,6 +406,69 @@ void xe_ports_settle(struct xe_service *svc)
 	}
 	if (changed)
 		ports_changed(svc);
+}
+
+/* Longest wait before a port that could not be attached is tried again, in tries of a second. Its
+ * interface may be somebody else's for good, and each try makes sockets. */
+#define RETRY_MAX 32
+
+/* Who was in the way may have left without an event (a bpf_link that ends). */
+static bool is_due(struct xe_port *port)
+{
+	uint32_t prog_id;
+
+	if (port->err == -EBUSY)
+		return !xe_xdp_query(port->ifindex, &prog_id) && !prog_id;
+	if (port->retry_in && --port->retry_in)
+		return false;
+	port->retry_step = port->retry_step ? 2 * port->retry_step : 1;
+	if (port->retry_step > RETRY_MAX)
+		port->retry_step = RETRY_MAX;
+	port->retry_in = port->retry_step;
+	return true;
+}
+
+void xe_ports_retry(struct xe_service *svc)
+{
+	bool changed = false;
+
+	for (struct xe_port *p = svc->port_list; p; p = p->next) {
+		const struct xe_link *link;
+
+		if (p->state != XE_PORT_FAILED || !p->err || !is_due(p))
+			continue;
+		link = xe_netlink_link(svc->netlink, p->ifindex);
+		if (link)
+			changed |= bring_up(svc, p, link);
+	}
+	if (changed || any_waits_for_rules(svc))
+		ports_changed(svc);
+}
+
+void xe_ports_catch_up(struct xe_service *svc)
+{
+	struct xe_port *port = svc->port_list, *next;
+	bool changed = false;
+
+	for (; port; port = next) {
+		const struct xe_link *link = xe_netlink_link(svc->netlink, port->ifindex);
+
+		next = port->next;
+		if (!port->ifindex)
+			continue;
+		if (!link || strcmp(link->name, port->name)) {
+			changed |= port->state == XE_PORT_ATTACHED;
+			xe_port_remove(svc, port);
+		} else if (port->state == XE_PORT_ATTACHED) {
+			link_changed(svc, port, link);
+		}
+	}
+	if (changed)
+		ports_changed(svc);
+	xe_ports_sync(svc);
+	xe_ports_refresh_own(svc);
+	xe_ext_addrs_catch_up(svc);
+	xe_resolver_refresh(svc);
 }
 
 void xe_ports_close(struct xe_service *svc)

@@ -16,10 +16,6 @@
 #include "state/deny.h"
 #include "state/session_file.h"
 
-/* Calls of xe_safety_net_poll() between two looks at the table itself: 5 s, since reading it takes
- * some milliseconds. */
-#define NET_LOOK_CALLS 50
-
 /* The address that many above. */
 static struct xe_addr addr_plus(const struct xe_addr *addr, uint32_t n)
 {
@@ -336,29 +332,11 @@ void xe_safety_net_apply(struct xe_service *svc)
 	free(ports);
 }
 
-/* Reloading somebody's firewall (`nft flush ruleset`) takes our table along, and an apply that
- * failed may succeed later. */
-static void look_after_net(struct xe_service *svc)
-{
-	static uint32_t calls;
-
-	if (++calls % NET_LOOK_CALLS || svc->fallback_stale)
-		return;
-	if (svc->fallback_why[0]) {
-		svc->fallback_stale = true;
-	} else if (!xe_fallback_present(svc->fallback)) {
-		xe_log_warn("safety net: the table was removed or changed by somebody else, it is "
-			    "made again");
-		svc->fallback_stale = true;
-	}
-}
-
 void xe_safety_net_poll(struct xe_service *svc)
 {
 	uint64_t found[2][XE_BITMAP_WORDS];
 	bool changed = false;
 
-	look_after_net(svc);
 	if (xe_sockdiag_listeners(svc->sockdiag, found[0], found[1]))
 		return; /* keep what we know */
 	for (int i = 0; i < 2; i++) {

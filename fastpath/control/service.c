@@ -33,6 +33,7 @@
 #include "control/state_dir.h"
 #include "control/takeover_give.h"
 #include "control/takeover_take.h"
+#include "control/watch.h"
 #include "io/tun.h"
 #include "state/deny.h"
 
@@ -308,12 +309,14 @@ static int start_data_plane(struct xe_service *svc)
 static void op_link(void *ctx, const struct xe_link *link, const struct xe_link *was,
 		    enum xe_nl_event event)
 {
-	xe_ports_link_event(ctx, link, was, event);
+	if (!xe_watch_defers(ctx))
+		xe_ports_link_event(ctx, link, was, event);
 }
 
 static void op_addr(void *ctx, const struct xe_ifaddr *addr, enum xe_nl_event event)
 {
-	xe_ext_addr_event(ctx, addr, event);
+	if (!xe_watch_defers(ctx))
+		xe_ext_addr_event(ctx, addr, event);
 }
 
 static void op_neigh(void *ctx, const struct xe_neigh *neigh, enum xe_nl_event event)
@@ -327,14 +330,20 @@ static void op_routes(void *ctx)
 
 	if (!svc->resolver)
 		return;
-	xe_ports_refresh_allow(svc);
-	xe_ports_refresh_own(svc);
+	xe_watch_host_changed(svc);
+	if (!xe_watch_defers(svc)) {
+		xe_ports_refresh_allow(svc);
+		xe_ports_refresh_own(svc);
+	}
 	xe_resolver_refresh(svc);
 }
 
 static void op_settled(void *ctx)
 {
-	xe_ports_settle(ctx);
+	struct xe_service *svc = ctx;
+
+	if ((svc->ports_come || svc->ports_gone) && !xe_watch_defers(svc))
+		xe_ports_settle(svc);
 }
 
 static const struct xe_netlink_ops netlink_ops = {
@@ -543,6 +552,8 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 				       err_text, sizeof(err_text));
 	if (!err)
 		err = xe_rules_publish(svc, err_text, sizeof(err_text));
+	if (!err)
+		err = xe_watch_open(svc);
 	if (!err && svc->take)
 		err = take_over(svc);
 	else if (!err)
@@ -580,6 +591,8 @@ static void on_timer(struct xe_service *svc)
 			xe_netlink_dispatch(svc->netlink);
 		xe_log_flush(false);
 	}
+	if (!xe_give_holds_still(svc))
+		xe_watch_tick(svc);
 }
 
 static void on_event(struct xe_service *svc, int fd)
@@ -657,6 +670,7 @@ void xe_service_stop(struct xe_service *svc)
 {
 	char path[RUN_PATH_SIZE];
 
+	xe_watch_close(svc);
 	xe_ctl_close(svc->ctl);
 	if (svc->stop && !svc->given && svc->config->on_stop == XE_STOP_HANDBACK)
 		xe_handback(svc);

@@ -15,6 +15,7 @@
  *   flow_export.c, flow_adopt.c  flows to others, and from others
  *   ruleset_live.c  the rule set in force: compile, publish, safety net
  *   takeover_give.c, takeover_take.c  another process takes the service over; from another process
+ *   watch.c      is all still as it was made, do the workers move?
  *   verbs_*.c    what xegressctl asks for
  */
 #ifndef XE_SERVICE_H
@@ -54,7 +55,9 @@ struct xe_port {
 	bool moving;   /* live, but only for flows that are known (XE_PF_MOVING) */
 	int err;       /* failed: -errno of the step that did */
 	char why[192]; /* waiting or failed: why, one clause */
-	int ifindex;   /* 0: no such interface */
+	uint8_t retry_step,
+		retry_in; /* failed: tries of a second until the next, xe_ports_retry() */
+	int ifindex;      /* 0: no such interface */
 	uint32_t mtu;
 	__be32 own4_be;          /* the host's address there (port_addr.c), 0: none */
 	struct xe_addr own6;     /* the same, all 0: none */
@@ -132,6 +135,7 @@ struct xe_service {
 	struct xe_give *give; /* whoever wants to take over, takeover_give.c */
 	struct xe_take *take; /* the process this one takes over from, takeover_take.c */
 	bool given;           /* another process is the service: this one leaves all as it stands */
+	struct xe_watch *watch;
 
 	int epoll_fd, signal_fd, timer_fd, request_fd;
 	uint32_t ticks; /* of the timer */
@@ -168,6 +172,10 @@ void xe_ports_sync_new(struct xe_service *svc);
 void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 			 const struct xe_link *was, enum xe_nl_event event);
 void xe_ports_settle(struct xe_service *svc);
+/* Once a second: ports that could not be attached are tried again, less and less often. */
+void xe_ports_retry(struct xe_service *svc);
+/* Events of links and addresses have not been followed for a while: be as if they had. */
+void xe_ports_catch_up(struct xe_service *svc);
 /* Connected prefixes may have changed: those ports without `allow` follow. */
 void xe_ports_refresh_allow(struct xe_service *svc);
 /* port_addr.c: addresses may have changed; the workers learn of it. */
@@ -228,6 +236,8 @@ uint32_t xe_ext_get(struct xe_service *svc, const struct xe_addr *addr);
  * of a `source` pool stay: its addresses need not be the host's. */
 void xe_ext_addr_event(struct xe_service *svc, const struct xe_ifaddr *addr,
 		       enum xe_nl_event event);
+/* As if each address that is not the host's had just left it. */
+void xe_ext_addrs_catch_up(struct xe_service *svc);
 
 /* ruleset_live.c */
 /* Put config->rules in force (compile, publish, steer, safety net stale). On error what was in

@@ -21,7 +21,8 @@ static const char *const state_words[] = {[XE_PORT_WAITING] = "waiting",
 enum xe_port_state xe_port_state_now(const struct xe_port *port, char *why, size_t why_size)
 {
 	if (port->state == XE_PORT_ATTACHED && !xe_attached(&port->at)) {
-		snprintf(why, why_size, "its XDP program was taken off by somebody else");
+		snprintf(why, why_size, "its XDP program was taken off by somebody else%s%s",
+			 port->why[0] ? ": " : "", port->why);
 		return XE_PORT_FAILED;
 	}
 	if (port->state == XE_PORT_ATTACHED && !port->live) {

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/insum.h"
 #include "control/verbs.h"
+#include "control/watch.h"
 
 #ifndef XE_VERSION
 #define XE_VERSION "0"
@@ -58,11 +59,6 @@ static json_t *workers_json(struct status *st)
 		int node = numa_available() >= 0 ? numa_node_of_cpu(w->cpu) : 0;
 		bool stalled = is_stalled(w);
 
-		if (stalled)
-			line(st->why,
-			     "worker %u: it has not moved for a second, its ports are left to "
-			     "the kernel",
-			     i);
 		json_array_append_new(list, json_pack("{si, si, si, ss, ss, ss, sI}", "id", (int)i,
 						      "cpu", w->cpu, "node", node > 0 ? node : 0,
 						      "state", stalled ? "stalled" : "running",
@@ -242,11 +238,19 @@ static json_t *head_json(const struct xe_service *svc)
 			 xe_on_stop_words[svc->config->on_stop]);
 }
 
+static void on_watch(void *ctx, const char *text)
+{
+	struct status *st = ctx;
+
+	line(st->why, "%s", text);
+}
+
 int xe_verb_status(void *ctx, struct xe_ctl_request *req)
 {
 	struct status st = {.svc = ctx, .why = json_array(), .notes = json_array()};
 	json_t *o = head_json(ctx);
 
+	xe_watch_tell(ctx, on_watch, &st);
 	why_ports(&st);
 	why_rules(&st);
 	json_object_set_new(o, "flows", flows_json(ctx));

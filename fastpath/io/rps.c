@@ -253,6 +253,30 @@ static bool put_back(const struct xe_rps_queue *q, const char *mask)
 	return errno == ENODEV || errno == ENOENT; /* the interface is going */
 }
 
+bool xe_rps_holds(const struct xe_rps *rps, const struct xe_rps_port *port)
+{
+	char mask[XE_RPS_TEXT], now[XE_RPS_TEXT];
+
+	if (!port->cnt)
+		return true;
+	mask_print(&rps->cpus, mask);
+	for (uint32_t i = 0; i < port->cnt; i++)
+		if (mask_read(port->queues[i].fd, now) && !same_mask(now, mask))
+			return false;
+	return true;
+}
+
+bool xe_rps_renew(const struct xe_rps *rps, const struct xe_rps_port *port)
+{
+	char mask[XE_RPS_TEXT];
+	bool all = true;
+
+	mask_print(&rps->cpus, mask);
+	for (uint32_t i = 0; i < port->cnt; i++)
+		all &= pwrite(port->queues[i].fd, mask, strlen(mask), 0) > 0;
+	return all;
+}
+
 void xe_rps_restore(const struct xe_rps *rps, struct xe_rps_port *port)
 {
 	char mask[XE_RPS_TEXT];

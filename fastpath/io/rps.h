@@ -49,6 +49,11 @@ void xe_rps_leave_port(struct xe_rps_port *port);
  * not put back. */
 void xe_rps_set(const struct xe_rps *rps, const char *ifname, int ifindex, uint32_t queue_cnt,
 		struct xe_rps_port *port);
+/* Is the mask of all its queues ours? Also true where none was set, and of an interface that is
+ * going. */
+bool xe_rps_holds(const struct xe_rps *rps, const struct xe_rps_port *port);
+/* Make it so again; true when it is. */
+bool xe_rps_renew(const struct xe_rps *rps, const struct xe_rps_port *port);
 /* As found, where the value is still ours. An interface that is gone is no error. */
 void xe_rps_restore(const struct xe_rps *rps, struct xe_rps_port *port);
 

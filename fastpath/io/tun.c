@@ -8,6 +8,7 @@
 #include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -33,6 +34,20 @@ static void set_conf(const char *family, const char *name, const char *key, cons
 		xe_log_debug("%s: %s", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
+}
+
+static int get_conf(const char *family, const char *name, const char *key)
+{
+	char path[128], value[16] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, name, key);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, value, sizeof(value) - 1) <= 0)
+		value[0] = '\0';
+	if (fd >= 0)
+		close(fd);
+	return value[0] ? atoi(value) : -1;
 }
 
 /* Send and read the acknowledgement. Requests are made in buf, the answer overwrites it. */
@@ -85,6 +100,8 @@ static void pass_reverse_path_filter(const char *name)
 {
 	int err = add_address(name);
 
+	if (err == -EEXIST)
+		err = 0; /* made again */
 	if (err)
 		xe_log_warn(
 			"punt device %s: no address (%s): with net.ipv4.conf.all.rp_filter not 0 "
@@ -107,6 +124,21 @@ static int bring_up(const struct ifreq *dev)
 	return err;
 }
 
+/* Settings, address, up: all but the device itself. */
+static int settle(const struct ifreq *dev)
+{
+	const char *name = dev->ifr_name;
+
+	/* No IPv6 address, not even a link-local one: the kernel sends none into it by itself. */
+	set_conf("ipv6", name, "addr_gen_mode", "1");
+	set_conf("ipv6", name, "accept_ra", "0");
+	set_conf("ipv6", name, "disable_ipv6", "0");
+	set_conf("ipv6", name, "forwarding", "1");
+	pass_reverse_path_filter(name);
+	set_conf("ipv4", name, "forwarding", "1");
+	return bring_up(dev);
+}
+
 int xe_tun_open(char name[IFNAMSIZ])
 {
 	struct ifreq ifr = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
@@ -119,14 +151,7 @@ int xe_tun_open(char name[IFNAMSIZ])
 		err = -errno;
 		goto out;
 	}
-	/* No IPv6 address, not even a link-local one: the kernel sends none into it by itself. */
-	set_conf("ipv6", ifr.ifr_name, "addr_gen_mode", "1");
-	set_conf("ipv6", ifr.ifr_name, "accept_ra", "0");
-	set_conf("ipv6", ifr.ifr_name, "disable_ipv6", "0");
-	set_conf("ipv6", ifr.ifr_name, "forwarding", "1");
-	pass_reverse_path_filter(ifr.ifr_name);
-	set_conf("ipv4", ifr.ifr_name, "forwarding", "1");
-	err = bring_up(&ifr);
+	err = settle(&ifr);
 out:
 	if (err) {
 		close(fd);
@@ -134,4 +159,56 @@ out:
 	}
 	memcpy(name, ifr.ifr_name, IFNAMSIZ);
 	return fd;
+}
+
+static bool has_address(int fd, const char *name)
+{
+	struct ifreq ifr = {};
+	struct sockaddr_in *in = (struct sockaddr_in *)&ifr.ifr_addr;
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	return !ioctl(fd, SIOCGIFADDR, &ifr) && in->sin_addr.s_addr == inet_addr(PUNT_ADDR);
+}
+
+/* Without an address rp_filter was set to 0, and is not what is looked at. */
+static int look_at_settings(int fd, const char *name)
+{
+	struct ifreq ifr = {};
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	if (ioctl(fd, SIOCGIFFLAGS, &ifr))
+		return -ENODEV;
+	if (!(ifr.ifr_flags & IFF_UP))
+		return -ENETDOWN;
+	if (get_conf("ipv4", name, "forwarding") == 0 || get_conf("ipv6", name, "forwarding") == 0)
+		return -EINVAL;
+	if (get_conf("ipv4", name, "rp_filter") == 0)
+		return has_address(fd, name) ? -EINVAL : 0;
+	if (!has_address(fd, name))
+		return -EADDRNOTAVAIL;
+	return get_conf("ipv4", name, "rp_filter") == 1 ? -EINVAL : 0;
+}
+
+int xe_tun_look(int fd, char name[IFNAMSIZ])
+{
+	struct ifreq ifr = {};
+	int sock, err;
+
+	if (ioctl(fd, TUNGETIFF, &ifr))
+		return -ENODEV;
+	memcpy(name, ifr.ifr_name, IFNAMSIZ);
+	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (sock < 0)
+		return 0; /* cannot be told */
+	err = look_at_settings(sock, name);
+	close(sock);
+	return err;
+}
+
+int xe_tun_restore(const char *name)
+{
+	struct ifreq ifr = {};
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	return settle(&ifr);
 }

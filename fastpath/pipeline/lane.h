@@ -141,15 +141,15 @@ struct xe_lane {
 	const struct xe_ruleset *rules; /* this round's, NULL: none */
 	struct xe_timeouts timeouts;
 	uint32_t sessions_per_source;
-	/* This lane's clock, refreshed every round, of which all ages here are: CLOCK_MONOTONIC less
-	 * stood_ns, seconds. */
+	/* This lane's clock, refreshed every round, of which all ages here are: CLOCK_MONOTONIC
+	 * less stood_ns, seconds. */
 	uint32_t now_s;
-	uint64_t now_us;       /* CLOCK_MONOTONIC: for what the workers share */
-	uint64_t ticked_ns;    /* the same, at the beginning of this round */
-	uint64_t stood_ns;     /* for so long it has been stalled in all (stall.h) */
-	const uint64_t *beats; /* of all workers */
-	uint32_t stalled;      /* others that are, one bit each */
-	uint32_t stall_cnt;    /* its own; read by the control thread, as is */
+	uint64_t now_us;        /* CLOCK_MONOTONIC: for what the workers share */
+	uint64_t ticked_ns;     /* the same, at the beginning of this round */
+	uint64_t stood_ns;      /* for so long it has been stalled in all (stall.h) */
+	const uint64_t *beats;  /* of all workers */
+	uint32_t stalled;       /* others that are, one bit each */
+	uint32_t stall_cnt;     /* its own; read by the control thread, as is */
 	uint64_t stall_last_ns; /* how long the last one was */
 	struct xe_gso_tx gso;
 	int punt_fd;        /* tun device with virtio-net headers, -1: none */

@@ -389,10 +389,10 @@ static void test_one_line(void **state)
 	char text[4096], want[128];
 
 	(void)state;
-	expect_error(
-		"\"a\\nb\\e\": 1\n",
-		"t:1: a?b?: unknown key, expected workers, wait, rps, checksum-offload, on-stop, "
-		"ports, deny-ports, rules, limits, timeouts or ctl-group");
+	expect_error("\"a\\nb\\e\": 1\n",
+		     "t:1: a?b?: unknown key, expected workers, wait, rps, checksum-offload, "
+		     "repair, on-stop, "
+		     "ports, deny-ports, rules, limits, timeouts or ctl-group");
 	expect_error("wait: \"bu\\0sy\"\n",
 		     "t:1: wait: expected a word, got a text with a NUL in it");
 	expect_error("rules: [\"drop\\tin \\u00e4\"]\n",

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * watch_host.c - what others on this host may have taken away or changed.
+ *
+ * Looking must cost little where nothing happens: a look that took long (thousands of nftables
+ * rules, a thousand interfaces) is not repeated before LOOK_SHARE times as long has passed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/port_attach.h"
+#include "control/verbs.h"
+#include "control/watch_state.h"
+#include "io/tun.h"
+
+/* A fiftieth of this thread's time: looks of up to 20 ms are made every second. */
+#define LOOK_SHARE 50
+
+/* ioctl()s to ask ports for their queues in one look: each takes the kernel's rtnl lock, and of the
+ * hundreds of ports that a host may have nearly all are veths, whose queues nobody changes. */
+#define QUEUE_ASKS 64
+
+static bool repairs(const struct xe_service *svc)
+{
+	return svc->config->repair == XE_REPAIR_ON;
+}
+
+/* ---- programs ---- */
+
+static void watch_program(struct xe_service *svc, struct xe_port *port)
+{
+	char what[48];
+	int err;
+
+	if (port->state != XE_PORT_ATTACHED || xe_attached(&port->at) ||
+	    !if_nametoindex(port->name)) /* gone: the event is on its way */
+		return;
+	snprintf(what, sizeof(what), "port %s", port->name);
+	err = repairs(svc) ? xe_port_reattach(svc, port) : 0;
+	if (!repairs(svc)) {
+		xe_watch_found(svc->watch, XE_WATCH_PROGRAMS, XE_WATCH_QUIET, what,
+			       "its XDP program was taken off by somebody else");
+	} else if (err) {
+		xe_watch_found(svc->watch, XE_WATCH_PROGRAMS, XE_WATCH_QUIET, what,
+			       "its XDP program was taken off by somebody else: %s", port->why);
+	} else {
+		xe_watch_found(svc->watch, XE_WATCH_PROGRAMS, XE_WATCH_QUIET, what,
+			       "its XDP program was taken off by somebody else, program %u is "
+			       "attached instead",
+			       port->at.prog_id);
+		xe_watch_over(svc->watch, XE_WATCH_PROGRAMS, what);
+	}
+}
+
+static void watch_programs(struct xe_service *svc)
+{
+	xe_watch_begin(svc->watch, XE_WATCH_PROGRAMS);
+	for (struct xe_port *p = svc->port_list; p; p = p->next)
+		watch_program(svc, p);
+	xe_watch_end(svc->watch, XE_WATCH_PROGRAMS);
+	if (repairs(svc))
+		xe_ports_retry(svc);
+}
+
+/* ---- safety net ---- */
+
+/* Reloading somebody's firewall (`nft flush ruleset`) takes our table along, and an apply that
+ * failed may succeed later. */
+static void watch_net(struct xe_service *svc)
+{
+	struct xe_watch *watch = svc->watch;
+	uint64_t start_ns = xe_now_ns();
+
+	if (start_ns < watch->net_next_ns || svc->fallback_stale)
+		return;
+	xe_watch_begin(watch, XE_WATCH_NET);
+	if (svc->fallback_why[0]) {
+		svc->fallback_stale = true; /* what is wrong has been logged */
+	} else if (!xe_fallback_present(svc->fallback)) {
+		xe_watch_found(watch, XE_WATCH_NET, XE_WATCH_QUIET, "safety net",
+			       "the table was removed or changed by somebody else%s",
+			       repairs(svc) ? ", it is made again" : "");
+		if (repairs(svc))
+			xe_safety_net_apply(svc);
+		if (repairs(svc) && !svc->fallback_why[0])
+			xe_watch_over(watch, XE_WATCH_NET, "safety net");
+	}
+	xe_watch_end(watch, XE_WATCH_NET);
+	watch->net_next_ns = start_ns + LOOK_SHARE * (xe_now_ns() - start_ns);
+}
+
+/* ---- punt devices ---- */
+
+struct new_punt {
+	int fd, uplink_fd;
+};
+
+static void set_punt(struct xe_worker *w, void *arg)
+{
+	const struct new_punt *n = arg;
+
+	w->lane->punt_fd = n->fd;
+	w->lane->punt_uplink_fd = n->uplink_fd;
+}
+
+/* A new one in place of one that was deleted: all workers write there when this returns. */
+static int remake_punt(struct xe_service *svc, int *fd, char *name)
+{
+	char made[IFNAMSIZ];
+	int new_fd = xe_tun_open(made), old_fd = *fd;
+	struct new_punt n;
+
+	if (new_fd < 0)
+		return new_fd;
+	*fd = new_fd;
+	memcpy(name, made, sizeof(made));
+	n = (struct new_punt){svc->punt_fd, svc->punt_uplink_fd};
+	for (uint32_t w = 0; w < svc->worker_cnt; w++)
+		xe_worker_call(&svc->workers[w], set_punt, &n);
+	close(old_fd);
+	svc->fallback_stale = true; /* its name may be another */
+	return 0;
+}
+
+static const char *punt_fault(int err)
+{
+	switch (err) {
+	case -ENODEV:
+		return "it was deleted, or moved to another network namespace";
+	case -ENETDOWN:
+		return "it was set down";
+	case -EADDRNOTAVAIL:
+		return "its address was removed";
+	default:
+		return "its settings (forwarding, rp_filter) were changed";
+	}
+}
+
+static bool watch_punt(struct xe_service *svc, int *fd, char *name)
+{
+	int err = xe_tun_look(*fd, name);
+	char what[48];
+
+	if (!err)
+		return true;
+	snprintf(what, sizeof(what), "punt device %s", name);
+	xe_watch_found(svc->watch, XE_WATCH_PUNT, 0, what, "%s by somebody else%s", punt_fault(err),
+		       repairs(svc) ? ", it is made as it was" : "");
+	if (!repairs(svc))
+		return err != -ENODEV;
+	if (err == -ENODEV ? !remake_punt(svc, fd, name) : !xe_tun_restore(name)) {
+		xe_watch_over(svc->watch, XE_WATCH_PUNT, what);
+		return true;
+	}
+	return err != -ENODEV;
+}
+
+/* Without them steer leaves fragments to the kernel: they could not be given back. */
+static void watch_punts(struct xe_service *svc)
+{
+	bool both;
+
+	if (svc->punt_fd < 0 || svc->punt_uplink_fd < 0)
+		return; /* there never were: `status` says so */
+	xe_watch_begin(svc->watch, XE_WATCH_PUNT);
+	both = watch_punt(svc, &svc->punt_fd, svc->punt_name);
+	both &= watch_punt(svc, &svc->punt_uplink_fd, svc->punt_uplink_name);
+	xe_watch_end(svc->watch, XE_WATCH_PUNT);
+	__atomic_store_n(&svc->steer.conf->take_fragments, both, __ATOMIC_RELEASE);
+}
+
+/* ---- RPS ---- */
+
+static void watch_rps(struct xe_service *svc)
+{
+	char what[48];
+
+	xe_watch_begin(svc->watch, XE_WATCH_RPS);
+	for (struct xe_port *p = svc->port_list; p; p = p->next) {
+		if (p->state != XE_PORT_ATTACHED || xe_rps_holds(&svc->rps, &p->rps))
+			continue;
+		snprintf(what, sizeof(what), "port %s's rps_cpus", p->name);
+		xe_watch_found(svc->watch, XE_WATCH_RPS, 0, what,
+			       "changed by somebody else: what it receives may take a worker's "
+			       "CPU%s",
+			       repairs(svc) ? "; set again" : "");
+		if (repairs(svc) && xe_rps_renew(&svc->rps, &p->rps))
+			xe_watch_over(svc->watch, XE_WATCH_RPS, what);
+	}
+	xe_watch_end(svc->watch, XE_WATCH_RPS);
+}
+
+/* ---- queues ---- */
+
+/* ethtool -L sends no event. What comes in by a queue without a socket is the kernel's, which knows
+ * nothing of our flows; so there must be one on each. (Fewer the kernel refuses while they are.) */
+static void watch_queue(struct xe_service *svc, struct xe_port *port)
+{
+	uint32_t rx, tx, had = port->xsk_cnt;
+	char what[48];
+
+	if (xe_link_channels(port->name, &rx, &tx))
+		return;
+	rx = rx > XE_MAX_QUEUES ? XE_MAX_QUEUES : rx;
+	if (rx <= had)
+		return;
+	snprintf(what, sizeof(what), "port %s's queues", port->name);
+	if (!xe_port_grow(svc, port, rx))
+		xe_log_info("port %s: %u receive queues now, were %u", port->name, rx, had);
+	else
+		xe_watch_found(svc->watch, XE_WATCH_QUEUES, 0, what,
+			       "%u now, were %u, and the new ones have no socket: %s", rx, had,
+			       port->why);
+}
+
+/* Uplinks always, of the others some, in turn. */
+static void watch_queues(struct xe_service *svc)
+{
+	struct xe_watch *watch = svc->watch;
+	uint32_t asks = 0;
+
+	xe_watch_begin(watch, XE_WATCH_QUEUES);
+	for (uint32_t id = 0; id < XE_MAX_PORTS; id++)
+		if (svc->ports[id] && svc->ports[id]->role == XE_ROLE_UPLINK)
+			watch_queue(svc, svc->ports[id]);
+	for (uint32_t n = 0; n < XE_MAX_PORTS && asks < QUEUE_ASKS; n++) {
+		struct xe_port *p = svc->ports[watch->queue_turn++ % XE_MAX_PORTS];
+
+		if (!p || p->role == XE_ROLE_UPLINK)
+			continue;
+		watch_queue(svc, p);
+		asks++;
+	}
+	xe_watch_end(watch, XE_WATCH_QUEUES);
+}
+
+/* ---- the host's settings ---- */
+
+static void on_setting(void *ctx, const char *name, enum xe_check_state state, const char *text)
+{
+	struct xe_service *svc = ctx;
+
+	if (state != XE_CHECK_OK)
+		xe_watch_found(svc->watch, XE_WATCH_SETTINGS,
+			       state == XE_CHECK_WARN ? XE_WATCH_QUIET | XE_WATCH_NOTE
+						      : XE_WATCH_QUIET,
+			       name, "%s", text);
+}
+
+static void watch_settings(struct xe_service *svc)
+{
+	struct xe_watch *watch = svc->watch;
+	uint64_t start_ns = xe_now_ns();
+
+	if (start_ns < watch->settings_next_ns && !watch->host_changed)
+		return;
+	watch->host_changed = false;
+	xe_watch_begin(watch, XE_WATCH_SETTINGS);
+	xe_host_check(svc, on_setting, svc);
+	xe_watch_end(watch, XE_WATCH_SETTINGS);
+	watch->settings_next_ns = start_ns + LOOK_SHARE * (xe_now_ns() - start_ns);
+}
+
+void xe_watch_host(struct xe_service *svc)
+{
+	watch_programs(svc);
+	watch_punts(svc);
+	watch_net(svc);
+	watch_rps(svc);
+	watch_queues(svc);
+	watch_settings(svc);
+}
