@@ -269,9 +269,9 @@ static void watch_settings(struct xe_service *svc)
 
 void xe_watch_host(struct xe_service *svc)
 {
+	watch_net(svc); /* first: programs, while off, leave everything to it */
 	watch_programs(svc);
 	watch_punts(svc);
-	watch_net(svc);
 	watch_rps(svc);
 	watch_queues(svc);
 	watch_settings(svc);

@@ -26,6 +26,7 @@ want=$(printf '%x' $(((1 << cpus) - 1 & ~(1 << last))))
 
 topo_up
 serve_many w $SRV1 9000
+XE_EXTRA="repair: off" # else it is set again
 rps_put vethc2 $want # as ours would be, but not ours
 xe_start
 same "an inside port is steered off the worker's CPU" "$(rps_of vethc1)" "$want"
