@@ -68,7 +68,7 @@ void xe_watch_end(struct xe_watch *watch, enum xe_watch_part part)
 		}
 		if (part != XE_WATCH_STALLS) /* the worker tells more itself */
 			xe_log_info("%s: as it should be again after %.1f s", f->what,
-			    (double)(xe_now_ns() - f->since_ns) / (double)XE_NS_PER_SEC);
+				    (double)(xe_now_ns() - f->since_ns) / (double)XE_NS_PER_SEC);
 	}
 	watch->finding_cnt = kept;
 }

@@ -30,7 +30,8 @@ void xe_watch_tick(struct xe_service *svc);
  * with the next tick of a second, not only now and then. */
 void xe_watch_host_changed(struct xe_service *svc);
 /* What is not as it should be, one line each; `status` tells them in `why`. */
-void xe_watch_tell(const struct xe_service *svc, void (*fn)(void *ctx, const char *line), void *ctx);
+void xe_watch_tell(const struct xe_service *svc, void (*fn)(void *ctx, const char *line),
+		   void *ctx);
 
 /* A worker that is stalled now, NULL: none is. */
 const struct xe_worker *xe_watch_stalled(const struct xe_service *svc);

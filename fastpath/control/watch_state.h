@@ -26,10 +26,10 @@ struct xe_watch {
 	uint32_t finding_cnt;
 	struct xe_watch_finding findings[XE_WATCH_FINDINGS];
 	/* watch_worker.c */
-	uint64_t tick_ns;                  /* the last one */
-	uint32_t stalled;                  /* workers that are, one bit each */
+	uint64_t tick_ns;                    /* the last one */
+	uint32_t stalled;                    /* workers that are, one bit each */
 	uint32_t stall_seen[XE_MAX_WORKERS]; /* lane.stall_cnt told of */
-	bool deferred;                     /* events wait until all move */
+	bool deferred;                       /* events wait until all move */
 	/* watch_host.c */
 	bool host_changed;         /* the settings are to be looked at, whatever it costs */
 	uint64_t net_next_ns;      /* the next look at the safety net is not before */
