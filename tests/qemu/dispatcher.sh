@@ -252,6 +252,16 @@ done
 check "native mode beside a generic dispatcher is refused, with why" refuses_native
 check "a port comes back beside the foreign program" \
 	ctl port add in0 inside allow 10.1.0.0/24 xdp generic
+# By netlink, so that it does not go with its process, and anybody can take it off.
+check "somebody takes the dispatcher of in0 off" ip -n "$h" link set in0 xdpgeneric off
+check "xe_steer is attached again" wait_for "$start_s" has_program "$h" in0 xe_steer
+check "one of it" one_steer in0
+check "the log has it" grep -q "port in0: its XDP program was taken off" "$work/daemon.log"
+check "status says that all is in force" wait_for "$start_s" ctl status
+# As an older libxdp wants it: ours out, the foreign one in, ours beside it.
+check "a port is taken out" ctl port del in0
+check "foreign program loads on in0 again" load_foreign in0
+check "the port comes back beside it" ctl port add in0 inside allow 10.1.0.0/24 xdp generic
 kill_daemon
 check "after SIGKILL the dispatcher on in0 calls xe_steer still" has_program "$h" in0 xe_steer
 start_daemon
