@@ -2,16 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # What happens to an uplink: down and up, carrier lost, MTU, queues, gateway moved, address replaced; and
 # a worker's CPU taken out of the cpuset. It works again within a second of the cause ending; flows by
-# another uplink do not notice.
+# another uplink do not notice. XE_UPLINK_XDP=native: as on a NIC (make check-long).
 . "$(dirname "$0")/lib.sh"
 xe_only
 [ "$(nproc)" -ge 2 ] || skip_all "needs two CPUs"
 HEALS=1000
+XDP=${XE_UPLINK_XDP:-auto}
 XE_WORKERS=2
 UPLINK_QUEUES=3
 XE_PORTS="{name: vethc1, role: inside, allow: [$C1/32]}
 {name: vethc2, role: inside, allow: [$C2/32]}
-{name: eth0, role: uplink}
+{name: eth0, role: uplink, xdp: $XDP}
 {name: eth1, role: uplink}"
 XE_RULES="masquerade from $INSIDE ports 20000-29999"
 XE_LINKS="vethc1 vethc2 eth0 eth1"
@@ -36,6 +37,7 @@ must on h ip link set eth1 up
 must on w ip link set up1 up
 must on h ip route add $SRV2/32 via 192.0.2.1
 must on h ethtool -L eth0 rx 1 tx 1
+[ "$XDP" != native ] || must on w ethtool -L up0 rx 1 tx 1 # the kernel wants it so
 for ns in h w; do must on $ns sysctl -q -w net.ipv4.conf.all.promote_secondaries=1; done
 judge_start
 serve_many w $SRV1 9000
@@ -72,6 +74,7 @@ must on h ip link set eth0 mtu 1500
 # ---- queues
 
 must on h ethtool -L eth0 rx 3 tx 3
+[ "$XDP" != native ] || must on w ethtool -L up0 rx 3 tx 3
 check "more queues: each gets a socket" within 1500 eval '[ "$(queues)" = 3 ]'
 heals "more queues"
 check "fewer: the kernel refuses while they are in use" eval '! on h ethtool -L eth0 rx 1 tx 1 2>"$T/fewer"'

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_watch.c - what the watch remembers of what it finds: told as long as it is so, logged when it
- * begins, changes and ends, and not in between.
+ * test_watch.c - what the watch remembers of what it finds: told as long as it is so, logged when
+ * it begins, changes and ends, and not in between.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -147,8 +147,10 @@ int main(void)
 {
 #define WATCH_TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		WATCH_TEST(test_begins_lasts_ends), WATCH_TEST(test_repaired),
-		WATCH_TEST(test_told_elsewhere),    WATCH_TEST(test_settings),
+		WATCH_TEST(test_begins_lasts_ends),
+		WATCH_TEST(test_repaired),
+		WATCH_TEST(test_told_elsewhere),
+		WATCH_TEST(test_settings),
 		WATCH_TEST(test_many),
 	};
 
