@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/nft_generation.h"
 #include "control/port_attach.h"
 #include "control/verbs.h"
 #include "control/watch_state.h"
@@ -22,9 +23,15 @@
 /* A fiftieth of this thread's time: looks of up to 20 ms are made every second. */
 #define LOOK_SHARE 50
 
-/* ioctl()s to ask ports for their queues in one look: each takes the kernel's rtnl lock, and of the
- * hundreds of ports that a host may have nearly all are veths, whose queues nobody changes. */
-#define QUEUE_ASKS 64
+/* The kernel tells when settings change (netconf), and nftables has a generation: then they are
+ * looked at at once. What neither tells of (accept_ra, iptables-legacy) waits so long, since four
+ * files a port are read. */
+#define SETTINGS_NS (10 * XE_NS_PER_SEC)
+
+/* ioctl()s to ask inside ports for their queues in one look: each takes the kernel's rtnl lock, and
+ * of the hundreds of ports that a host may have nearly all are veths, whose queues nobody changes.
+ */
+#define QUEUE_ASKS 8
 
 static bool repairs(const struct xe_service *svc)
 {
@@ -256,15 +263,18 @@ static void on_setting(void *ctx, const char *name, enum xe_check_state state, c
 static void watch_settings(struct xe_service *svc)
 {
 	struct xe_watch *watch = svc->watch;
+	uint32_t generation = xe_nft_generation();
 	uint64_t start_ns = xe_now_ns();
 
+	watch->host_changed |= generation != watch->nft_generation;
+	watch->nft_generation = generation;
 	if (start_ns < watch->settings_next_ns && !watch->host_changed)
 		return;
 	watch->host_changed = false;
 	xe_watch_begin(watch, XE_WATCH_SETTINGS);
 	xe_host_check(svc, on_setting, svc);
 	xe_watch_end(watch, XE_WATCH_SETTINGS);
-	watch->settings_next_ns = start_ns + LOOK_SHARE * (xe_now_ns() - start_ns);
+	watch->settings_next_ns = start_ns + SETTINGS_NS;
 }
 
 void xe_watch_host(struct xe_service *svc)

@@ -33,7 +33,8 @@ struct xe_watch {
 	/* watch_host.c */
 	bool host_changed;         /* the settings are to be looked at, whatever it costs */
 	uint64_t net_next_ns;      /* the next look at the safety net is not before */
-	uint64_t settings_next_ns; /* the same */
+	uint64_t settings_next_ns; /* the same, of the settings */
+	uint32_t nft_generation;   /* of nftables, at the last look at them */
 	uint32_t queue_turn;       /* port id at which asking for queues goes on */
 };
 

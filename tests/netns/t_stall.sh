@@ -45,20 +45,20 @@ done
 
 # ---- all of it: SIGSTOP
 
-bg old c1 "$TCP_MANY" client -c 8 -t 60 -g 10 -u 20000 -d 20000 $SRV1 9000
-bg old2 c2 "$TCP_MANY" client -c 8 -t 60 -g 10 -u 20000 -d 20000 $SRV1 9000
-bg published w "$TCP_MANY" client -c 4 -t 60 -g 10 -u 20000 -d 20000 $EXT 8080
+bg old c1 "$TCP_MANY" client -i 40 -c 8 -t 60 -g 10 -u 20000 -d 20000 $SRV1 9000
+bg old2 c2 "$TCP_MANY" client -i 40 -c 8 -t 60 -g 10 -u 20000 -d 20000 $SRV1 9000
+bg published w "$TCP_MANY" client -i 40 -c 4 -t 60 -g 10 -u 20000 -d 20000 $EXT 8080
 check "a datagram makes a session" on c1 "$UDP_SEND" -n 1 $SRV1 7001
 sleep 0.3
 before=$(xe_ctl flow count udp)
 start=$(now_ms)
 kill -STOP "$(pid)"
-bg early c1 "$TCP_MANY" client -c 4 -t 60 -g 20 -u 20000 -d 20000 $SRV1 9000 # its SYNs are in the rings
+bg early c1 "$TCP_MANY" client -i 40 -c 4 -t 60 -g 20 -u 20000 -d 20000 $SRV1 9000 # its SYNs are in the rings
 sleep 1.1
 check "stopped for a second: new TCP flows work" \
 	on c2 "$TCP_MANY" client -c 4 -u 30001 -d 30001 $SRV1 9000
 check "and datagrams" on c1 "$UDP_SEND" -n 20 -r 1000 $SRV1 7001
-bg begun c2 "$TCP_MANY" client -c 4 -t 60 -g 20 -u 20000 -d 20000 $SRV1 9000
+bg begun c2 "$TCP_MANY" client -i 40 -c 4 -t 60 -g 20 -u 20000 -d 20000 $SRV1 9000
 between "all of that while it stood" $(($(now_ms) - start)) 0 $((MS + 1000))
 sleep "$(awk -v l=$((MS - $(now_ms) + start)) 'BEGIN { print (l > 0 ? l / 1000 : 0) }')"
 kill -CONT "$(pid)"
@@ -70,7 +70,7 @@ sleep 0.5
 
 # ---- one worker, not the one of the uplink
 
-bg mine $here "$TCP_MANY" client -c 4 -t 60 -g 5 -u 20000 -d 20000 $SRV1 9000
+bg mine $here "$TCP_MANY" client -i 40 -c 4 -t 60 -g 5 -u 20000 -d 20000 $SRV1 9000
 sleep 0.3
 check "one worker is held" hold held "xe-worker/$on_stalled" "$MS"
 sleep 1.2
@@ -101,7 +101,7 @@ bg_wait held2 || true
 
 # ---- the control thread
 
-bg mine2 $here "$TCP_MANY" client -c 4 -t 60 -g 5 -u 20000 -d 20000 $SRV1 9000
+bg mine2 $here "$TCP_MANY" client -i 40 -c 4 -t 60 -g 5 -u 20000 -d 20000 $SRV1 9000
 sleep 0.3
 check "the control thread is held" hold held3 xegressd 1500
 must on h ip link del vethc3
