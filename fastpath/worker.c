@@ -120,6 +120,7 @@ static void ready(void *ctx, struct xe_xsk *xsk)
 
 int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf)
 {
+	pthread_condattr_t attr;
 	int err = -ENOMEM;
 
 	memset(w, 0, sizeof(*w));
@@ -130,7 +131,10 @@ int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf)
 	w->file = conf->file;
 	w->waiting.wake_fd = w->waiting.epoll_fd = -1;
 	pthread_mutex_init(&w->call_lock, NULL);
-	pthread_cond_init(&w->call_done, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->call_done, &attr);
+	pthread_condattr_destroy(&attr);
 	pthread_cond_init(&w->unparked, NULL);
 	w->lane = calloc(1, sizeof(*w->lane));
 	if (!w->lane)
@@ -187,9 +191,11 @@ static void wake_control(struct xe_worker *w)
 static void run_call(struct xe_worker *w)
 {
 	pthread_mutex_lock(&w->call_lock);
-	w->call_fn(w, w->call_arg);
-	atomic_store(&w->call_pending, false);
-	pthread_cond_signal(&w->call_done);
+	if (atomic_load(&w->call_pending)) { /* not taken back meanwhile */
+		w->call_fn(w, w->call_arg);
+		atomic_store(&w->call_pending, false);
+		pthread_cond_signal(&w->call_done);
+	}
 	while (w->parked)
 		pthread_cond_wait(&w->unparked, &w->call_lock);
 	pthread_mutex_unlock(&w->call_lock);
@@ -369,6 +375,12 @@ void xe_worker_wake(struct xe_worker *w)
 	xe_waiting_wake(&w->waiting);
 }
 
+static void nothing(struct xe_worker *w, void *arg)
+{
+	(void)w;
+	(void)arg;
+}
+
 void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg)
 {
 	if (!w->running || w->parked) {
@@ -383,6 +395,29 @@ void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg)
 	while (atomic_load(&w->call_pending))
 		pthread_cond_wait(&w->call_done, &w->call_lock);
 	pthread_mutex_unlock(&w->call_lock);
+}
+
+bool xe_worker_answers(struct xe_worker *w, uint32_t timeout_ms)
+{
+	struct timespec until;
+	bool taken_back;
+
+	if (!w->running || w->parked)
+		return true;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)(timeout_ms % 1000 * XE_NS_PER_MS);
+	until.tv_sec += timeout_ms / 1000 + until.tv_nsec / (long)XE_NS_PER_SEC;
+	until.tv_nsec %= (long)XE_NS_PER_SEC;
+	pthread_mutex_lock(&w->call_lock);
+	w->call_fn = nothing;
+	atomic_store_explicit(&w->call_pending, true, memory_order_release);
+	xe_worker_wake(w);
+	while (atomic_load(&w->call_pending))
+		if (pthread_cond_timedwait(&w->call_done, &w->call_lock, &until))
+			break;
+	taken_back = atomic_exchange(&w->call_pending, false);
+	pthread_mutex_unlock(&w->call_lock);
+	return !taken_back;
 }
 
 /*

@@ -83,6 +83,9 @@ void xe_worker_close(struct xe_worker *w);
 /* Run fn between two rounds and wait for it; directly when the worker does not run, or is parked.
  * Control thread only, one call at a time. */
 void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg);
+/* Does it begin a round within that time? A worker call to one that does not waits until it goes
+ * on. Control thread only. */
+bool xe_worker_answers(struct xe_worker *w, uint32_t timeout_ms);
 /* End the worker's sleep. */
 void xe_worker_wake(struct xe_worker *w);
 

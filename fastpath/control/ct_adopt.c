@@ -13,6 +13,7 @@
 #include "control/conntrack.h"
 #include "control/flow_adopt.h"
 #include "control/port_attach.h"
+#include "control/watch.h"
 #include "pipeline/pipeline.h"
 
 /* While ports are moving: the second pass takes what began during the first, and a third one what
@@ -345,6 +346,7 @@ int xe_ct_adopt(struct xe_service *svc)
 void xe_ct_tick(struct xe_service *svc)
 {
 	/* again_ns stays as it is until then: so it is once, and not every two seconds */
-	if (svc->ct && svc->ct->again_ns && xe_now_ns() > svc->ct->again_ns)
+	if (svc->ct && svc->ct->again_ns && xe_now_ns() > svc->ct->again_ns &&
+	    !xe_watch_stalled(svc))
 		xe_ct_adopt(svc);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "control/watch.h"
 
 /* Looked at in one tick, one worker call: 4096 cache misses are some 400 us. A million are gone
  * through in 25 s, which is how late an L4 port may be free again. */
@@ -144,7 +145,7 @@ void xe_held_tick(struct xe_service *svc)
 	struct xe_held_flows *h = svc->held_flows;
 	static struct look look;
 
-	if (!h || !h->cnt)
+	if (!h || !h->cnt || xe_watch_stalled(svc))
 		return;
 	if (h->at >= h->cnt)
 		h->at = 0;

@@ -33,8 +33,9 @@ void xe_watch_host_changed(struct xe_service *svc);
 void xe_watch_tell(const struct xe_service *svc, void (*fn)(void *ctx, const char *line),
 		   void *ctx);
 
-/* A worker that is stalled now, NULL: none is. */
-const struct xe_worker *xe_watch_stalled(const struct xe_service *svc);
+/* A worker that is stalled, or does not answer now: NULL: none. Before whatever wants worker calls.
+ */
+const struct xe_worker *xe_watch_stalled(struct xe_service *svc);
 /* True: a worker is stalled, this event is made up for when it goes on. */
 bool xe_watch_defers(struct xe_service *svc);
 /* True: a worker is stalled, the request has been refused with that. */

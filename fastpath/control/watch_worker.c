@@ -12,15 +12,16 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/ct_adopt.h"
 #include "control/watch_state.h"
 
 /* Later than this, and the tick says more of this thread than of the workers: in a process that was
  * stopped their beats are as old as ours. */
 #define TICK_LATE_NS (500 * XE_NS_PER_MS)
-
-/* Live flows that the kernel has begun meanwhile become sessions, with the mapping they have
- * (conntrack.c, where it is built in). */
-int xe_ct_adopt(struct xe_service *svc) __attribute__((weak));
+/* A worker that is well begins a round within microseconds, on a busy CPU some milliseconds. One
+ * that has just been stopped has a fresh beat, so it is asked; and nothing else is done meanwhile,
+ * but that only until the beat is old. */
+#define ANSWERS_MS 400
 
 static void all_move_again(struct xe_service *svc)
 {
@@ -30,8 +31,7 @@ static void all_move_again(struct xe_service *svc)
 		watch->deferred = false;
 		xe_ports_catch_up(svc);
 	}
-	if (xe_ct_adopt)
-		xe_ct_adopt(svc);
+	xe_ct_adopt(svc);
 }
 
 static bool is_stalled(const struct xe_worker *w, uint64_t now_ns)
@@ -87,13 +87,15 @@ void xe_watch_stalls(struct xe_service *svc, uint64_t now_ns)
 		all_move_again(svc);
 }
 
-const struct xe_worker *xe_watch_stalled(const struct xe_service *svc)
+const struct xe_worker *xe_watch_stalled(struct xe_service *svc)
 {
-	uint64_t now_ns = xe_now_coarse_ns();
+	for (uint32_t i = 0; i < svc->worker_cnt; i++) {
+		struct xe_worker *w = &svc->workers[i];
 
-	for (uint32_t i = 0; i < svc->worker_cnt; i++)
-		if (svc->workers[i].running && is_stalled(&svc->workers[i], now_ns))
-			return &svc->workers[i];
+		if (w->running &&
+		    (is_stalled(w, xe_now_coarse_ns()) || !xe_worker_answers(w, ANSWERS_MS)))
+			return w;
+	}
 	return NULL;
 }
 
