@@ -166,11 +166,27 @@ void xe_worker_close(struct xe_worker *w)
 	pthread_cond_destroy(&w->unparked);
 }
 
+/* After a stall steer stays shut until the control thread has seen to it that flows which the
+ * kernel has begun meanwhile stay whole (watch_worker.c); should that stand still, too, for so
+ * long. */
+#define SHUT_MAX_NS (500 * XE_NS_PER_MS)
+
+static bool is_shut(struct xe_worker *w, uint64_t now_ns)
+{
+	if (atomic_load_explicit(&w->opened, memory_order_acquire) != w->lane->stall_cnt &&
+	    now_ns < w->shut_ns + SHUT_MAX_NS)
+		return true;
+	w->shut_ns = 0;
+	return false;
+}
+
 /* Beat last: until then steer gives nothing to a worker that has been stalled. */
 static void beat(struct xe_worker *w, uint64_t now_ns)
 {
 	if (xe_stall_tick(w->lane, now_ns))
-		now_ns = xe_now_coarse_ns();
+		w->shut_ns = now_ns = xe_now_coarse_ns();
+	if (w->shut_ns && is_shut(w, now_ns))
+		return;
 	__atomic_store_n(w->beat, now_ns, __ATOMIC_RELEASE);
 	if (w->beat_mirror)
 		__atomic_store_n(w->beat_mirror, now_ns, __ATOMIC_RELEASE);

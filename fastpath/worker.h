@@ -31,6 +31,8 @@ struct xe_worker {
 	uint64_t *beat; /* heartbeat word in the map `beats` */
 	uint64_t *beat_mirror; /* the same in another process's map (takeover), NULL: none */
 	_Atomic bool stop;
+	_Atomic uint32_t opened; /* stalls (lane.stall_cnt) whose end the control thread knows */
+	uint64_t shut_ns;        /* after one: when it ended; 0: it beats */
 	const struct xe_ruleset *_Atomic rules; /* published by the control thread */
 	uint32_t notified; /* next-hop requests the control thread has been woken for */
 	/* the call in progress */

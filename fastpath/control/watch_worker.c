@@ -13,15 +13,36 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/ct_adopt.h"
+#include "control/port_attach.h"
 #include "control/watch_state.h"
 
 /* Later than this, and the tick says more of this thread than of the workers: in a process that was
- * stopped their beats are as old as ours. */
+ * stopped their beats are as old as ours. They get as long to run before they are named. */
 #define TICK_LATE_NS (500 * XE_NS_PER_MS)
 /* A worker that is well begins a round within microseconds, on a busy CPU some milliseconds. One
  * that has just been stopped has a fresh beat, so it is asked; and nothing else is done meanwhile,
  * but that only until the beat is old. */
 #define ANSWERS_MS 400
+
+/* From the first packet on that steer takes again it takes only those of known flows: one that the
+ * kernel has begun keeps its mapping until it is a session, and a SYN of it that is sent again does
+ * not make it another. */
+static void open_again(struct xe_service *svc)
+{
+	for (struct xe_port *p = svc->port_list; p; p = p->next) {
+		const struct xe_link *link = xe_netlink_link(svc->netlink, p->ifindex);
+
+		if (p->state != XE_PORT_ATTACHED || !p->live || !link || !svc->ct)
+			continue;
+		p->moving = true;
+		xe_port_tell_steer(svc, p, link);
+	}
+	for (uint32_t i = 0; i < svc->worker_cnt; i++) {
+		atomic_store_explicit(&svc->workers[i].opened, svc->watch->stall_seen[i],
+				      memory_order_release);
+		xe_worker_wake(&svc->workers[i]);
+	}
+}
 
 static void all_move_again(struct xe_service *svc)
 {
@@ -67,22 +88,26 @@ void xe_watch_stalls(struct xe_service *svc, uint64_t now_ns)
 		xe_log_warn("the control thread stood still for %.1f s",
 			    (double)late_ns / (double)XE_NS_PER_SEC);
 	if (late_ns > TICK_LATE_NS)
-		return;
+		watch->judge_from_ns = now_ns + TICK_LATE_NS;
 	xe_watch_begin(watch, XE_WATCH_STALLS);
 	watch->stalled = 0;
 	for (uint32_t i = 0; i < svc->worker_cnt; i++) {
 		const struct xe_worker *w = &svc->workers[i];
 
-		if (is_stalled(w, now_ns)) {
+		if (tell_of_end(watch, w)) {
+			ended = true;
+		} else if (is_stalled(w, now_ns)) {
 			watch->stalled |= 1u << i;
+			if (now_ns < watch->judge_from_ns)
+				continue;
 			snprintf(what, sizeof(what), "worker %u", i);
 			xe_watch_found(watch, XE_WATCH_STALLS, 0, what,
 				       "it stands still, its ports are left to the kernel");
-		} else {
-			ended |= tell_of_end(watch, w);
 		}
 	}
 	xe_watch_end(watch, XE_WATCH_STALLS);
+	if (ended)
+		open_again(svc);
 	if (!watch->stalled && (ended || watch->deferred))
 		all_move_again(svc);
 }
