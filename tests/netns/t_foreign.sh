@@ -80,7 +80,7 @@ same "one port in native mode, one in generic" "$(port vethc1 xdp) $(port vethc2
 for c in c1 c2; do
 	bg flows.$c $c "$TCP_MANY" client -c 4 -t 60 -g 10 -u 20000 -d 20000 $SRV1 9000
 done
-sleep 0.3
+check "eight flows" within 3000 eval '[ "$(mappings | wc -w)" = 8 ]'
 before=$(mappings)
 
 # ---- programs
