@@ -27,6 +27,7 @@ struct xe_watch {
 	struct xe_watch_finding findings[XE_WATCH_FINDINGS];
 	/* watch_worker.c */
 	uint64_t tick_ns;                    /* the last one */
+	uint64_t answered_ns;                /* all workers have, when last asked */
 	uint64_t judge_from_ns;              /* this thread stood still itself; 0 */
 	uint32_t stalled;                    /* workers that are, one bit each */
 	uint32_t stall_seen[XE_MAX_WORKERS]; /* lane.stall_cnt told of */

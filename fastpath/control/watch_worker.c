@@ -23,6 +23,8 @@
  * that has just been stopped has a fresh beat, so it is asked; and nothing else is done meanwhile,
  * but that only until the beat is old. */
 #define ANSWERS_MS 400
+/* Events come in crowds: of twenty containers that are made at once, some hundred. */
+#define ANSWER_HOLDS_NS (20 * XE_NS_PER_MS)
 
 /* From the first packet on that steer takes again it takes only those of known flows: one that the
  * kernel has begun keeps its mapping until it is a session, and a SYN of it that is sent again does
@@ -114,6 +116,10 @@ void xe_watch_stalls(struct xe_service *svc, uint64_t now_ns)
 
 const struct xe_worker *xe_watch_stalled(struct xe_service *svc)
 {
+	uint64_t now_ns = xe_now_ns();
+
+	if (!svc->watch || now_ns < svc->watch->answered_ns + ANSWER_HOLDS_NS)
+		return NULL;
 	for (uint32_t i = 0; i < svc->worker_cnt; i++) {
 		struct xe_worker *w = &svc->workers[i];
 
@@ -121,6 +127,7 @@ const struct xe_worker *xe_watch_stalled(struct xe_service *svc)
 		    (is_stalled(w, xe_now_coarse_ns()) || !xe_worker_answers(w, ANSWERS_MS)))
 			return w;
 	}
+	svc->watch->answered_ns = now_ns;
 	return NULL;
 }
 
