@@ -581,7 +581,7 @@ int xe_port_grow(struct xe_service *svc, struct xe_port *port, uint32_t queue_cn
 	}
 	xe_port_tell_workers(svc, port, link);
 	xe_port_tell_steer(svc, port, link);
-	tell_sockets(svc, port);
+	xe_port_tell_sockets(svc, port);
 	/* A veth gives a native program to the queues that it has at that moment (seen on 6.18). */
 	if (!port->at.generic && !strcmp(link->kind, "veth"))
 		xe_port_reattach(svc, port);
