@@ -72,13 +72,13 @@ check "and datagrams" on c1 "$UDP_SEND" -n 20 -r 1000 $SRV1 7001
 bg begun c2 "$TCP_MANY" client -i 40 -c 4 -t 60 -g 20 -u 20000 -d 20000 $SRV1 9000
 between "all of that while it stood" $(($(now_ms) - start)) 0 $((MS + 1000))
 sleep "$(awk -v l=$((MS - $(now_ms) + start)) 'BEGIN { print (l > 0 ? l / 1000 : 0) }')"
+lives early begun
 kill -CONT "$(pid)"
-check "it goes on, and says so" within 1000 eval '[ "$(said "worker [01]: goes on, it stood still")" = 2 ]'
 same "the session has not aged" "$(mapping "$before")" "$before"
+check "it goes on, and says so" within 1000 eval '[ "$(said "worker [01]: goes on, it stood still")" = 2 ]'
 check "status is content" within 1000 xe_ctl status
 check "what lay in the rings was dropped" [ "$(dropped STALE)" -gt 0 ]
 sleep 0.5
-lives early begun
 
 # ---- one worker, not the one of the uplink
 
@@ -86,7 +86,7 @@ bg mine $here "$TCP_MANY" client -i 40 -c 4 -t 60 -g 5 -u 20000 -d 20000 $SRV1 9
 sleep 0.3
 check "one worker is held" hold held "xe-worker/$on_stalled" "$MS"
 sleep 1.2
-check "status says which, and since when" why_has "^worker $on_stalled: it stands still.*\(noticed 0\.[0-9] s ago\)"
+check "status says which, and since when" within 1000 why_has "^worker $on_stalled: it stands still.*\(noticed 0\.[0-9] s ago\)"
 same "exit code of status" "$(xe_ctl status >/dev/null 2>&1; echo $?)" 1
 check "what would have to ask it is refused" \
 	eval '! xe_ctl flow count 2>"$T/refused" && grep -q "worker $on_stalled stands still" "$T/refused"'
