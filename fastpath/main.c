@@ -10,6 +10,7 @@
 #include "base/confine.h"
 #include "base/detach.h"
 #include "base/log.h"
+#include "control/leftovers.h"
 #include "control/nft_run.h"
 #include "control/service.h"
 
@@ -23,9 +24,12 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 static const char usage[] =
 	"usage: xegressd [-c FILE] [--run-dir DIR] [-v] [--no-seccomp] [--detach]\n"
 	"                [--check | --takeover]\n"
+	"       xegressd --handback | --clean [--run-dir DIR]\n"
 	"\n"
 	"  -c, --config FILE  configuration (default " DEFAULT_CONFIG ")\n"
 	"      --check        check the configuration, attach nothing\n"
+	"      --handback     flows of a service that crashed go on in the kernel\n"
+	"      --clean        remove what a service that crashed, or handed back, has left\n"
 	"      --run-dir DIR  socket, lock and state (default " XE_CTL_RUN_DIR ")\n"
 	"      --no-seccomp   do not filter system calls (for debugging)\n"
 	"      --takeover     take over from the instance that runs there, without loss\n"
@@ -36,8 +40,7 @@ static const char usage[] =
 
 struct options {
 	struct xe_service_options service;
-	bool check;
-	bool detach;
+	bool check, detach, hand_back, clean;
 };
 
 /* Negative: go on; else the exit code. */
@@ -48,7 +51,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 		{"run-dir", required_argument, NULL, 'r'}, {"no-seccomp", no_argument, NULL, 'S'},
 		{"takeover", no_argument, NULL, 't'},      {"detach", no_argument, NULL, 'd'},
 		{"verbose", no_argument, NULL, 'v'},       {"version", no_argument, NULL, 'V'},
-		{"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+		{"help", no_argument, NULL, 'h'},          {"handback", no_argument, NULL, 'H'},
+		{"clean", no_argument, NULL, 'L'},         {NULL, 0, NULL, 0},
 	};
 	int c;
 
@@ -60,6 +64,12 @@ static int parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 'C':
 			o->check = true;
+			break;
+		case 'H':
+			o->hand_back = true;
+			break;
+		case 'L':
+			o->clean = true;
 			break;
 		case 'r':
 			o->service.run_dir = optarg;
@@ -126,6 +136,14 @@ int main(int argc, char **argv)
 
 	if (ret >= 0)
 		return ret;
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	libbpf_set_print(bpf_says);
+	libxdp_set_print(xdp_says);
+	/* A configuration that cannot be loaded may be why there is something to do. */
+	if (o.hand_back)
+		return xe_leftovers_hand_back(o.service.run_dir) ? EXIT_FAILED : EXIT_DONE;
+	if (o.clean)
+		return xe_leftovers_clean(o.service.run_dir) ? EXIT_FAILED : EXIT_DONE;
 	if (xe_config_load(o.service.config_file, &config, warn, NULL, err_text,
 			   sizeof(err_text))) {
 		fprintf(stderr, "%s\n", err_text);
@@ -135,9 +153,6 @@ int main(int argc, char **argv)
 		xe_config_free(config);
 		return EXIT_DONE;
 	}
-	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-	libbpf_set_print(bpf_says);
-	libxdp_set_print(xdp_says);
 	ret = o.detach ? xe_detach_begin() : 0;
 	if (ret) {
 		xe_log_err("--detach: %s", strerror(-ret));

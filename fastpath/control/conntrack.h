@@ -14,6 +14,10 @@
  * Messages are built and read by libnetfilter_conntrack, and sent many at a time: one system call
  * for 128 entries.
  *
+ *   conntrack.c  socket and dump     conntrack_write.c  what is written, changed, deleted
+ *   conntrack_entry.c  one record as an entry, and back
+ *   conntrack_known.c  records by how their replies look
+ *
  * Control thread; a handle belongs to the network namespace it was opened in. Each call blocks
  * until the kernel has done all of it, 1 to 3 us an entry.
  */
@@ -64,5 +68,12 @@ int xe_ct_write(struct xe_ct *ct, const struct xe_flow_file *file,
 
 /* Delete the entries of those records that have all these flags. Returns how many there were. */
 uint32_t xe_ct_delete(struct xe_ct *ct, const struct xe_flow_file *file, uint8_t flags);
+
+/* Entries of those records that have all these flags stay while somebody else carries the flow:
+ * liberal about windows and for days, should it come back. Returns how many there were. */
+uint32_t xe_ct_keep(struct xe_ct *ct, const struct xe_flow_file *file, uint8_t flags);
+
+/* Take out of `file` the records that are in `these`. */
+int xe_ct_subtract(struct xe_flow_file *file, const struct xe_flow_file *these);
 
 #endif

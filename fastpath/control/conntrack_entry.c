@@ -107,7 +107,7 @@ static void put_tcp(struct nf_conntrack *ct, const struct xe_flow_record *r)
 /* Not assured, an entry is the first to go when the table is full: what nobody has answered. TCP is
  * always one that has seen a reply: to the safety net a segment that is no SYN must belong to an
  * established flow, and a worker may carry the SYN+ACK after this was written. */
-void xe_ct_put_state(struct nf_conntrack *ct, const struct xe_flow_record *r)
+void xe_ct_put_state(struct nf_conntrack *ct, const struct xe_flow_record *r, bool is_there)
 {
 	uint32_t status = IPS_CONFIRMED;
 
@@ -115,7 +115,7 @@ void xe_ct_put_state(struct nf_conntrack *ct, const struct xe_flow_record *r)
 		status |= IPS_SEEN_REPLY;
 		put_tcp(ct, r);
 	}
-	if (xe_ct_is_settled(r))
+	if (xe_ct_is_settled(r) || is_there) /* the kernel never takes these back */
 		status |= IPS_SEEN_REPLY | IPS_ASSURED;
 	nfct_set_attr_u32(ct, ATTR_STATUS, status);
 	nfct_set_attr_u32(ct, ATTR_TIMEOUT, r->left_s < LEFT_MIN_S ? LEFT_MIN_S : r->left_s);

@@ -25,7 +25,7 @@ void xe_ct_put_orig(struct nf_conntrack *ct, const struct xe_flow_record *r,
 		    const struct xe_ct_ways *ways);
 void xe_ct_put_nat(struct nf_conntrack *ct, const struct xe_flow_record *r,
 		   const struct xe_ct_ways *ways);
-void xe_ct_put_state(struct nf_conntrack *ct, const struct xe_flow_record *r);
+void xe_ct_put_state(struct nf_conntrack *ct, const struct xe_flow_record *r, bool is_there);
 
 /* Is there something for the kernel to go on with? Not of what has been reset. */
 bool xe_ct_is_live(const struct xe_flow_record *r);

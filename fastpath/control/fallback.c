@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <nftables/libnftables.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "control/fallback_rules.h"
 #include "control/nft_run.h"
 #include "control/nft_generation.h"
+#include "xegress/ctl_abi.h"
 
 /* A service that ends has no other time to do it: a moment without memory must not leave the table.
  */
@@ -77,6 +79,23 @@ static json_t *output_array(struct xe_fallback *fb)
 		return NULL;
 	}
 	return array;
+}
+
+int xe_fallback_name(const char *run_dir, char name[XE_FALLBACK_NAME_SIZE])
+{
+	char real[PATH_MAX];
+	uint32_t sum = 0;
+
+	/* One name however the directory is written: after a crash the next one has to find it. */
+	if (!realpath(run_dir, real))
+		return -errno;
+	for (const char *c = real; *c; c++)
+		sum = sum * 31 + (unsigned char)*c;
+	if (!strcmp(real, XE_CTL_RUN_DIR))
+		snprintf(name, XE_FALLBACK_NAME_SIZE, "%s", XE_FALLBACK_TABLE);
+	else
+		snprintf(name, XE_FALLBACK_NAME_SIZE, "%s_%08x", XE_FALLBACK_TABLE, sum);
+	return 0;
 }
 
 int xe_fallback_open(const char *table, struct xe_fallback **out)

@@ -87,6 +87,11 @@ struct xe_fallback;
 /* Do rules of this configuration translate IPv6 sources that may come in? */
 bool xe_fallback_translates6(const struct xe_fallback_conf *conf);
 
+/* The table's name has the run directory in it, so that two services in one network namespace do
+ * not take each other's. -errno: there is no such directory. */
+#define XE_FALLBACK_NAME_SIZE 32
+int xe_fallback_name(const char *run_dir, char name[XE_FALLBACK_NAME_SIZE]);
+
 /* `table` is a C identifier that nft takes for no keyword. -EINVAL, -ENOMEM. Changes nothing. */
 int xe_fallback_open(const char *table, struct xe_fallback **out);
 /* Leaves the table where it is. */

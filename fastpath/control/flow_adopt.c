@@ -435,7 +435,8 @@ static void adopt_chunk(struct xe_service *svc, struct xe_worker *w, struct chun
 	for (uint32_t i = 0; i < c->cnt; i++) {
 		if (c->outcome[i] == XE_ADOPTED_TAGS) {
 			xe_held_announce(svc);
-			xe_held_add(svc, w, c->slot[i], &c->back[i]);
+			xe_held_add(svc, w, c->slot[i], &c->back[i], c->records[i]);
+			c->records[i]->flags |= XE_FR_TAGS;
 		}
 		reserve(svc, c->records[i], false);
 		if (c->outcome[i] == XE_ADOPTED || c->outcome[i] == XE_ADOPTED_TAGS ||
@@ -548,7 +549,7 @@ int xe_adopt_add(struct xe_service *svc, struct xe_flow_file *file, struct xe_ad
 	reserve_all(svc, b, true);
 	adopt_waiting(svc, &mine);
 	for (uint32_t i = 0; i < file->record_cnt; i++)
-		file->records[i].flags |= b->file.records[i].flags & XE_FR_ADOPTED;
+		file->records[i].flags |= b->file.records[i].flags & (XE_FR_ADOPTED | XE_FR_TAGS);
 	b->in_use = false;
 	drop_batches(svc, false);
 	mine.waiting = xe_adopt_waiting(svc);

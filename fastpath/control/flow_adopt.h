@@ -29,7 +29,7 @@ struct xe_adopt_counts {
 
 /* Queue (copies of) the records. Those of ports that are attached become sessions at once, and are
  * in *counts, which may be NULL; records in `file` that a session has now, or had before, are
- * marked XE_FR_ADOPTED. Returns how many were adopted; -ENOMEM. */
+ * marked XE_FR_ADOPTED, and XE_FR_TAGS. Returns how many were adopted; -ENOMEM. */
 int xe_adopt_add(struct xe_service *svc, struct xe_flow_file *file, struct xe_adopt_counts *counts);
 /* Those that wait for ports which are attached by now, with their rules in force; they need not be
  * live. Logs one line, if there was anything. */

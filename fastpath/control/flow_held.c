@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "control/ct_adopt.h"
 #include "control/watch.h"
 
 /* Looked at in one tick, one worker call: 4096 cache misses are some 400 us. A million are gone
@@ -18,6 +19,7 @@ struct hold {
 	uint8_t udp;
 	uint8_t worker;
 	struct xe_tuple4 back;
+	struct xe_flow_record record; /* conntrack has an entry of it (ct_adopt.h) */
 };
 
 struct xe_held_flows {
@@ -77,7 +79,7 @@ void xe_held_reserve(struct xe_service *svc, int udp, uint16_t l4_port, bool on)
 }
 
 void xe_held_add(struct xe_service *svc, const struct xe_worker *w, uint32_t slot,
-		 const struct xe_tuple4 *back)
+		 const struct xe_tuple4 *back, const struct xe_flow_record *record)
 {
 	struct hold *hold;
 
@@ -93,8 +95,10 @@ void xe_held_add(struct xe_service *svc, const struct xe_worker *w, uint32_t slo
 		.udp = back->proto == IPPROTO_UDP,
 		.worker = (uint8_t)w->idx,
 		.back = *back,
+		.record = *record,
 	};
 	xe_held_reserve(svc, hold->udp, hold->l4_port, true);
+	xe_ct_is_held(svc, record);
 }
 
 struct look {
@@ -136,6 +140,7 @@ static void let_go(struct xe_service *svc, struct look *look)
 		struct hold *hold = &h->holds[look->gone[i]];
 
 		xe_held_reserve(svc, hold->udp, hold->l4_port, false);
+		xe_ct_is_over(svc, &hold->record);
 		*hold = h->holds[--h->cnt];
 	}
 }

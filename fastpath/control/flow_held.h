@@ -8,12 +8,13 @@
 #define XE_FLOW_HELD_H
 
 #include "control/service.h"
+#include "state/flow_record.h"
 
 /* Replies of some session are announced by tags alone: for good. */
 void xe_held_announce(struct xe_service *svc);
 /* The worker's session in this slot, whose reply tuple this is, has its Ext L4 port by tags. */
 void xe_held_add(struct xe_service *svc, const struct xe_worker *w, uint32_t slot,
-		 const struct xe_tuple4 *back);
+		 const struct xe_tuple4 *back, const struct xe_flow_record *record);
 /* One record more, or less, with this L4 port waits for its port. */
 void xe_held_reserve(struct xe_service *svc, int udp, uint16_t l4_port, bool on);
 /* Every 100 ms: looks at some of them, and lets go of what has ended. */

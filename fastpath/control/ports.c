@@ -373,6 +373,8 @@ void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 	if (port && (event == XE_NL_REMOVED || strcmp(port->name, link->name))) {
 		bool attached = port->state == XE_PORT_ATTACHED;
 
+		if (event == XE_NL_REMOVED)
+			xe_ct_port_gone(svc, port);
 		/* gone, or renamed: to the configuration another interface */
 		xe_port_remove(svc, port);
 		port = NULL;

@@ -459,27 +459,11 @@ static int watch_all(struct xe_service *svc)
 	return err;
 }
 
-/*
- * The safety net has a name per run directory, so that two services in one network namespace do
- * not take each other's.
- */
 static int open_safety_net(struct xe_service *svc)
 {
-	char real[PATH_MAX];
-	uint32_t sum = 0;
+	int err = xe_fallback_name(svc->run_dir, svc->fallback_table);
 
-	/* One name however the directory is written: after a crash the next one has to find it. */
-	if (!realpath(svc->run_dir, real))
-		return -errno;
-	if (!strcmp(real, XE_CTL_RUN_DIR)) {
-		snprintf(svc->fallback_table, sizeof(svc->fallback_table), "%s", XE_FALLBACK_TABLE);
-	} else {
-		for (const char *c = real; *c; c++)
-			sum = sum * 31 + (unsigned char)*c;
-		snprintf(svc->fallback_table, sizeof(svc->fallback_table), "%s_%08x",
-			 XE_FALLBACK_TABLE, sum);
-	}
-	return xe_fallback_open(svc->fallback_table, &svc->fallback);
+	return err ? err : xe_fallback_open(svc->fallback_table, &svc->fallback);
 }
 
 /* The first ports; the net is there before the first program. */

@@ -130,7 +130,7 @@ struct xe_service {
 	bool fallback_stale;         /* apply again before the loop sleeps */
 	bool fallback_ours;          /* this process made the table, and takes it away */
 	char fallback_why[256];      /* last failure, "" in place */
-	char fallback_table[32];
+	char fallback_table[XE_FALLBACK_NAME_SIZE];
 	struct xe_ctl *ctl;
 	struct xe_give *give; /* whoever wants to take over, takeover_give.c */
 	struct xe_take *take; /* the process this one takes over from, takeover_take.c */

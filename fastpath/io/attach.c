@@ -169,6 +169,34 @@ static int not_readable(int ifindex, char *err, size_t err_size)
 	return -EBUSY;
 }
 
+int xe_attach_clear(int ifindex)
+{
+	struct xdp_multiprog *mp;
+	const char *name;
+	uint32_t prog_id;
+	char err[256];
+	int ret = 1;
+
+	for (int round = 0; ret > 0 && round <= STALE_MAX; round++) {
+		if (xe_xdp_query(ifindex, &prog_id) || !prog_id)
+			return 0;
+		mp = xdp_multiprog__get_from_ifindex(ifindex);
+		if (libxdp_get_error(mp))
+			return 0;
+		name = xdp_multiprog__is_legacy(mp)
+			       ? xdp_program__name(xdp_multiprog__main_prog(mp))
+			       : NULL;
+		if (!xdp_multiprog__is_legacy(mp))
+			ret = clear_dispatcher(mp, ifindex, err, sizeof(err));
+		else
+			ret = name && !strcmp(name, XE_STEER_PROG_NAME)
+				      ? clear_plain(mp, ifindex, err, sizeof(err))
+				      : 0;
+		xdp_multiprog__close(mp);
+	}
+	return ret > 0 ? -EBUSY : ret;
+}
+
 /* 0: nothing in the way; *beside: there is a dispatcher to join. -EBUSY: something is. */
 static int clear_way(struct xe_steer *st, int ifindex, bool generic, bool *beside, char *err,
 		     size_t err_size)

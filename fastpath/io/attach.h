@@ -128,6 +128,9 @@ int xe_attach_switch(struct xe_steer *st, struct xe_attachment *at);
 bool xe_attach_is_ours(const struct xe_attachment *at);
 /* Let go of a link that has been given to another process. */
 void xe_attach_leave(struct xe_attachment *at);
+/* Take off what dead instances of ours have left on an interface. -EBUSY: one of them lives, or has
+ * done so a second ago. */
+int xe_attach_clear(int ifindex);
 /* Is it still there? */
 bool xe_attached(const struct xe_attachment *at);
 /* Do superpackets reach the program in fragments, uncopied? Not beside a program in the dispatcher

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -293,4 +294,42 @@ void xe_rps_restore(const struct xe_rps *rps, struct xe_rps_port *port)
 	}
 	free(port->queues);
 	*port = (struct xe_rps_port){};
+}
+
+/* One file of the folder: IFINDEX.QUEUE. */
+static void clean_one(const struct xe_rps *rps, const char *name)
+{
+	char now[XE_RPS_TEXT], ifname[IF_NAMESIZE], path[64];
+	struct xe_rps_queue q = {};
+	unsigned int ifindex, queue;
+
+	if (sscanf(name, "%u.%u", &ifindex, &queue) != 2 || !if_indextoname(ifindex, ifname))
+		return;
+	snprintf(q.name, sizeof(q.name), "%u.%u", ifindex, queue);
+	snprintf(path, sizeof(path), "%s/queues/rx-%u/rps_cpus", ifname, queue);
+	q.fd = openat(rps->class_fd, path, O_RDWR | O_CLOEXEC);
+	if (q.fd < 0)
+		return;
+	if (mask_read(q.fd, now) && was_ours(rps, now, &q) &&
+	    pwrite(q.fd, q.was, strlen(q.was), 0) < 0)
+		now[0] = '\0'; /* the interface is going */
+	close(q.fd);
+}
+
+void xe_rps_clean(const char *found_dir)
+{
+	struct xe_rps rps = {.class_fd = -1, .found_fd = -1};
+	struct dirent *entry;
+	DIR *dir = opendir(found_dir);
+
+	if (!dir)
+		return;
+	rps.found_fd = open(found_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rps.class_fd = open_private();
+	if (rps.class_fd < 0)
+		rps.class_fd = open_public();
+	while (rps.class_fd >= 0 && rps.found_fd >= 0 && (entry = readdir(dir)))
+		clean_one(&rps, entry->d_name);
+	closedir(dir);
+	xe_rps_close(&rps, found_dir);
 }

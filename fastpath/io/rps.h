@@ -56,5 +56,7 @@ bool xe_rps_holds(const struct xe_rps *rps, const struct xe_rps_port *port);
 bool xe_rps_renew(const struct xe_rps *rps, const struct xe_rps_port *port);
 /* As found, where the value is still ours. An interface that is gone is no error. */
 void xe_rps_restore(const struct xe_rps *rps, struct xe_rps_port *port);
+/* The same for all that a service which is no more has left in `found_dir`. */
+void xe_rps_clean(const char *found_dir);
 
 #endif

@@ -29,6 +29,7 @@
 #define XE_FR_HAIRPIN      0x10 /* its peer is another of ours */
 #define XE_FR_KERNEL       0x20 /* read from conntrack: no TCP tracking, MAC or counters of ours */
 #define XE_FR_ADOPTED      0x40 /* xe_adopt_add(): a session has it, with this mapping */
+#define XE_FR_TAGS         0x80 /* xe_adopt_add(): made just now, by tags: nobody owns its L4 port */
 
 #define XE_FR_NO_PORT 0xffffu
 

@@ -393,6 +393,34 @@ static void test_helper_stays(void **state)
 	assert_int_equal(found.records[0].sport_be, htons(2));
 }
 
+/* ---- an entry that outlives its use ---- */
+
+static void test_keep(void **state)
+{
+	struct xe_flow_file over = {};
+
+	(void)state;
+	need_ct();
+	add(record("10.1.0.2", 1, "203.0.113.1", 80, "198.51.100.2", 40001, IPPROTO_TCP));
+	add(record("10.1.0.2", 2, "203.0.113.1", 80, "198.51.100.2", 40002, IPPROTO_UDP));
+	write_expect(2, 0, 0);
+	file.records[0].flags |= XE_FR_TAGS;
+	file.records[0].tcp_state = XE_TCP_SYN_SENT; /* what the kernel knows better is no error */
+	assert_int_equal(xe_ct_keep(ct, &file, XE_FR_TAGS), 1);
+	read_inside(inside);
+	assert_in_range(find(&file.records[0])->left_s, 4 * 86400, 5 * 86400);
+	assert_in_range(find(&file.records[1])->left_s, 1, 600);
+	xe_flow_file_init(&over);
+	assert_int_equal(xe_flow_file_add(&over, &file.records[1]), 0);
+	assert_int_equal(xe_ct_subtract(&file, &over), 0);
+	assert_int_equal(file.record_cnt, 1);
+	assert_int_equal(file.records[0].nat_sport_be, htons(40001));
+	xe_flow_file_free(&over);
+	/* nor is it for who writes it anew, at a stop */
+	file.records[0].tcp_state = XE_TCP_CLOSED;
+	write_expect(1, 0, 0);
+}
+
 /* ---- many ---- */
 
 static void add_many(uint32_t cnt)
@@ -436,7 +464,7 @@ int main(void)
 		CT_TEST(test_hairpin),     CT_TEST(test_states),
 		CT_TEST(test_again),       CT_TEST(test_other_mapping),
 		CT_TEST(test_inside_only), CT_TEST(test_helper_stays),
-		CT_TEST(test_many),
+		CT_TEST(test_keep),        CT_TEST(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
