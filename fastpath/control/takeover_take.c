@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/port_given.h"
+#include "control/state_dir.h"
 #include "control/takeover_import.h"
 
 /* Frames a worker needs: half of what one has by default (service.c), which receives and sends as
@@ -343,6 +344,8 @@ static int start_workers(struct xe_service *svc)
 /* Page by page it would take the longest while of all that stands still. */
 static void make_room(struct xe_service *svc)
 {
+	for (uint32_t w = 0; w < svc->worker_cnt; w++)
+		xe_state_dir_grow(svc, &svc->workers[w]);
 	if (svc->take->welcome.session_cnt < ROOM_MIN)
 		return;
 	for (uint32_t w = 0; w < svc->worker_cnt; w++) {

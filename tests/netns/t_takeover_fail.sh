@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# In make check-long: 60 s of load, most of it waiting for silence to end.
+# In make check-long: 70 s of load, most of it waiting for silence to end.
 #
 # A takeover that fails leaves the old process the service, with nothing lost: the new one dies at
 # each stage, is killed at any moment, falls silent; the old one answers late.
