@@ -279,6 +279,11 @@ static enum xe_adopted understand(struct xe_service *svc, const struct batch *b,
 		.idle_s = r->flags & XE_FR_KERNEL ? idle_by_left(svc, r) : r->idle_s,
 	};
 	a->idle_s = sum_s(a->idle_s, written_ago_s(b));
+	/* The kernel does not count always, but knows that it was answered. */
+	if ((r->flags & (XE_FR_KERNEL | XE_FR_FROM_OUTSIDE | XE_FR_REPLIED)) ==
+		    (XE_FR_KERNEL | XE_FR_FROM_OUTSIDE | XE_FR_REPLIED) &&
+	    !r->packets[XE_DIR_OUT])
+		r->packets[XE_DIR_OUT] = 1;
 	if (r->out_port != XE_FR_NO_PORT) {
 		out = b->ports[r->out_port];
 		a->out_inside = b->file.ports[r->out_port].role == XE_ROLE_INSIDE;

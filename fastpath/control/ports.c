@@ -129,6 +129,12 @@ static void ports_changed(struct xe_service *svc)
 		xe_resolver_refresh(svc);
 }
 
+void xe_ports_tick(struct xe_service *svc)
+{
+	if (any_waits_for_rules(svc))
+		ports_changed(svc);
+}
+
 static void port_detach_logged(struct xe_service *svc, struct xe_port *port)
 {
 	uint16_t id = port->id;

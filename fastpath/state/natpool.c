@@ -497,6 +497,12 @@ static int take_back_mapped(struct xe_natpool *pool, struct xe_mapping *key, uin
 {
 	uint32_t idx = xe_index_find(&pool->mapping_index, key->hash, pool, key, mapping_equal);
 
+	/* What rests elsewhere gives way: one endpoint, one L4 port (RFC 4787 REQ-1). */
+	if (idx != XE_NIL && !pool->mappings[idx].refs &&
+	    pool->mappings[idx].ext_port != key->ext_port) {
+		rest_end(pool, idx);
+		idx = XE_NIL;
+	}
 	if (idx != XE_NIL) {
 		if (pool->mappings[idx].ext_port != key->ext_port ||
 		    (!pool->mappings[idx].refs &&

@@ -605,6 +605,30 @@ static void test_outcomes(void **state)
 	lf_close(to);
 }
 
+/* The endpoint's mapping rests here at another L4 port: it gives way, and there is one again. */
+static void test_rest_gives_way(void **state)
+{
+	struct lf *f = lf_open(rules, 64);
+	static struct flows was;
+	struct xe_adoptee a;
+
+	(void)state;
+	passes(f, LF_INSIDE, udp("10.1.0.5", 4000, "198.51.100.9", 5), LF_UPLINK,
+	       udp("192.0.2.1", 4000, "198.51.100.9", 5));
+	collect(f, &was);
+	advance(f, 301);
+	assert_int_equal(f->lane->pool.rest_cnt, 1);
+	was.r[0].nat_sport_be = htons(4555);
+	a = adoptee(f, &was, 0);
+	assert_int_equal(xe_adopt(f->lane, &a, NULL), XE_ADOPTED);
+	lf_answer(f);
+	assert_int_equal(f->lane->pool.rest_cnt, 0);
+	passes(f, LF_INSIDE, udp("10.1.0.5", 4000, "198.51.100.8", 6), LF_UPLINK,
+	       udp("192.0.2.1", 4555, "198.51.100.8", 6));
+	expect_empty(f);
+	lf_close(f);
+}
+
 /* What another worker asks before it takes a flow by tags. */
 static void test_reply_is_taken(void **state)
 {
@@ -675,6 +699,7 @@ int main(void)
 		cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_out_unknown),
 		cmocka_unit_test(test_reply_is_taken),
+		cmocka_unit_test(test_rest_gives_way),
 		cmocka_unit_test(test_pool_by_tags),
 		cmocka_unit_test(test_dnat),
 		cmocka_unit_test(test_dnat_by_tags),
