@@ -73,8 +73,10 @@ static int copy_file(struct xe_flow_file *to, const struct xe_flow_file *from)
 	to->records = malloc((from->record_cnt + 1ul) * sizeof(*to->records));
 	if (!to->ports || !to->records)
 		return -ENOMEM;
-	memcpy(to->ports, from->ports, from->port_cnt * sizeof(*to->ports));
-	memcpy(to->records, from->records, (size_t)from->record_cnt * sizeof(*to->records));
+	if (from->port_cnt) /* NULL without one */
+		memcpy(to->ports, from->ports, from->port_cnt * sizeof(*to->ports));
+	if (from->record_cnt)
+		memcpy(to->records, from->records, (size_t)from->record_cnt * sizeof(*to->records));
 	to->record_size = from->record_cnt;
 	return 0;
 }
