@@ -94,7 +94,7 @@ def nft_chain_emptied(w):
     mended(w, "chain", lambda: w.on("h", "nft", "-s", "list", "table", family, name) == before)
 
 
-@fault(quick=True, pause=300)
+@fault(pause=300)
 def ip_forward_off(w):
     """net.ipv4.ip_forward set to 0."""
     w.on("h", "sysctl", "-q", "-w", "net.ipv4.ip_forward=0")

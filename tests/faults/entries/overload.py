@@ -119,9 +119,9 @@ def judge(fault_made, session, window):
 
 @fault(quick=True, lost=None, heal=1000, other=None, fresh=True, loads=("c1", "c2", "host"),
        prepare=prepare, judge=judge)
-def overload_5s(w):
-    """Two containers flood, and the wire, for 5 s: several times what the service can carry."""
-    overload(w, 5)
+def overload_3s(w):
+    """Two containers flood, and the wire, for 3 s: several times what the service can carry."""
+    overload(w, 3)
 
 
 @fault(lost=None, heal=1000, other=None, fresh=True, loads=("c1", "c2", "host"), prepare=prepare,
