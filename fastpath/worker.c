@@ -212,6 +212,8 @@ static void run_call(struct xe_worker *w)
 		atomic_store(&w->call_pending, false);
 		pthread_cond_signal(&w->call_done);
 	}
+	if (w->parked)
+		w->lane->ticked_ns = 0; /* wanted: no stall, and what is in the rings is good */
 	while (w->parked)
 		pthread_cond_wait(&w->unparked, &w->call_lock);
 	pthread_mutex_unlock(&w->call_lock);
@@ -311,6 +313,7 @@ static void *worker_main(void *arg)
 	/* What parses packets may do nothing but use the descriptors it has been given. */
 	if (xe_confine_worker())
 		xe_log_warn("worker %u: keeps its capabilities", w->idx);
+	lane->ticked_ns = 0; /* from here on it runs */
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
 		now_ns = xe_now_coarse_ns();
 		beat(w, now_ns);
@@ -328,8 +331,10 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
+/* One that does not run, or not yet, does not stall either. */
 void xe_worker_beat(struct xe_worker *w)
 {
+	w->lane->ticked_ns = 0;
 	beat(w, xe_now_coarse_ns());
 }
 
