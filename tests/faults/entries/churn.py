@@ -253,13 +253,13 @@ def churn(w, count):
     c.verdict()
 
 
-@fault(quick=True, hits=(), other=600, resets=True)
+@fault(quick=True, hits=(), other=1000, resets=True)
 def churn_100(w):
     """100 containers made and destroyed, 20 at a time."""
     churn(w, 100)
 
 
-@fault(hits=(), other=600, resets=True)
+@fault(hits=(), other=1000, resets=True)
 def churn_1000(w):
     """1,000 containers made and destroyed, 20 at a time."""
     churn(w, 1000)
