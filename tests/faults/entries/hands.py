@@ -94,11 +94,12 @@ def nft_chain_emptied(w):
     mended(w, "chain", lambda: w.on("h", "nft", "-s", "list", "table", family, name) == before)
 
 
-@fault(pause=300)
+@fault()
 def ip_forward_off(w):
-    """net.ipv4.ip_forward set to 0."""
+    """net.ipv4.ip_forward set to 0: the service only tells of it; set to 1 again when it has."""
     w.on("h", "sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
-    mended(w, "ip_forward", lambda: w.on("h", "sysctl", "-n", "net.ipv4.ip_forward").strip() == "1")
+    wait_for("status tells of it", NOTICED_S * SLOW, lambda: not w.ctl_ok("status"))
+    w.on("h", "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
 
 
 @fault(pause=300)
