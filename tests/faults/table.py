@@ -23,7 +23,7 @@ class Fault:
     fresh     a session of its own: it ends flows by its nature, or wants another start
     down      the service is not there afterwards
     unstarted the service is not there before
-    resets    the host may reset flows: those of containers that are gone
+    resets    the host may reset flows: those of containers that are gone, or its own
     clean     the host is for a while as it was found, with private sources and resets of its own
     loads     names of the loads (load.py); None: all
     prepare   a function of the world, before the loads start

@@ -118,14 +118,14 @@ def judge(fault_made, session, window):
     return wrong
 
 
-@fault(quick=True, lost=None, heal=1000, other=None, fresh=True, loads=("c1", "c2", "host"),
+@fault(quick=True, lost=0, resets=True, heal=1000, other=None, fresh=True, loads=("c1", "c2", "host"),
        prepare=prepare, judge=judge)
 def overload_3s(w):
     """Two containers flood, and the wire, for 3 s: several times what the service can carry."""
     overload(w, 3)
 
 
-@fault(lost=None, heal=1000, other=None, fresh=True, loads=("c1", "c2", "host"), prepare=prepare,
+@fault(lost=0, resets=True, heal=1000, other=None, fresh=True, loads=("c1", "c2", "host"), prepare=prepare,
        judge=judge)
 def overload_60s(w):
     """The same for a minute."""
