@@ -2,20 +2,15 @@
 #include "control/service.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -25,286 +20,22 @@
 #include "base/insum.h"
 #include "base/log.h"
 #include "control/ct_adopt.h"
+#include "control/data_plane.h"
 #include "control/flow_adopt.h"
 #include "control/handback.h"
-#include "control/memlock.h"
 #include "control/nft_run.h"
 #include "control/port_given.h"
+#include "control/run_lock.h"
 #include "control/state_dir.h"
 #include "control/takeover_give.h"
 #include "control/takeover_take.h"
 #include "control/watch.h"
-#include "io/tun.h"
 #include "state/deny.h"
 
 /* Listeners of the host are polled this often: sock_diag announces no new ones. */
 #define POLL_MS 100
 /* Above the containers' processes, below the workers (-20). */
 #define CONTROL_NICE (-10)
-/* Frames of all workers together: 1024 for receiving for each of the first dozens of ports, and
- * what is in flight: 128 MiB. The kernel keeps some 120 bytes a frame for every socket, so more
- * workers share them; but a worker needs enough for what it lends. */
-#define AREA_FRAMES   32768u
-#define WORKER_FRAMES 8192u
-#define RUN_PATH_SIZE (PATH_MAX + 32)
-
-static int lock_refused(const char *what, const char *path)
-{
-	int err = -errno;
-
-	xe_log_err("%s %s: %s", what, path, strerror(-err));
-	return err;
-}
-
-/* Whose lock it is, for people. */
-static int sign_lock(const struct xe_service *svc)
-{
-	char pid[16];
-	int len = snprintf(pid, sizeof(pid), "%d\n", getpid());
-
-	return ftruncate(svc->lock_fd, 0) || pwrite(svc->lock_fd, pid, (size_t)len, 0) < 0 ? -errno
-											   : 0;
-}
-
-/* From its holder, whose lock stays locked as long as one of us has it. */
-static int take_lock(struct xe_service *svc)
-{
-	int err;
-
-	close(svc->lock_fd);
-	svc->lock_fd = -1;
-	err = xe_take_begin(svc);
-	svc->given = !err; /* nothing is ours yet */
-	return err;
-}
-
-/*
- * The control socket's folder, and a lock that only one service can hold. What is in the folder,
- * and the safety net named after it, is the lock's holder's; the file itself stays for ever, since
- * whoever removes it may remove another's. Says why it fails.
- */
-static int lock_run_dir(struct xe_service *svc, bool takeover)
-{
-	char path[PATH_MAX + 8], pid[16] = "";
-	ssize_t n;
-
-	if (mkdir(svc->run_dir, 0755) && errno != EEXIST)
-		return lock_refused("run directory", svc->run_dir);
-	snprintf(path, sizeof(path), "%s/lock", svc->run_dir);
-	svc->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (svc->lock_fd < 0)
-		return lock_refused("lock", path);
-	if (flock(svc->lock_fd, LOCK_EX | LOCK_NB)) {
-		if (takeover)
-			return take_lock(svc);
-		n = read(svc->lock_fd, pid, sizeof(pid) - 1);
-		close(svc->lock_fd);
-		svc->lock_fd = -1;
-		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
-		xe_log_err("another xegressd (pid %s) uses run directory %s", pid, svc->run_dir);
-		return -EBUSY;
-	}
-	if (takeover)
-		xe_log_info("takeover: nobody uses run directory %s: a start as ever",
-			    svc->run_dir);
-	return sign_lock(svc) ? lock_refused("lock", path) : 0;
-}
-
-static int default_cpu(void)
-{
-	cpu_set_t cpus;
-	int last = 0;
-
-	if (!sched_getaffinity(0, sizeof(cpus), &cpus))
-		for (int i = 0; i < CPU_SETSIZE; i++)
-			if (CPU_ISSET(i, &cpus))
-				last = i;
-	return last;
-}
-
-static int worker_cpu(const struct xe_service *svc, uint32_t worker)
-{
-	return svc->config->worker_cnt ? svc->config->workers[worker] : default_cpu();
-}
-
-/* Frames of each worker. */
-static uint32_t slice_frames(const struct xe_service *svc)
-{
-	uint32_t slice = AREA_FRAMES / svc->worker_cnt;
-
-	return slice < WORKER_FRAMES ? WORKER_FRAMES : slice;
-}
-
-/* Nothing is begun that cannot be had: a socket for each entry is the least, globs apart. */
-static int check_memory(const struct xe_service *svc)
-{
-	size_t area_size = ((size_t)slice_frames(svc) * svc->worker_cnt) << XE_FRAME_SHIFT;
-	unsigned int sockets = 0;
-	char why[256];
-
-	for (uint32_t i = 0; i < svc->config->port_cnt; i++)
-		sockets += !strpbrk(svc->config->ports[i].name, "*?[");
-	xe_memlock_raise();
-	if (xe_memlock_suffices(area_size, sockets ? sockets : 1, why, sizeof(why)))
-		return 0;
-	xe_log_err("%s", why);
-	return -ENOBUFS;
-}
-
-/* Memory, rings and the table of block owners: what the workers have in common. */
-static int open_shared(struct xe_service *svc)
-{
-	uint32_t slice = slice_frames(svc);
-	int nodes[XE_MAX_WORKERS], err = 0;
-
-	for (uint32_t i = 0; i < svc->worker_cnt; i++)
-		nodes[i] = xe_cpu_node(worker_cpu(svc, i));
-	if (!svc->take || !xe_take_area(svc))
-		err = xe_area_open(&svc->area, slice, nodes, svc->worker_cnt);
-	if (!err && svc->worker_cnt > 1)
-		err = xe_handoff_open(&svc->handoff, svc->worker_cnt, svc->area.slice_cnt);
-	svc->blocks = calloc(1, sizeof(*svc->blocks));
-	svc->terms = xe_terms_table_new();
-	return err ? err : svc->blocks && svc->terms ? 0 : -ENOMEM;
-}
-
-static void close_shared(struct xe_service *svc)
-{
-	xe_handoff_close(&svc->handoff);
-	xe_area_close(&svc->area);
-	free(svc->blocks);
-	svc->blocks = NULL;
-	xe_terms_table_free(svc->terms);
-	svc->terms = NULL;
-}
-
-static int open_workers(struct xe_service *svc, const uint64_t *keys)
-{
-	const struct xe_config *config = svc->config;
-	int err = open_shared(svc);
-
-	for (uint32_t i = 0; i < svc->worker_cnt && !err; i++) {
-		struct xe_session_file_conf fc = {
-			.capacity = config->limits.sessions / svc->worker_cnt,
-			.worker = (uint16_t)i,
-			.worker_cnt = (uint16_t)svc->worker_cnt,
-			.node = xe_cpu_node(worker_cpu(svc, i)),
-			.tcp_established_s = config->timeouts.tcp_established_s,
-			.tcp_transitory_s = config->timeouts.tcp_transitory_s,
-			.udp_s = config->timeouts.udp_s,
-			.dns_s = config->timeouts.dns_s,
-		};
-		struct xe_worker_conf wc = {
-			.idx = (uint16_t)i,
-			.worker_cnt = (uint16_t)svc->worker_cnt,
-			.cpu = worker_cpu(svc, i),
-			.wait = config->wait,
-			.control_fd = svc->request_fd,
-			.beats = svc->steer.beats,
-			.live = svc->steer.live,
-			.live_mask = svc->steer.settings.live_mask,
-			.any_accept = &svc->steer.conf->any_accept,
-			.owned = svc->steer.owned,
-			.blocks = svc->blocks,
-			.terms = svc->terms,
-			.area = &svc->area,
-			.handoff = svc->worker_cnt > 1 ? &svc->handoff : NULL,
-			.taken = &svc->taken,
-			.sessions = config->limits.sessions / svc->worker_cnt,
-			.file = xe_state_dir_worker(svc, &fc),
-			.sessions_per_source = config->limits.sessions_per_source,
-			.timeouts = {config->timeouts.tcp_established_s,
-				     config->timeouts.tcp_transitory_s, config->timeouts.udp_s,
-				     config->timeouts.dns_s},
-			.k0 = keys[0],
-			.k1 = keys[1],
-			.rng_k0 = keys[2],
-			.rng_k1 = keys[3],
-			.punt_fd = svc->punt_fd,
-			.punt_uplink_fd = svc->punt_uplink_fd,
-		};
-
-		err = xe_worker_open(&svc->workers[i], &wc);
-	}
-	/* All are there before the first one runs: they look at each other's rings. In a takeover
-	 * another process's still run. */
-	for (uint32_t i = 0; i < svc->worker_cnt && !err && !svc->take; i++)
-		err = xe_worker_start(&svc->workers[i]);
-	if (err)
-		xe_log_err("worker: %s", strerror(-err));
-	return err;
-}
-
-static const char *rps_dir(const struct xe_service *svc, char path[RUN_PATH_SIZE])
-{
-	snprintf(path, RUN_PATH_SIZE, "%s/rps", svc->run_dir);
-	return path;
-}
-
-/* This thread, and what containers send, keep off the workers' CPUs while there are others. */
-static void leave_cpus(struct xe_service *svc)
-{
-	char path[RUN_PATH_SIZE];
-	cpu_set_t cpus;
-	int err;
-
-	if (sched_getaffinity(0, sizeof(cpus), &cpus))
-		return;
-	for (uint32_t i = 0; i < svc->worker_cnt; i++)
-		CPU_CLR(svc->workers[i].cpu, &cpus);
-	if (svc->config->rps == XE_RPS_AUTO) {
-		err = xe_rps_open(&svc->rps, &cpus, rps_dir(svc, path));
-		if (err)
-			xe_log_info("rps: not set, no sysfs of this network namespace: %s",
-				    strerror(-err));
-	}
-	if (CPU_COUNT(&cpus) && sched_setaffinity(0, sizeof(cpus), &cpus))
-		xe_log_info("control thread: stays on the workers' CPUs: %s", strerror(errno));
-}
-
-/* One for each side: the safety net has to know where a packet came in. */
-static void open_punt(struct xe_service *svc)
-{
-	if (svc->punt_fd < 0) /* else it was given to us */
-		svc->punt_fd = xe_tun_open(svc->punt_name);
-	if (svc->punt_fd >= 0 && svc->punt_uplink_fd < 0)
-		svc->punt_uplink_fd = xe_tun_open(svc->punt_uplink_name);
-	if (svc->punt_fd < 0 || svc->punt_uplink_fd < 0)
-		xe_log_warn("no punt device (%s): packets that turn out to be the kernel's are "
-			    "dropped, and fragments left to it",
-			    strerror(svc->punt_fd < 0 ? -svc->punt_fd : -svc->punt_uplink_fd));
-	else
-		__atomic_store_n(&svc->steer.conf->take_fragments, 1, __ATOMIC_RELEASE);
-}
-
-/* Steering program, punt device, workers: what needs no knowledge of the host's interfaces. */
-static int start_data_plane(struct xe_service *svc)
-{
-	struct xe_steer_settings settings = {.worker_cnt = svc->worker_cnt,
-					     .run_dir = svc->run_dir};
-	uint64_t keys[4];
-	int err;
-
-	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
-		return -EIO;
-	if (svc->take) /* packets on their way carry hashes by its keys */
-		xe_take_keys(svc, &keys[0], &keys[1]);
-	settings.k0 = keys[0];
-	settings.k1 = keys[1];
-	settings.live_mask =
-		xe_live_bucket_cnt(2 * svc->config->limits.sessions / svc->worker_cnt) - 1;
-	err = xe_steer_open(&svc->steer, &settings);
-	if (err)
-		return err;
-	if (svc->take)
-		xe_take_remembered(svc);
-	open_punt(svc);
-	xe_insum_init();
-	err = open_workers(svc, keys);
-	if (!err)
-		leave_cpus(svc);
-	return err;
-}
 
 static void op_link(void *ctx, const struct xe_link *link, const struct xe_link *was,
 		    enum xe_nl_event event)
@@ -377,15 +108,15 @@ static int start_kernel_view(struct xe_service *svc)
 	return xe_resolver_open(svc);
 }
 
-static void ctl_path(const struct xe_service *svc, char path[RUN_PATH_SIZE])
+static void ctl_path(const struct xe_service *svc, char path[XE_RUN_PATH_SIZE])
 {
-	snprintf(path, RUN_PATH_SIZE, "%s/%s", svc->run_dir, XE_CTL_SOCKET_NAME);
+	snprintf(path, XE_RUN_PATH_SIZE, "%s/%s", svc->run_dir, XE_CTL_SOCKET_NAME);
 }
 
 static int start_control(struct xe_service *svc)
 {
 	struct group *group = svc->config->ctl_group[0] ? getgrnam(svc->config->ctl_group) : NULL;
-	char path[RUN_PATH_SIZE], err_text[256];
+	char path[XE_RUN_PATH_SIZE], err_text[256];
 	struct xe_ctl_options options = {
 		.path = path,
 		.mode = 0660,
@@ -480,14 +211,14 @@ static void first_ports(struct xe_service *svc)
 /* All that another process has had so far. What is said about it in the run directory follows. */
 static int take_over(struct xe_service *svc)
 {
-	char path[RUN_PATH_SIZE];
+	char path[XE_RUN_PATH_SIZE];
 	int err = xe_take_finish(svc);
 
 	if (err)
 		return err;
 	xe_state_dir_forget_others(svc);
 	xe_ct_start(svc);
-	if (sign_lock(svc))
+	if (xe_run_lock_sign(svc))
 		xe_log_warn("lock of %s: %s", svc->run_dir, strerror(errno));
 	ctl_path(svc, path);
 	err = xe_ctl_rename(svc->ctl, path);
@@ -510,9 +241,9 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 		svc->timer_fd = svc->request_fd = -1;
 	snprintf(svc->run_dir, sizeof(svc->run_dir), "%s", options->run_dir);
 	svc->worker_cnt = config->worker_cnt ? config->worker_cnt : 1;
-	err = check_memory(svc);
+	err = xe_data_plane_check(svc);
 	if (!err)
-		err = lock_run_dir(svc, options->takeover);
+		err = xe_run_lock(svc, options->takeover);
 	if (err) { /* it has been said; and nothing here is ours */
 		xe_service_stop(svc);
 		return err;
@@ -520,7 +251,7 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 	xe_state_dir_open(svc);
 	err = start_loop(svc);
 	if (!err)
-		err = start_data_plane(svc);
+		err = xe_data_plane_start(svc);
 	if (!err)
 		err = start_kernel_view(svc);
 	if (!err)
@@ -654,8 +385,6 @@ static void close_fd(int fd)
 
 void xe_service_stop(struct xe_service *svc)
 {
-	char path[RUN_PATH_SIZE];
-
 	xe_watch_close(svc);
 	xe_ctl_close(svc->ctl);
 	if (svc->stop && !svc->given && svc->config->on_stop == XE_STOP_HANDBACK)
@@ -677,7 +406,7 @@ void xe_service_stop(struct xe_service *svc)
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		xe_worker_close(&svc->workers[i]);
 	xe_state_dir_close(svc);
-	close_shared(svc);
+	xe_data_plane_close_shared(svc);
 	/* Handed back, it goes on to translate what starts. A start that failed leaves nothing. */
 	if (svc->fallback_ours && !svc->given &&
 	    !(svc->stop && svc->config->on_stop == XE_STOP_HANDBACK))
@@ -687,7 +416,7 @@ void xe_service_stop(struct xe_service *svc)
 	xe_steer_close(&svc->steer);
 	if (svc->given)
 		xe_rps_leave(&svc->rps);
-	xe_rps_close(&svc->rps, rps_dir(svc, path));
+	xe_data_plane_close_rps(svc);
 	close_fd(svc->punt_fd); /* the punt device goes with it */
 	close_fd(svc->punt_uplink_fd);
 	xe_sockdiag_close(svc->sockdiag);

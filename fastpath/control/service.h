@@ -7,6 +7,8 @@
  * Workers are reached by worker calls only.
  *
  *   service.c    start, event loop, stop
+ *   run_lock.c   the run directory is ours
+ *   data_plane.c steering program, memory, workers
  *   ports.c      interfaces become ports and cease to be
  *   resolver.c   next hops: asked from the kernel, followed live
  *   neighbours.c which next hops go through which neighbour
@@ -37,6 +39,9 @@
  * of 32768-60999, so that the host's own connections never meet ours. */
 #define XE_NAT_PORT_MIN 1024
 #define XE_NAT_PORT_MAX 32767
+
+/* The run directory and a name of ours in it. */
+#define XE_RUN_PATH_SIZE (PATH_MAX + 32)
 
 enum xe_port_state { XE_PORT_WAITING, XE_PORT_ATTACHED, XE_PORT_FAILED };
 

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "control/data_plane.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/insum.h"
+#include "base/log.h"
+#include "control/memlock.h"
+#include "control/state_dir.h"
+#include "control/takeover_take.h"
+#include "io/tun.h"
+
+/* Frames of all workers together: 1024 for receiving for each of the first dozens of ports, and
+ * what is in flight: 128 MiB. The kernel keeps some 120 bytes a frame for every socket, so more
+ * workers share them; but a worker needs enough for what it lends. */
+#define AREA_FRAMES   32768u
+#define WORKER_FRAMES 8192u
+
+static int default_cpu(void)
+{
+	cpu_set_t cpus;
+	int last = 0;
+
+	if (!sched_getaffinity(0, sizeof(cpus), &cpus))
+		for (int i = 0; i < CPU_SETSIZE; i++)
+			if (CPU_ISSET(i, &cpus))
+				last = i;
+	return last;
+}
+
+static int worker_cpu(const struct xe_service *svc, uint32_t worker)
+{
+	return svc->config->worker_cnt ? svc->config->workers[worker] : default_cpu();
+}
+
+/* Frames of each worker. */
+static uint32_t slice_frames(const struct xe_service *svc)
+{
+	uint32_t slice = AREA_FRAMES / svc->worker_cnt;
+
+	return slice < WORKER_FRAMES ? WORKER_FRAMES : slice;
+}
+
+int xe_data_plane_check(const struct xe_service *svc)
+{
+	size_t area_size = ((size_t)slice_frames(svc) * svc->worker_cnt) << XE_FRAME_SHIFT;
+	unsigned int sockets = 0;
+	char why[256];
+
+	for (uint32_t i = 0; i < svc->config->port_cnt; i++)
+		sockets += !strpbrk(svc->config->ports[i].name, "*?[");
+	xe_memlock_raise();
+	if (xe_memlock_suffices(area_size, sockets ? sockets : 1, why, sizeof(why)))
+		return 0;
+	xe_log_err("%s", why);
+	return -ENOBUFS;
+}
+
+/* Memory, rings and the table of block owners: what the workers have in common. */
+static int open_shared(struct xe_service *svc)
+{
+	uint32_t slice = slice_frames(svc);
+	int nodes[XE_MAX_WORKERS], err = 0;
+
+	for (uint32_t i = 0; i < svc->worker_cnt; i++)
+		nodes[i] = xe_cpu_node(worker_cpu(svc, i));
+	if (!svc->take || !xe_take_area(svc))
+		err = xe_area_open(&svc->area, slice, nodes, svc->worker_cnt);
+	if (!err && svc->worker_cnt > 1)
+		err = xe_handoff_open(&svc->handoff, svc->worker_cnt, svc->area.slice_cnt);
+	svc->blocks = calloc(1, sizeof(*svc->blocks));
+	svc->terms = xe_terms_table_new();
+	return err ? err : svc->blocks && svc->terms ? 0 : -ENOMEM;
+}
+
+void xe_data_plane_close_shared(struct xe_service *svc)
+{
+	xe_handoff_close(&svc->handoff);
+	xe_area_close(&svc->area);
+	free(svc->blocks);
+	svc->blocks = NULL;
+	xe_terms_table_free(svc->terms);
+	svc->terms = NULL;
+}
+
+static int open_workers(struct xe_service *svc, const uint64_t *keys)
+{
+	const struct xe_config *config = svc->config;
+	int err = open_shared(svc);
+
+	for (uint32_t i = 0; i < svc->worker_cnt && !err; i++) {
+		struct xe_session_file_conf fc = {
+			.capacity = config->limits.sessions / svc->worker_cnt,
+			.worker = (uint16_t)i,
+			.worker_cnt = (uint16_t)svc->worker_cnt,
+			.node = xe_cpu_node(worker_cpu(svc, i)),
+			.tcp_established_s = config->timeouts.tcp_established_s,
+			.tcp_transitory_s = config->timeouts.tcp_transitory_s,
+			.udp_s = config->timeouts.udp_s,
+			.dns_s = config->timeouts.dns_s,
+		};
+		struct xe_worker_conf wc = {
+			.idx = (uint16_t)i,
+			.worker_cnt = (uint16_t)svc->worker_cnt,
+			.cpu = worker_cpu(svc, i),
+			.wait = config->wait,
+			.control_fd = svc->request_fd,
+			.beats = svc->steer.beats,
+			.live = svc->steer.live,
+			.live_mask = svc->steer.settings.live_mask,
+			.any_accept = &svc->steer.conf->any_accept,
+			.owned = svc->steer.owned,
+			.blocks = svc->blocks,
+			.terms = svc->terms,
+			.area = &svc->area,
+			.handoff = svc->worker_cnt > 1 ? &svc->handoff : NULL,
+			.taken = &svc->taken,
+			.sessions = config->limits.sessions / svc->worker_cnt,
+			.file = xe_state_dir_worker(svc, &fc),
+			.sessions_per_source = config->limits.sessions_per_source,
+			.timeouts = {config->timeouts.tcp_established_s,
+				     config->timeouts.tcp_transitory_s, config->timeouts.udp_s,
+				     config->timeouts.dns_s},
+			.k0 = keys[0],
+			.k1 = keys[1],
+			.rng_k0 = keys[2],
+			.rng_k1 = keys[3],
+			.punt_fd = svc->punt_fd,
+			.punt_uplink_fd = svc->punt_uplink_fd,
+		};
+
+		err = xe_worker_open(&svc->workers[i], &wc);
+	}
+	/* All are there before the first one runs: they look at each other's rings. In a takeover
+	 * another process's still run. */
+	for (uint32_t i = 0; i < svc->worker_cnt && !err && !svc->take; i++)
+		err = xe_worker_start(&svc->workers[i]);
+	if (err)
+		xe_log_err("worker: %s", strerror(-err));
+	return err;
+}
+
+static const char *rps_dir(const struct xe_service *svc, char path[XE_RUN_PATH_SIZE])
+{
+	snprintf(path, XE_RUN_PATH_SIZE, "%s/rps", svc->run_dir);
+	return path;
+}
+
+/* This thread, and what containers send, keep off the workers' CPUs while there are others. */
+static void leave_cpus(struct xe_service *svc)
+{
+	char path[XE_RUN_PATH_SIZE];
+	cpu_set_t cpus;
+	int err;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus))
+		return;
+	for (uint32_t i = 0; i < svc->worker_cnt; i++)
+		CPU_CLR(svc->workers[i].cpu, &cpus);
+	if (svc->config->rps == XE_RPS_AUTO) {
+		err = xe_rps_open(&svc->rps, &cpus, rps_dir(svc, path));
+		if (err)
+			xe_log_info("rps: not set, no sysfs of this network namespace: %s",
+				    strerror(-err));
+	}
+	if (CPU_COUNT(&cpus) && sched_setaffinity(0, sizeof(cpus), &cpus))
+		xe_log_info("control thread: stays on the workers' CPUs: %s", strerror(errno));
+}
+
+/* One for each side: the safety net has to know where a packet came in. */
+static void open_punt(struct xe_service *svc)
+{
+	if (svc->punt_fd < 0) /* else it was given to us */
+		svc->punt_fd = xe_tun_open(svc->punt_name);
+	if (svc->punt_fd >= 0 && svc->punt_uplink_fd < 0)
+		svc->punt_uplink_fd = xe_tun_open(svc->punt_uplink_name);
+	if (svc->punt_fd < 0 || svc->punt_uplink_fd < 0)
+		xe_log_warn("no punt device (%s): packets that turn out to be the kernel's are "
+			    "dropped, and fragments left to it",
+			    strerror(svc->punt_fd < 0 ? -svc->punt_fd : -svc->punt_uplink_fd));
+	else
+		__atomic_store_n(&svc->steer.conf->take_fragments, 1, __ATOMIC_RELEASE);
+}
+
+int xe_data_plane_start(struct xe_service *svc)
+{
+	struct xe_steer_settings settings = {.worker_cnt = svc->worker_cnt,
+					     .run_dir = svc->run_dir};
+	uint64_t keys[4];
+	int err;
+
+	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
+		return -EIO;
+	if (svc->take) /* packets on their way carry hashes by its keys */
+		xe_take_keys(svc, &keys[0], &keys[1]);
+	settings.k0 = keys[0];
+	settings.k1 = keys[1];
+	settings.live_mask =
+		xe_live_bucket_cnt(2 * svc->config->limits.sessions / svc->worker_cnt) - 1;
+	err = xe_steer_open(&svc->steer, &settings);
+	if (err)
+		return err;
+	if (svc->take)
+		xe_take_remembered(svc);
+	open_punt(svc);
+	xe_insum_init();
+	err = open_workers(svc, keys);
+	if (!err)
+		leave_cpus(svc);
+	return err;
+}
+
+void xe_data_plane_close_rps(struct xe_service *svc)
+{
+	char path[XE_RUN_PATH_SIZE];
+
+	xe_rps_close(&svc->rps, rps_dir(svc, path));
+}
