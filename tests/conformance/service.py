@@ -46,9 +46,9 @@ RULES = [
                                                                  *SMALL_RANGE)),
     ("mapping", "masquerade udp from %s to %s:%d-%d out eth0 ports %d-%d mapping "
                 "endpoint-dependent" % (INSIDE, ANY, EDM, EDM + 9, *EDM_RANGE)),
-    ("filter-ei", "masquerade udp from %s to %s:%d-%d out eth0 ports 18200-18299 filter "
+    ("filter-ei", "masquerade udp from %s to %s:%d-%d out eth0 ports 18176-18303 filter "
                   "endpoint-independent" % (INSIDE, ANY, FILTER_EI, FILTER_EI + 9)),
-    ("filter-ad", "masquerade udp from %s to %s:%d-%d out eth0 ports 18300-18399 filter "
+    ("filter-ad", "masquerade udp from %s to %s:%d-%d out eth0 ports 18304-18431 filter "
                   "address-dependent" % (INSIDE, ANY, FILTER_AD, FILTER_AD + 9)),
     ("reject", "reject from %s to %s:%d-%d" % (INSIDE, ANY, REJECT, REJECT + 9)),
     ("mss-clamp", "masquerade tcp from %s to %s:%d-%d out eth0 ports 20000-29999 mss-clamp 1200" % (
@@ -61,7 +61,7 @@ RULES = [
         INSIDE, ANY, LIMIT_FLOWS, LIMIT_FLOWS + 9)),
     ("limit-bit", "masquerade udp from %s to %s:%d-%d out eth0 ports 20000-29999 limit 400kbit" % (
         INSIDE, ANY, LIMIT_BIT, LIMIT_BIT + 9)),
-    ("mapping-tcp", "masquerade tcp from %s to %s:%d-%d out eth0 ports 18400-18499 mapping "
+    ("mapping-tcp", "masquerade tcp from %s to %s:%d-%d out eth0 ports 18432-18559 mapping "
                     "endpoint-independent" % (INSIDE, ANY, EIM_TCP, EIM_TCP + 9)),
     ("no-limit", "masquerade udp from %s to %s:%d-%d out eth0 ports 20000-29999 no-limit" % (
         INSIDE, ANY, EXEMPT, EXEMPT + 9)),
