@@ -7,6 +7,8 @@
 #	LONG_FUZZ_SECONDS         per target (default 600; .ci/run, which has a time budget, takes 30)
 #	LONG_CONFORMANCE_SECONDS  no cell of the matrix begins after so long (default 400)
 #	LONG_SOAK_PACKETS         checksums looked at (default 10,000,000)
+#	LONG_INJECT               system calls that get an error (default 200)
+#	LONG_FAULTS               options of tests/faults/run.py (default none: all faults)
 set -u
 cd "$(dirname "$0")/.." || exit 1
 BUILD=${BUILD:-build}
@@ -53,8 +55,12 @@ run conformance-clients 200 tests/conformance/clients.py --cells native-off-2
 run conformance-soak 600 tests/conformance/soak.py --packets "${LONG_SOAK_PACKETS:-10000000}" --seconds 150
 run long-scenarios 500 tests/run.sh --only netns/t_route6 --only netns/t_ra6 --only netns/t_icmp_workers \
 	--only conformance/t_clients
-run faults-inject 600 env XE_INJECT=200 tests/faults/t_inject.sh
-run faults 600 tests/faults/run.py --json "$LOGS/faults.json"
+run survive-scenarios 700 tests/run.sh --only netns/t_crash_refused --only netns/t_fallback_dnat \
+	--only netns/t_foreign_long --only netns/t_handback_whole --only netns/t_stall_long \
+	--only netns/t_takeover_fail --only netns/t_takeover_workers --only netns/t_uplink_native
+run faults-inject 600 env XE_INJECT="${LONG_INJECT:-200}" tests/faults/t_inject.sh
+# shellcheck disable=SC2086
+run faults 900 tests/faults/run.py --json "$LOGS/faults.json" ${LONG_FAULTS:-}
 run syn-flood-workers 120 env XE_WORKERS=2 tests/netns/t_synflood.sh
 run syn-flood-million 200 env XE_FLOOD=1000000 XE_FLOOD_SECONDS=10 tests/netns/t_synflood.sh
 for target in tests/fuzz/fuzz_*.c; do
