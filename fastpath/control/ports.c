@@ -129,12 +129,6 @@ static void ports_changed(struct xe_service *svc)
 		xe_resolver_refresh(svc);
 }
 
-void xe_ports_tick(struct xe_service *svc)
-{
-	if (any_waits_for_rules(svc))
-		ports_changed(svc);
-}
-
 static void port_detach_logged(struct xe_service *svc, struct xe_port *port)
 {
 	uint16_t id = port->id;
@@ -436,11 +430,11 @@ static bool is_due(struct xe_port *port)
 	return true;
 }
 
-void xe_ports_retry(struct xe_service *svc)
+void xe_ports_retry(struct xe_service *svc, bool attach)
 {
 	bool changed = false;
 
-	for (struct xe_port *p = svc->port_list; p; p = p->next) {
+	for (struct xe_port *p = svc->port_list; p && attach; p = p->next) {
 		const struct xe_link *link;
 
 		if (p->state != XE_PORT_FAILED || !p->err || !is_due(p))

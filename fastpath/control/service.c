@@ -308,8 +308,6 @@ static void on_timer(struct xe_service *svc)
 	}
 	if (!xe_give_holds_still(svc))
 		xe_watch_tick(svc);
-	if (svc->ticks % (5000 / POLL_MS) == 0)
-		xe_ports_tick(svc);
 }
 
 static void on_event(struct xe_service *svc, int fd)

@@ -177,12 +177,11 @@ void xe_ports_sync_new(struct xe_service *svc);
 void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 			 const struct xe_link *was, enum xe_nl_event event);
 void xe_ports_settle(struct xe_service *svc);
-/* Once a second: ports that could not be attached are tried again, less and less often. */
-void xe_ports_retry(struct xe_service *svc);
+/* Once a second: those that wait since their rules could not be published have another try; with
+ * `attach` ports that could not be attached, too, less and less often. */
+void xe_ports_retry(struct xe_service *svc, bool attach);
 /* Events of links and addresses have not been followed for a while: be as if they had. */
 void xe_ports_catch_up(struct xe_service *svc);
-/* Every 5 s: ports that wait since their rules could not be published have another try. */
-void xe_ports_tick(struct xe_service *svc);
 /* Connected prefixes may have changed: those ports without `allow` follow. */
 void xe_ports_refresh_allow(struct xe_service *svc);
 /* port_addr.c: addresses may have changed; the workers learn of it. */

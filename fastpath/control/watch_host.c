@@ -71,8 +71,7 @@ static void watch_programs(struct xe_service *svc)
 	for (struct xe_port *p = svc->port_list; p; p = p->next)
 		watch_program(svc, p);
 	xe_watch_end(svc->watch, XE_WATCH_PROGRAMS);
-	if (repairs(svc))
-		xe_ports_retry(svc);
+	xe_ports_retry(svc, repairs(svc));
 }
 
 /* ---- safety net ---- */
