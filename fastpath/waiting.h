@@ -2,10 +2,10 @@
 /*
  * waiting.h - what a worker does between a round without packets and the next packet.
  *
- *   adaptive    spin some rounds, then sleep until a socket or another thread wakes it
- *   interrupt   sleep at once
- *   busy        never sleep; an empty round runs the NAPI of one socket's queue, so that a driver's
- *               receiving happens on the worker's CPU, and by no interrupt (SO_PREFER_BUSY_POLL,
+ *   adaptive    spin some rounds, then sleep until a socket or another thread wakes it; while
+ * packets keep coming naps of some microseconds instead, which no packet ends interrupt   sleep at
+ * once busy        never sleep; an empty round runs the NAPI of one socket's queue, so that a
+ * driver's receiving happens on the worker's CPU, and by no interrupt (SO_PREFER_BUSY_POLL,
  *               kernel 5.11; tuning.md says what the interface has to be set to)
  *
  * Owned by the worker, but for xe_waiting_wake(), which any thread may call. Sockets are added and
@@ -27,9 +27,11 @@ struct xe_sleeper {
 
 struct xe_waiting {
 	enum xe_wait mode;
-	int wake_fd;     /* eventfd: another thread wants the worker's attention */
-	int epoll_fd;    /* wake_fd and the sockets */
-	uint32_t rounds; /* in a row without a packet */
+	int wake_fd;         /* eventfd: another thread wants the worker's attention */
+	int epoll_fd;        /* wake_fd and the sockets */
+	uint32_t rounds;     /* in a row without a packet */
+	uint32_t since_rest; /* packets since the last nap or sleep */
+	bool naps;           /* the last rest was a nap */
 	/* busy: sockets whose NAPI may be run from here, and whose turn it is */
 	struct xe_xsk **polled;
 	uint32_t polled_cnt, polled_capacity, polled_next;
@@ -40,6 +42,9 @@ struct xe_waiting {
 /* 0 or -errno; then everything is closed again. */
 int xe_waiting_open(struct xe_waiting *w, enum xe_wait mode);
 void xe_waiting_close(struct xe_waiting *w);
+
+/* What the thread that waits has to set for itself, before it gives its rights away. */
+void xe_waiting_start(void);
 
 /* What arrives on this socket ends the sleep. 0 or -errno. */
 int xe_waiting_add(struct xe_waiting *w, struct xe_xsk *xsk);

@@ -310,6 +310,7 @@ static void *worker_main(void *arg)
 	bool more = false;
 
 	raise_priority(w);
+	xe_waiting_start();
 	/* What parses packets may do nothing but use the descriptors it has been given. */
 	if (xe_confine_worker())
 		xe_log_warn("worker %u: keeps its capabilities", w->idx);
