@@ -14,7 +14,7 @@
  *   neighbours.c which next hops go through which neighbour
  *   ext_addr.c   external addresses and their indexes
  *   terms_live.c the terms (limits, MSS) of the rules in force
- *   flow_export.c, flow_adopt.c  flows to others, and from others
+ *   flow_export.c, flow_adopt.c  flows to others, and from others (flow_wait.c, flow_place.c)
  *   ruleset_live.c  the rule set in force: compile, publish, safety net
  *   takeover_give.c, takeover_take.c  another process takes the service over; from another process
  *   watch.c      is all still as it was made, do the workers move?

@@ -7,12 +7,11 @@
 
 #include "state/natpool_choose.h"
 #include "state/natpool_crowd.h"
+#include "state/natpool_mapping.h"
 
 /* Mappings that rest have slots, too: as many as there can be live ones. When even those are full
  * the oldest ends its rest early. */
 #define MAPPINGS_PER_SESSION 2
-/* Of a source's resting L4 ports those that ended last are looked at, for one in the range. */
-#define OWN_LOOKS 64
 
 int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint64_t *owned,
 		    struct xe_blocks *blocks, const struct xe_taken *taken, uint16_t worker,
@@ -168,164 +167,12 @@ int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, const struct xe_ad
 
 /* ---- mappings ---- */
 
-static uint16_t era_of(const struct xe_natpool *pool, uint16_t port)
-{
-	return port < XE_MAX_PORTS ? pool->era[port] : 0;
-}
-
-static bool mapping_equal(const void *table, uint32_t entry, const void *key)
-{
-	const struct xe_mapping *m = &((const struct xe_natpool *)table)->mappings[entry];
-	const struct xe_mapping *k = key;
-
-	return m->src_be == k->src_be && m->sport_be == k->sport_be && m->in_port == k->in_port &&
-	       m->era == k->era && m->ext == k->ext && m->is_udp == k->is_udp &&
-	       m->family == k->family;
-}
-
-static uint32_t mapping_hash(const struct xe_natpool *pool, const struct xe_mapping *m)
-{
-	struct xe_tuple4 t = {
-		.src_be = m->src_be,
-		.dst_be = m->ext,
-		.sport_be = m->sport_be,
-		.port = m->in_port,
-		.proto = (uint8_t)(m->is_udp | m->family << 1), /* plain values: numbers, too */
-	};
-
-	return (uint32_t)xe_flow_hash(&t, pool->sessions->k0, pool->sessions->k1);
-}
-
-/* Of the same source, on the same Ext address. */
-static bool own_equal(const void *table, uint32_t entry, const void *key)
-{
-	const struct xe_mapping *m = &((const struct xe_natpool *)table)->mappings[entry];
-	const struct xe_mapping *k = key;
-
-	return m->src_be == k->src_be && m->in_port == k->in_port && m->era == k->era &&
-	       m->ext == k->ext && m->is_udp == k->is_udp && m->family == k->family;
-}
-
-static uint32_t own_hash(const struct xe_natpool *pool, const struct xe_mapping *m)
-{
-	struct xe_mapping source = *m;
-
-	source.sport_be = 0;
-	return mapping_hash(pool, &source);
-}
-
-static void rest_begin(struct xe_natpool *pool, uint32_t idx)
-{
-	struct xe_mapping *m = &pool->mappings[idx];
-	uint32_t head;
-
-	m->own_hash = own_hash(pool, m);
-	head = xe_index_find(&pool->rest_index, m->own_hash, pool, m, own_equal);
-	m->rest_s = pool->now_s;
-	m->rest_next = XE_NIL;
-	m->rest_prev = pool->rest_last;
-	if (pool->rest_last != XE_NIL)
-		pool->mappings[pool->rest_last].rest_next = idx;
-	else
-		pool->rest_first = idx;
-	pool->rest_last = idx;
-	m->own_prev = XE_NIL;
-	m->own_next = head;
-	if (head != XE_NIL) {
-		pool->mappings[head].own_prev = idx;
-		xe_index_del(&pool->rest_index, m->own_hash, head);
-	}
-	xe_index_put(&pool->rest_index, m->own_hash, idx);
-	pool->rest_cnt++;
-}
-
-static void rest_unlink(struct xe_natpool *pool, uint32_t idx)
-{
-	struct xe_mapping *m = &pool->mappings[idx], *all = pool->mappings;
-
-	if (m->rest_prev != XE_NIL)
-		all[m->rest_prev].rest_next = m->rest_next;
-	else
-		pool->rest_first = m->rest_next;
-	if (m->rest_next != XE_NIL)
-		all[m->rest_next].rest_prev = m->rest_prev;
-	else
-		pool->rest_last = m->rest_prev;
-	if (m->own_next != XE_NIL)
-		all[m->own_next].own_prev = m->own_prev;
-	if (m->own_prev != XE_NIL) {
-		all[m->own_prev].own_next = m->own_next;
-	} else {
-		xe_index_del(&pool->rest_index, m->own_hash, idx);
-		if (m->own_next != XE_NIL)
-			xe_index_put(&pool->rest_index, m->own_hash, m->own_next);
-	}
-	pool->rest_cnt--;
-}
-
-static void mapping_free(struct xe_natpool *pool, uint32_t idx)
-{
-	struct xe_mapping *m = &pool->mappings[idx];
-
-	xe_index_del(&pool->mapping_index, m->hash, idx);
-	if (m->family == XE_FAMILY_6)
-		xe_addr6_unref(&pool->sessions->addr6, m->src_be);
-	m->refs = 0;
-	m->rest_next = pool->mapping_free;
-	pool->mapping_free = idx;
-}
-
-/* The L4 port is anybody's again. */
-static void rest_end(struct xe_natpool *pool, uint32_t idx)
-{
-	struct xe_mapping *m = &pool->mappings[idx];
-
-	rest_unlink(pool, idx);
-	xe_l4_rested(pool, m->is_udp, m->ext, m->ext_port);
-	mapping_free(pool, idx);
-}
-
-void xe_natpool_tick(struct xe_natpool *pool, uint32_t now_s, uint32_t budget)
-{
-	if (pool->now_s != now_s)
-		xe_crowds_tick(pool->crowds, now_s);
-	pool->now_s = now_s;
-	while (pool->rest_cnt && budget-- &&
-	       now_s - pool->mappings[pool->rest_first].rest_s >= XE_NAT_REST_S)
-		rest_end(pool, pool->rest_first);
-}
-
-/* There is one: see make_room(). */
-static uint32_t mapping_slot(struct xe_natpool *pool)
-{
-	uint32_t idx = pool->mapping_free;
-
-	if (idx == XE_NIL)
-		return pool->mapping_high++;
-	pool->mapping_free = pool->mappings[idx].rest_next;
-	return idx;
-}
-
-static bool make_room(struct xe_natpool *pool)
-{
-	if (pool->mapping_cnt + pool->rest_cnt < pool->mapping_capacity)
-		return true;
-	if (!pool->rest_cnt)
-		return false;
-	rest_end(pool, pool->rest_first);
-	return true;
-}
-
-static bool in_range(const struct xe_nat_want *want, uint16_t l4_port)
-{
-	return l4_port >= want->port_min && l4_port <= want->port_max;
-}
-
-/* The mapping of the same inside endpoint: live, or it rests and can go on, see go_on(). */
+/* The mapping of the same inside endpoint: live, or it rests and can go on, see xe_mapping_go_on().
+ */
 static uint32_t find_mapping(struct xe_natpool *pool, const struct xe_mapping *key,
 			     const struct xe_nat_want *want)
 {
-	uint32_t idx = xe_index_find(&pool->mapping_index, key->hash, pool, key, mapping_equal);
+	uint32_t idx = xe_index_find(&pool->mapping_index, key->hash, pool, key, xe_mapping_equal);
 	struct xe_mapping *m;
 
 	if (idx == XE_NIL)
@@ -333,58 +180,24 @@ static uint32_t find_mapping(struct xe_natpool *pool, const struct xe_mapping *k
 	m = &pool->mappings[idx];
 	if (m->refs)
 		return idx;
-	if (!in_range(want, m->ext_port) || xe_l4_is_taken(pool, m->is_udp, m->ext_port)) {
-		rest_end(pool, idx);
+	if (!xe_nat_in_range(want, m->ext_port) || xe_l4_is_taken(pool, m->is_udp, m->ext_port)) {
+		xe_mapping_end(pool, idx);
 		return XE_NIL;
 	}
 	return idx;
 }
 
-/* One that rested is used again; the caller has a session for it, or it would never end. */
-static void go_on(struct xe_natpool *pool, uint32_t idx, const struct xe_mapping *key)
-{
-	struct xe_mapping *m = &pool->mappings[idx];
-
-	rest_unlink(pool, idx);
-	m->filter = key->filter;
-	m->verb = key->verb;
-	pool->mapping_cnt++;
-	xe_l4_use(pool, m->is_udp, m->ext, m->ext_port, idx);
-}
-
-/* An L4 port that rests since another mapping of this source has ended; 0: none. It is free then,
- * its block still the worker's as long as it has others in use: to be claimed. */
-static uint16_t take_over(struct xe_natpool *pool, const struct xe_mapping *key,
-			  const struct xe_nat_want *want, bool only_own)
-{
-	uint16_t own = ntohs(key->sport_be);
-	uint32_t idx;
-
-	if (only_own) {
-		if (!in_range(want, own) || !xe_l4_is_resting(pool, key->is_udp, key->ext, own))
-			return 0;
-		idx = pool->ext[key->ext].ports[key->is_udp].use[own] & ~XE_USE_MAPPED;
-		return own_equal(pool, idx, key) ? own : 0;
-	}
-	idx = xe_index_find(&pool->rest_index, own_hash(pool, key), pool, key, own_equal);
-	for (int i = 0; idx != XE_NIL && i < OWN_LOOKS; i++, idx = pool->mappings[idx].own_next)
-		if (in_range(want, pool->mappings[idx].ext_port) &&
-		    !xe_l4_is_taken(pool, key->is_udp, pool->mappings[idx].ext_port))
-			return pool->mappings[idx].ext_port;
-	return 0;
-}
-
 static bool choose_mapped(struct xe_natpool *pool, const struct xe_mapping *key,
 			  const struct xe_nat_want *want, struct xe_tuple4 *back)
 {
-	uint16_t l4_port = take_over(pool, key, want, true);
+	uint16_t l4_port = xe_mapping_take_over(pool, key, want, true);
 
 	back->dport_be = htons(l4_port);
 	if (!l4_port || xe_l4_is_taken(pool, key->is_udp, l4_port) ||
 	    !xe_l4_back_is_free(pool, back)) {
 		if (xe_l4_choose(pool, key->is_udp, ntohs(key->sport_be), want, back))
 			return true;
-		l4_port = take_over(pool, key, want, false);
+		l4_port = xe_mapping_take_over(pool, key, want, false);
 		back->dport_be = htons(l4_port);
 		if (!l4_port || !xe_l4_back_is_free(pool, back))
 			return false;
@@ -392,23 +205,9 @@ static bool choose_mapped(struct xe_natpool *pool, const struct xe_mapping *key,
 	/* The old mapping goes, and the L4 port is used before its block could be given back. */
 	uint32_t old = pool->ext[key->ext].ports[key->is_udp].use[l4_port] & ~XE_USE_MAPPED;
 
-	rest_unlink(pool, old);
-	mapping_free(pool, old);
+	xe_mapping_unlink(pool, old);
+	xe_mapping_free(pool, old);
 	return true;
-}
-
-/* A mapping that begins, with the L4 port it has been found. */
-static uint32_t mapping_new(struct xe_natpool *pool, const struct xe_mapping *key)
-{
-	uint32_t idx = mapping_slot(pool);
-
-	pool->mappings[idx] = *key;
-	pool->mapping_cnt++;
-	if (key->family == XE_FAMILY_6)
-		xe_addr6_ref(&pool->sessions->addr6, key->src_be);
-	xe_index_put(&pool->mapping_index, key->hash, idx);
-	xe_l4_use(pool, key->is_udp, key->ext, key->ext_port, idx);
-	return idx;
 }
 
 static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
@@ -418,7 +217,7 @@ static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
 		.src_be = out->src_be,
 		.sport_be = out->sport_be,
 		.in_port = out->port,
-		.era = era_of(pool, out->port),
+		.era = xe_mapping_era(pool, out->port),
 		.ext = want->ext,
 		.is_udp = out->proto == IPPROTO_UDP,
 		.family = out->family,
@@ -429,24 +228,24 @@ static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
 	};
 	uint32_t idx;
 
-	key.hash = mapping_hash(pool, &key);
+	key.hash = xe_mapping_hash(pool, &key);
 	idx = find_mapping(pool, &key, want);
 	if (idx != XE_NIL) {
 		back->dport_be = htons(pool->mappings[idx].ext_port);
 		if (!xe_l4_back_is_free(pool, back))
 			return -EADDRINUSE;
 		if (!pool->mappings[idx].refs)
-			go_on(pool, idx, &key);
+			xe_mapping_go_on(pool, idx, &key);
 		pool->mappings[idx].refs++;
 		xe_natpool_use(pool, idx, back);
 		*mapping = idx;
 		return 0;
 	}
 	/* Before the choice, which may claim a block: that must then be used. */
-	if (!make_room(pool) || !choose_mapped(pool, &key, want, back))
+	if (!xe_mapping_make_room(pool) || !choose_mapped(pool, &key, want, back))
 		return -ENOSPC;
 	key.ext_port = ntohs(back->dport_be);
-	idx = mapping_new(pool, &key);
+	idx = xe_mapping_new(pool, &key);
 	if (key.filter == XE_FILTER_ADDRESS)
 		xe_permit_add(&pool->permits, idx, back->src_be);
 	*mapping = idx;
@@ -478,92 +277,6 @@ int xe_natpool_take(struct xe_natpool *pool, const struct xe_tuple4 *out,
 	if (ret)
 		pool->refused = *want;
 	return ret;
-}
-
-/* ---- what comes from elsewhere ---- */
-
-/* Of a mapping that rests, whoever comes with a record of its L4 port has more right to it. */
-static bool is_in_use(struct xe_natpool *pool, const struct xe_mapping *key)
-{
-	const uint32_t *use = &pool->ext[key->ext].ports[key->is_udp].use[key->ext_port];
-
-	if (*use & XE_USE_MAPPED && !pool->mappings[*use & ~XE_USE_MAPPED].refs)
-		rest_end(pool, *use & ~XE_USE_MAPPED);
-	return *use;
-}
-
-/* The mapping of the same inside endpoint, which must have just this L4 port; XE_NIL: none. */
-static int take_back_mapped(struct xe_natpool *pool, struct xe_mapping *key, uint32_t *mapping)
-{
-	uint32_t idx = xe_index_find(&pool->mapping_index, key->hash, pool, key, mapping_equal);
-
-	/* What rests elsewhere gives way: one endpoint, one L4 port (RFC 4787 REQ-1). */
-	if (idx != XE_NIL && !pool->mappings[idx].refs &&
-	    pool->mappings[idx].ext_port != key->ext_port) {
-		rest_end(pool, idx);
-		idx = XE_NIL;
-	}
-	if (idx != XE_NIL) {
-		if (pool->mappings[idx].ext_port != key->ext_port ||
-		    (!pool->mappings[idx].refs &&
-		     !xe_l4_claim(pool, key->is_udp, key->ext, key->ext_port)))
-			return -EBUSY;
-		if (!pool->mappings[idx].refs)
-			go_on(pool, idx, key);
-		pool->mappings[idx].refs++;
-		*mapping = idx;
-		return 0;
-	}
-	if (is_in_use(pool, key))
-		return -EBUSY;
-	if (!make_room(pool))
-		return -ENOSPC;
-	if (!xe_l4_claim(pool, key->is_udp, key->ext, key->ext_port))
-		return -EBUSY;
-	key->refs = 1;
-	*mapping = mapping_new(pool, key);
-	return 0;
-}
-
-static int take_back_shared(struct xe_natpool *pool, const struct xe_tuple4 *back, uint32_t ext)
-{
-	uint16_t l4_port = ntohs(back->dport_be);
-	int udp = back->proto == IPPROTO_UDP;
-
-	if (pool->ext[ext].ports[udp].use[l4_port] & XE_USE_MAPPED ||
-	    !xe_l4_claim(pool, udp, ext, l4_port))
-		return -EBUSY;
-	xe_l4_use(pool, udp, ext, l4_port, XE_NIL);
-	xe_crowds_mark(pool->crowds, back, true);
-	return 0;
-}
-
-int xe_natpool_take_back(struct xe_natpool *pool, const struct xe_tuple4 *out,
-			 const struct xe_tuple4 *back, const struct xe_nat_had *had,
-			 uint32_t *mapping)
-{
-	struct xe_mapping key = {
-		.src_be = out->src_be,
-		.sport_be = out->sport_be,
-		.in_port = out->port,
-		.era = era_of(pool, out->port),
-		.ext = had->ext,
-		.ext_port = ntohs(back->dport_be),
-		.is_udp = out->proto == IPPROTO_UDP,
-		.family = out->family,
-		.filter = had->filter,
-		.verb = had->verb,
-	};
-	int err;
-
-	*mapping = XE_NIL;
-	if (!had->mapped)
-		return take_back_shared(pool, back, had->ext);
-	key.hash = mapping_hash(pool, &key);
-	err = take_back_mapped(pool, &key, mapping);
-	if (!err && had->used)
-		xe_natpool_use(pool, *mapping, back);
-	return err;
 }
 
 void xe_natpool_port_gone(struct xe_natpool *pool, uint16_t port)
@@ -630,7 +343,7 @@ void xe_natpool_give(struct xe_natpool *pool, const struct xe_tuple4 *back, uint
 	pool->mapping_cnt--;
 	xe_l4_unuse(pool, udp, ext, m->ext_port, udp);
 	if (udp)
-		rest_begin(pool, mapping);
+		xe_mapping_rest(pool, mapping);
 	else /* its end was seen (RFC 6888 REQ-8 exception A) */
-		mapping_free(pool, mapping);
+		xe_mapping_free(pool, mapping);
 }

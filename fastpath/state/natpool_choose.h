@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * natpool_choose.h - which L4 port of an Ext address a flow gets, and who has which; the lower half
- * of natpool.c, for it alone.
+ * of natpool.c and natpool_mapping.c, for them alone.
  *
  *   own     the flow's own, where it lies in the range and is free (or can be shared)
  *   drawn   a block at random, then a bit in it, a few times

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * flow_wait.h - records that wait for their ports (flow_adopt.h), by file and inside port. As long
+ * as one waits, nobody else is given its Ext L4 port. Control thread only.
+ */
+#ifndef XE_FLOW_WAIT_H
+#define XE_FLOW_WAIT_H
+
+#include "control/service.h"
+#include "state/flow_record.h"
+
+/* One file's records: a list for each of its ports, those that were opened from inside first, since
+ * a mapping is what its inside made it. */
+struct xe_flow_batch {
+	struct xe_flow_file file;
+	bool same_boot;
+	uint64_t since_ns;
+	struct xe_port **ports; /* by port of the file: who that is here and now, NULL: nobody */
+	uint32_t *head;         /* the same; XE_NIL ends a list */
+	uint32_t *next;         /* by record */
+	uint32_t left;          /* records in the lists */
+	bool in_use;            /* who added it has yet to be told what became of the records */
+	struct xe_flow_batch *older;
+};
+
+/* Of copies of the records; those that name no inside port are in no list. NULL: no memory. */
+struct xe_flow_batch *xe_flow_batch_new(const struct xe_flow_file *file);
+void xe_flow_batch_free(struct xe_flow_batch *b);
+/* Is the port of the file this one: by its name, and by its ifindex within the same boot? */
+bool xe_flow_batch_is_port(const struct xe_flow_batch *b, uint32_t file_port,
+			   const struct xe_port *port);
+/* Fill in b->ports; they come and go between two passes, not within one. */
+void xe_flow_batch_find_ports(struct xe_service *svc, struct xe_flow_batch *b);
+/* The Ext L4 ports of all that waits, as xe_flow_reserve(). */
+void xe_flow_batch_reserve(struct xe_service *svc, const struct xe_flow_batch *b, bool on);
+/* The record's Ext L4 port, if it has one: is nobody's, or one less keeps it. */
+void xe_flow_reserve(struct xe_service *svc, const struct xe_flow_record *r, bool on);
+
+#endif
