@@ -114,16 +114,19 @@ static uint64_t now_s(void)
 	return xe_now_coarse_ns() / XE_NS_PER_SEC + 1; /* 0 has a meaning */
 }
 
-void xe_log_at(struct xe_log_site *site, enum xe_log_level level, const char *fmt, ...)
+/* Without a site: however often. */
+static void __attribute__((format(printf, 3, 0)))
+say(struct xe_log_site *site, enum xe_log_level level, const char *fmt, va_list ap)
 {
 	char text[LINE_SIZE];
-	va_list ap;
 
 	if (!is_wanted(level))
 		return;
-	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
+	if (!site) {
+		print(level, text);
+		return;
+	}
 	pthread_mutex_lock(&lock);
 	begin_window(site, now_s());
 	if (site->said < XE_LOG_BURST) {
@@ -135,17 +138,22 @@ void xe_log_at(struct xe_log_site *site, enum xe_log_level level, const char *fm
 	pthread_mutex_unlock(&lock);
 }
 
-void xe_log_always(enum xe_log_level level, const char *fmt, ...)
+void xe_log_at(struct xe_log_site *site, enum xe_log_level level, const char *fmt, ...)
 {
-	char text[LINE_SIZE];
 	va_list ap;
 
-	if (!is_wanted(level))
-		return;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	say(site, level, fmt, ap);
 	va_end(ap);
-	print(level, text);
+}
+
+void xe_log_always(enum xe_log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(NULL, level, fmt, ap);
+	va_end(ap);
 }
 
 void xe_log_flush(bool all)
