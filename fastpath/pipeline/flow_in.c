@@ -232,7 +232,7 @@ static void begin(struct xe_lane *lane, struct xe_packet *p, const struct inside
 {
 	static const struct xe_addr anybody;
 	uint32_t source, toward;
-	bool hold_full = lane->ports[p->in_port].held >= XE_HOLD_PER_PORT;
+	bool hold_full = xe_hold_is_full(lane, p->in_port);
 
 	if (lane->unanswered >= lane->sessions.capacity / XE_UNANSWERED_SHARE) {
 		xe_packet_drop(lane, p, XE_R_SESSIONS_FULL);

@@ -378,7 +378,7 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 	}
 	/* Who has as many packets waiting as it may have does not ask for more next hops: scanning
 	 * hosts, it would keep the control thread from the others. */
-	lane->nexthops.only_known = lane->ports[p->in_port].held >= XE_HOLD_PER_PORT;
+	lane->nexthops.only_known = xe_hold_is_full(lane, p->in_port);
 	f.nexthop = get_nexthop(lane, p);
 	if (f.nexthop == XE_NIL) {
 		xe_packet_drop(lane, p,

@@ -16,14 +16,18 @@ static uint16_t weight(const struct xe_packet *p)
 	return p->frag_cnt ? p->frag_cnt : 1;
 }
 
+bool xe_hold_is_full(const struct xe_lane *lane, uint16_t port)
+{
+	return lane->hold.frames + 2 * lane->ports[port].held >= XE_HOLD_SIZE;
+}
+
 void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 {
 	struct xe_hold *hold = &lane->hold;
 	struct xe_nexthop *nh = &lane->nexthops.slots[nexthop];
 	bool is_first = !nh->held;
 
-	if (hold->cnt == XE_HOLD_SIZE || nh->held >= XE_HOLD_PER_HOP ||
-	    lane->ports[p->in_port].held >= XE_HOLD_PER_PORT) {
+	if (nh->held >= XE_HOLD_PER_HOP || xe_hold_is_full(lane, p->in_port)) {
 		xe_packet_drop(lane, p, XE_R_HOLD_FULL);
 		return;
 	}
@@ -33,6 +37,7 @@ void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 		.since_s = lane->now_s,
 	};
 	set_cnt(hold, hold->cnt + 1);
+	hold->frames += weight(p);
 	lane->ports[p->in_port].held += weight(p);
 	nh->held += weight(p);
 	xe_nexthop_ref(&lane->nexthops, nexthop);
@@ -64,6 +69,7 @@ static bool is_behind(const struct xe_hold *hold, uint32_t kept, uint32_t nextho
 
 static void let_go(struct xe_lane *lane, const struct xe_held *h)
 {
+	lane->hold.frames -= weight(&h->packet);
 	lane->ports[h->packet.in_port].held -= weight(&h->packet);
 	lane->nexthops.slots[h->nexthop].held -= weight(&h->packet);
 }

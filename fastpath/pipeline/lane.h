@@ -83,20 +83,22 @@ struct xe_timeouts {
 	uint32_t tcp_established_s, tcp_transitory_s, udp_s, dns_s;
 };
 
-/* Packets that wait for a next hop. The kernel holds 101 packets of 64 KiB by default for one
- * neighbour (unres_qlen_bytes); 64 are what a sender of 4,000 packets/s makes while a busy control
- * thread takes 16 ms to answer. 128 a port keep a container that talks to dead addresses from
- * taking the places of the others; 1024 in all bound the frames tied up. */
-#define XE_HOLD_SIZE     1024
-#define XE_HOLD_PER_HOP  64
-#define XE_HOLD_PER_PORT 128
+/* Packets that wait for a next hop. The kernel holds 277 small ones by default for one neighbour
+ * (unres_qlen_bytes); 256 are what a sender of 4,000 packets/s makes while a control thread that
+ * waits for a busy CPU takes 64 ms to answer. A port has at most half as many as are free
+ * (xe_hold_is_full()), so that containers that talk to dead addresses never take all places: one
+ * alone has 341, eight 102 each, and there are some left. 1024 in all bound the frames tied up; a
+ * datagram in fragments counts as many. */
+#define XE_HOLD_SIZE    1024
+#define XE_HOLD_PER_HOP 256
 /* The kernel gives a neighbour 3 probes of 1 s (mcast_solicit, retrans_time). */
 #define XE_HOLD_MAX_S 4
 
 struct xe_hold {
 	uint32_t cnt;
-	uint32_t epoch; /* of the next-hop table when last looked at */
-	bool draining;  /* xe_hold_poll() is at it: what it brings back goes on */
+	uint32_t frames; /* in them */
+	uint32_t epoch;  /* of the next-hop table when last looked at */
+	bool draining;   /* xe_hold_poll() is at it: what it brings back goes on */
 	struct xe_held {
 		struct xe_packet packet;
 		uint32_t nexthop;

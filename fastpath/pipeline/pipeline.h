@@ -146,7 +146,8 @@ bool xe_reclaim_session(struct xe_lane *lane);
  * looks first at that L4 port until pool.reclaimed is 0 again. */
 bool xe_reclaim_l4_port(struct xe_lane *lane, const struct xe_packet *p);
 
-/* hold.c: packets that wait for a next hop. */
+/* hold.c: packets that wait for a next hop. Has this port as many of them as it may? */
+bool xe_hold_is_full(const struct xe_lane *lane, uint16_t port);
 void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop);
 /* Do packets still wait for this next hop, though it may be ready by now? One that passed them
  * would change the order of its flow. */

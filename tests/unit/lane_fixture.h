@@ -31,7 +31,7 @@ enum { LF_INSIDE = 1, LF_INSIDE2, LF_UPLINK, LF_UPLINK2, LF_PORT_END };
 #define LF_EXT_CNT 10
 #define LF_RING    1024u /* descriptors; more than any test has under way */
 #define LF_FRAMES  4096u
-#define LF_SENT    256u
+#define LF_SENT    640u
 
 struct lf_sent {
 	uint16_t port;

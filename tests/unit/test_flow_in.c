@@ -11,10 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "lane_fixture.h"
-
-#define SYN XE_TH_SYN
-#define ACK XE_TH_ACK
+#include "flow_fixture.h"
 
 static const char *const rules[] = {
 	"dnat tcp to 192.0.2.1:8080 dest 10.1.0.2:80",
@@ -34,131 +31,63 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	lf_close(*state);
-	return 0;
-}
-
-static struct lf_spec udp(const char *src, uint16_t sport, const char *dst, uint16_t dport)
-{
-	return (struct lf_spec){
-		.src = src, .sport = sport, .dst = dst, .dport = dport, .payload_len = 40};
-}
-
-static void passes(struct lf *f, uint16_t in, struct lf_spec was, uint16_t out, struct lf_spec is)
-{
-	const struct lf_sent *sent = lf_pass(f, in, &was);
-
-	is.ttl = was.ttl ? was.ttl - 1 : 63;
-	if (!sent)
-		fail_msg("%s:%u to %s:%u did not pass", was.src, was.sport, was.dst, was.dport);
-	lf_expect(sent, &is, out);
-}
-
-static void ends(struct lf *f, uint16_t in, struct lf_spec s, enum xe_worker_reason reason)
-{
-	uint64_t before = f->lane->cnt.reason[reason], drops = lf_drops(f);
-
-	lf_pass(f, in, &s);
-	assert_int_equal(f->lane->cnt.reason[reason], before + 1);
-	assert_int_equal(lf_drops(f), drops + 1);
-}
-
-static void advance(struct lf *f, uint32_t seconds)
-{
-	f->lane->now_s += seconds;
-	xe_pipeline_housekeeping(f->lane);
-	lf_answer(f);
-	lf_check_conservation(f);
-}
-
-static uint32_t permit_cnt(const struct lf *f)
-{
-	const struct xe_permits *t = &f->lane->pool.permits;
-	uint32_t cnt = t->room.high;
-
-	for (uint32_t i = t->room.free_head; i != XE_NIL; i = t->slots[i].next_free)
-		cnt--;
-	return cnt;
-}
-
-static void expect_empty(struct lf *f)
-{
-	advance(f, 8000);
-	advance(f, XE_NAT_REST_S);
-	assert_int_equal(f->lane->sessions.cnt, 0);
-	assert_int_equal(f->lane->pool.mapping_cnt, 0);
-	assert_int_equal(f->lane->pool.rest_cnt, 0);
-	assert_int_equal(permit_cnt(f), 0);
-	assert_int_equal(f->lane->unanswered, 0);
-	assert_int_equal(f->lane->nexthops.cnt, 0);
-	for (uint32_t i = 0; i < f->lane->sources.room.high; i++)
-		assert_int_equal(f->lane->sources.slots[i].sessions, 0);
-	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
-		assert_int_equal(f->owned[i], 0);
-	for (uint32_t i = 0; i <= f->lane->live.mask; i++)
-		for (int n = 0; n < XE_LIVE_SLOTS; n++)
-			assert_int_equal(f->live[i].tag[n], 0);
-}
-
 static void test_dnat_udp(void **state)
 {
 	struct lf *f = *state;
 	struct xe_session *s;
 
-	passes(f, LF_UPLINK, udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
-	       udp("198.51.100.9", 500, "10.2.0.3", 9003));
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
+		  ff_udp("198.51.100.9", 500, "10.2.0.3", 9003));
 	s = &f->lane->sessions.slots[0];
 	assert_true(s->flags & XE_SF_FROM_OUTSIDE);
 	assert_int_equal(s->key[XE_DIR_OUT].src_be, inet_addr("10.2.0.3"));
 	assert_int_equal(s->key[XE_DIR_OUT].port, LF_INSIDE2);
 	assert_int_equal(s->key[XE_DIR_BACK].port, XE_PORT_ANYUPLINK);
-	passes(f, LF_INSIDE2, udp("10.2.0.3", 9003, "198.51.100.9", 500), LF_UPLINK,
-	       udp("192.0.2.1", 7003, "198.51.100.9", 500));
+	ff_passes(f, LF_INSIDE2, ff_udp("10.2.0.3", 9003, "198.51.100.9", 500), LF_UPLINK,
+		  ff_udp("192.0.2.1", 7003, "198.51.100.9", 500));
 	/* by another uplink the same flow; a new one is not for it (`in eth0`) */
-	passes(f, LF_UPLINK2, udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
-	       udp("198.51.100.9", 500, "10.2.0.3", 9003));
-	ends(f, LF_UPLINK2, udp("198.51.100.9", 501, "192.0.2.1", 7003), XE_R_NO_SESSION);
-	ends(f, LF_UPLINK, udp("198.51.100.9", 500, "192.0.2.1", 7010), XE_R_NO_SESSION);
+	ff_passes(f, LF_UPLINK2, ff_udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
+		  ff_udp("198.51.100.9", 500, "10.2.0.3", 9003));
+	ff_ends(f, LF_UPLINK2, ff_udp("198.51.100.9", 501, "192.0.2.1", 7003), XE_R_NO_SESSION);
+	ff_ends(f, LF_UPLINK, ff_udp("198.51.100.9", 500, "192.0.2.1", 7010), XE_R_NO_SESSION);
 	/* what comes in keeps it alive: its opener is outside */
-	advance(f, 200);
-	passes(f, LF_UPLINK, udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
-	       udp("198.51.100.9", 500, "10.2.0.3", 9003));
-	advance(f, 200);
+	ff_advance(f, 200);
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
+		  ff_udp("198.51.100.9", 500, "10.2.0.3", 9003));
+	ff_advance(f, 200);
 	assert_int_equal(f->lane->sessions.cnt, 1);
-	expect_empty(f);
+	ff_expect_empty(f);
 }
 
 static void test_dnat_tcp(void **state)
 {
-	struct lf_spec in = udp("198.51.100.9", 500, "192.0.2.1", 8080), to = in;
+	struct lf_spec in = ff_udp("198.51.100.9", 500, "192.0.2.1", 8080), to = in;
 	struct lf *f = *state;
 
 	in.proto = to.proto = IPPROTO_TCP;
 	in.win = to.win = 1000;
 	in.payload_len = to.payload_len = 0;
-	in.tcp_flags = ACK;
-	ends(f, LF_UPLINK, in, XE_R_NO_SESSION);
-	in.tcp_flags = SYN | ACK;
-	ends(f, LF_UPLINK, in, XE_R_NO_SESSION);
-	in.tcp_flags = to.tcp_flags = SYN;
+	in.tcp_flags = FF_ACK;
+	ff_ends(f, LF_UPLINK, in, XE_R_NO_SESSION);
+	in.tcp_flags = FF_SYN | FF_ACK;
+	ff_ends(f, LF_UPLINK, in, XE_R_NO_SESSION);
+	in.tcp_flags = to.tcp_flags = FF_SYN;
 	to.dst = "10.1.0.2";
 	to.dport = 80;
-	passes(f, LF_UPLINK, in, LF_INSIDE, to);
+	ff_passes(f, LF_UPLINK, in, LF_INSIDE, to);
 	assert_int_equal(f->lane->sessions.slots[0].tcp_state, XE_TCP_SYN_SENT);
-	in = udp("10.1.0.2", 80, "198.51.100.9", 500);
+	in = ff_udp("10.1.0.2", 80, "198.51.100.9", 500);
 	in.proto = IPPROTO_TCP;
 	in.win = 1000;
 	in.payload_len = 0;
-	in.tcp_flags = SYN | ACK;
+	in.tcp_flags = FF_SYN | FF_ACK;
 	in.ack = 1;
 	to = in;
 	to.src = "192.0.2.1";
 	to.sport = 8080;
-	passes(f, LF_INSIDE, in, LF_UPLINK, to);
+	ff_passes(f, LF_INSIDE, in, LF_UPLINK, to);
 	assert_int_equal(f->lane->sessions.slots[0].tcp_state, XE_TCP_SYN_BACK);
-	expect_empty(f);
+	ff_expect_empty(f);
 }
 
 /* No such host: the route is an uplink's. Nothing is made, nothing stays. */
@@ -166,35 +95,35 @@ static void test_no_target(void **state)
 {
 	struct lf *f = *state;
 
-	ends(f, LF_UPLINK, udp("198.51.100.9", 1, "192.0.2.2", 7100), XE_R_TARGET_GONE);
-	expect_empty(f);
+	ff_ends(f, LF_UPLINK, ff_udp("198.51.100.9", 1, "192.0.2.2", 7100), XE_R_TARGET_GONE);
+	ff_expect_empty(f);
 }
 
 static void test_one_to_one(void **state)
 {
 	struct lf *f = *state;
 
-	passes(f, LF_INSIDE2, udp("10.2.0.19", 777, "198.51.100.9", 53), LF_UPLINK,
-	       udp("192.0.2.131", 777, "198.51.100.9", 53));
-	passes(f, LF_UPLINK, udp("198.51.100.9", 53, "192.0.2.131", 777), LF_INSIDE2,
-	       udp("198.51.100.9", 53, "10.2.0.19", 777));
-	passes(f, LF_UPLINK2, udp("198.51.100.8", 5, "192.0.2.130", 80), LF_INSIDE2,
-	       udp("198.51.100.8", 5, "10.2.0.18", 80));
-	passes(f, LF_INSIDE2, udp("10.2.0.18", 80, "198.51.100.8", 5), LF_UPLINK,
-	       udp("192.0.2.130", 80, "198.51.100.8", 5));
-	expect_empty(f);
+	ff_passes(f, LF_INSIDE2, ff_udp("10.2.0.19", 777, "198.51.100.9", 53), LF_UPLINK,
+		  ff_udp("192.0.2.131", 777, "198.51.100.9", 53));
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.9", 53, "192.0.2.131", 777), LF_INSIDE2,
+		  ff_udp("198.51.100.9", 53, "10.2.0.19", 777));
+	ff_passes(f, LF_UPLINK2, ff_udp("198.51.100.8", 5, "192.0.2.130", 80), LF_INSIDE2,
+		  ff_udp("198.51.100.8", 5, "10.2.0.18", 80));
+	ff_passes(f, LF_INSIDE2, ff_udp("10.2.0.18", 80, "198.51.100.8", 5), LF_UPLINK,
+		  ff_udp("192.0.2.130", 80, "198.51.100.8", 5));
+	ff_expect_empty(f);
 }
 
 static void test_accept_in(void **state)
 {
 	struct lf *f = *state;
 
-	passes(f, LF_UPLINK2, udp("203.0.113.5", 5, "10.1.0.9", 53), LF_INSIDE,
-	       udp("203.0.113.5", 5, "10.1.0.9", 53));
-	passes(f, LF_INSIDE, udp("10.1.0.9", 53, "203.0.113.5", 5), LF_UPLINK2,
-	       udp("10.1.0.9", 53, "203.0.113.5", 5));
-	ends(f, LF_UPLINK, udp("203.0.113.5", 6, "10.1.0.9", 53), XE_R_NO_SESSION);
-	expect_empty(f);
+	ff_passes(f, LF_UPLINK2, ff_udp("203.0.113.5", 5, "10.1.0.9", 53), LF_INSIDE,
+		  ff_udp("203.0.113.5", 5, "10.1.0.9", 53));
+	ff_passes(f, LF_INSIDE, ff_udp("10.1.0.9", 53, "203.0.113.5", 5), LF_UPLINK2,
+		  ff_udp("10.1.0.9", 53, "203.0.113.5", 5));
+	ff_ends(f, LF_UPLINK, ff_udp("203.0.113.5", 6, "10.1.0.9", 53), XE_R_NO_SESSION);
+	ff_expect_empty(f);
 }
 
 /* RFC 4787 section 5: whom a mapping lets in. */
@@ -205,37 +134,38 @@ static void test_filters(void **state)
 	static const uint16_t dport[3] = {1000, 2000, 3000};
 
 	for (int i = 0; i < 3; i++) {
-		struct lf_spec s = udp("10.1.0.2", (uint16_t)(5000 + i), "198.51.100.9", dport[i]);
+		struct lf_spec s =
+			ff_udp("10.1.0.2", (uint16_t)(5000 + i), "198.51.100.9", dport[i]);
 
 		port[i] = lf_sport(lf_pass(f, LF_INSIDE, &s));
 	}
 	/* another L4 port of the one spoken to */
-	passes(f, LF_UPLINK, udp("198.51.100.9", 1, "192.0.2.1", port[0]), LF_INSIDE,
-	       udp("198.51.100.9", 1, "10.1.0.2", 5000));
-	passes(f, LF_UPLINK, udp("198.51.100.9", 1, "192.0.2.1", port[1]), LF_INSIDE,
-	       udp("198.51.100.9", 1, "10.1.0.2", 5001));
-	ends(f, LF_UPLINK, udp("198.51.100.9", 1, "192.0.2.1", port[2]), XE_R_NO_SESSION);
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.9", 1, "192.0.2.1", port[0]), LF_INSIDE,
+		  ff_udp("198.51.100.9", 1, "10.1.0.2", 5000));
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.9", 1, "192.0.2.1", port[1]), LF_INSIDE,
+		  ff_udp("198.51.100.9", 1, "10.1.0.2", 5001));
+	ff_ends(f, LF_UPLINK, ff_udp("198.51.100.9", 1, "192.0.2.1", port[2]), XE_R_NO_SESSION);
 	/* another address */
-	passes(f, LF_UPLINK, udp("198.51.100.8", 1000, "192.0.2.1", port[0]), LF_INSIDE,
-	       udp("198.51.100.8", 1000, "10.1.0.2", 5000));
-	ends(f, LF_UPLINK, udp("198.51.100.8", 2000, "192.0.2.1", port[1]), XE_R_NO_SESSION);
-	ends(f, LF_UPLINK, udp("198.51.100.8", 3000, "192.0.2.1", port[2]), XE_R_NO_SESSION);
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.8", 1000, "192.0.2.1", port[0]), LF_INSIDE,
+		  ff_udp("198.51.100.8", 1000, "10.1.0.2", 5000));
+	ff_ends(f, LF_UPLINK, ff_udp("198.51.100.8", 2000, "192.0.2.1", port[1]), XE_R_NO_SESSION);
+	ff_ends(f, LF_UPLINK, ff_udp("198.51.100.8", 3000, "192.0.2.1", port[2]), XE_R_NO_SESSION);
 	/* the answer leaves by the mapping, and then its peer is spoken to */
-	passes(f, LF_INSIDE, udp("10.1.0.2", 5000, "198.51.100.8", 1000), LF_UPLINK,
-	       udp("192.0.2.1", port[0], "198.51.100.8", 1000));
-	expect_empty(f);
+	ff_passes(f, LF_INSIDE, ff_udp("10.1.0.2", 5000, "198.51.100.8", 1000), LF_UPLINK,
+		  ff_udp("192.0.2.1", port[0], "198.51.100.8", 1000));
+	ff_expect_empty(f);
 }
 
 /* An answer is the host's use of its mapping once, however often it is tried before it passes. */
 static void test_answer_counts_once(void **state)
 {
 	struct lf *f = *state;
-	struct lf_spec out = udp("10.1.0.2", 5001, "198.51.100.9", 2000);
+	struct lf_spec out = ff_udp("10.1.0.2", 5001, "198.51.100.9", 2000);
 	uint16_t port = lf_sport(lf_pass(f, LF_INSIDE, &out));
 	const struct xe_mapping *m = &f->lane->pool.mappings[f->lane->sessions.slots[0].mapping];
 
-	passes(f, LF_UPLINK, udp("198.51.100.9", 1, "192.0.2.1", port), LF_INSIDE,
-	       udp("198.51.100.9", 1, "10.1.0.2", 5001));
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.9", 1, "192.0.2.1", port), LF_INSIDE,
+		  ff_udp("198.51.100.9", 1, "10.1.0.2", 5001));
 	assert_int_equal(m->refs, 2);
 	assert_int_equal(m->used, 1);
 	out.dport = 1;
@@ -245,65 +175,65 @@ static void test_answer_counts_once(void **state)
 		assert_int_equal(m->used, 1);
 	}
 	for (int i = 0; i < 2; i++) {
-		passes(f, LF_INSIDE, udp("10.1.0.2", 5001, "198.51.100.9", 1), LF_UPLINK,
-		       udp("192.0.2.1", port, "198.51.100.9", 1));
+		ff_passes(f, LF_INSIDE, ff_udp("10.1.0.2", 5001, "198.51.100.9", 1), LF_UPLINK,
+			  ff_udp("192.0.2.1", port, "198.51.100.9", 1));
 		assert_int_equal(m->used, 2);
 	}
-	assert_int_equal(permit_cnt(f), 1);
-	expect_empty(f);
+	assert_int_equal(ff_permit_cnt(f), 1);
+	ff_expect_empty(f);
 }
 
 /* Who sends in does not keep the mapping open, however many of them take turns. */
 static void test_outside_does_not_keep_open(void **state)
 {
 	struct lf *f = *state;
-	struct lf_spec out = udp("10.1.0.2", 5000, "198.51.100.9", 1000);
+	struct lf_spec out = ff_udp("10.1.0.2", 5000, "198.51.100.9", 1000);
 	uint16_t port = lf_sport(lf_pass(f, LF_INSIDE, &out));
 
 	for (uint16_t i = 0; i < 3; i++) {
-		passes(f, LF_UPLINK, udp("198.51.100.8", 100 + i, "192.0.2.1", port), LF_INSIDE,
-		       udp("198.51.100.8", 100 + i, "10.1.0.2", 5000));
-		advance(f, 99);
+		ff_passes(f, LF_UPLINK, ff_udp("198.51.100.8", 100 + i, "192.0.2.1", port),
+			  LF_INSIDE, ff_udp("198.51.100.8", 100 + i, "10.1.0.2", 5000));
+		ff_advance(f, 99);
 	}
-	advance(f, 10); /* the inside has been silent for 307 s */
-	ends(f, LF_UPLINK, udp("198.51.100.8", 200, "192.0.2.1", port), XE_R_NO_SESSION);
+	ff_advance(f, 10); /* the inside has been silent for 307 s */
+	ff_ends(f, LF_UPLINK, ff_udp("198.51.100.8", 200, "192.0.2.1", port), XE_R_NO_SESSION);
 	/* those that were let in live on for their time, and the mapping with them */
 	assert_int_equal(f->lane->pool.mapping_cnt, 1);
-	expect_empty(f);
+	ff_expect_empty(f);
 }
 
 /* RFC 4787 REQ-9, both ends by mappings. */
 static void test_hairpin(void **state)
 {
 	struct lf *f = *state;
-	struct lf_spec one = udp("10.1.0.2", 5000, "198.51.100.9", 9),
-		       two = udp("10.2.0.3", 6000, "198.51.100.9", 9);
+	struct lf_spec one = ff_udp("10.1.0.2", 5000, "198.51.100.9", 9),
+		       two = ff_udp("10.2.0.3", 6000, "198.51.100.9", 9);
 	uint16_t ext1 = lf_sport(lf_pass(f, LF_INSIDE, &one));
 	uint16_t ext2 = lf_sport(lf_pass(f, LF_INSIDE2, &two));
 
-	passes(f, LF_INSIDE, udp("10.1.0.2", 5000, "192.0.2.1", ext2), LF_INSIDE2,
-	       udp("192.0.2.1", ext1, "10.2.0.3", 6000));
-	passes(f, LF_INSIDE2, udp("10.2.0.3", 6000, "192.0.2.1", ext1), LF_INSIDE,
-	       udp("192.0.2.1", ext2, "10.1.0.2", 5000));
-	passes(f, LF_INSIDE, udp("10.1.0.2", 5000, "192.0.2.1", ext2), LF_INSIDE2,
-	       udp("192.0.2.1", ext1, "10.2.0.3", 6000));
+	ff_passes(f, LF_INSIDE, ff_udp("10.1.0.2", 5000, "192.0.2.1", ext2), LF_INSIDE2,
+		  ff_udp("192.0.2.1", ext1, "10.2.0.3", 6000));
+	ff_passes(f, LF_INSIDE2, ff_udp("10.2.0.3", 6000, "192.0.2.1", ext1), LF_INSIDE,
+		  ff_udp("192.0.2.1", ext2, "10.1.0.2", 5000));
+	ff_passes(f, LF_INSIDE, ff_udp("10.1.0.2", 5000, "192.0.2.1", ext2), LF_INSIDE2,
+		  ff_udp("192.0.2.1", ext1, "10.2.0.3", 6000));
 	assert_int_equal(f->lane->sessions.cnt, 4);
 	/* to oneself */
-	passes(f, LF_INSIDE, udp("10.1.0.2", 5001, "192.0.2.1", ext1), LF_INSIDE,
-	       udp("192.0.2.1", 5001, "10.1.0.2", 5000));
-	expect_empty(f);
+	ff_passes(f, LF_INSIDE, ff_udp("10.1.0.2", 5001, "192.0.2.1", ext1), LF_INSIDE,
+		  ff_udp("192.0.2.1", 5001, "10.1.0.2", 5000));
+	ff_expect_empty(f);
 }
 
 static void test_hairpin_dnat(void **state)
 {
-	struct lf_spec in = udp("10.2.0.3", 6000, "192.0.2.1", 8080);
+	struct lf_spec in = ff_udp("10.2.0.3", 6000, "192.0.2.1", 8080);
 	const struct lf_sent *sent;
 	struct lf *f = *state;
 	struct lf_spec to;
 	uint16_t ext;
 
 	in.proto = IPPROTO_TCP;
-	in.tcp_flags = SYN;
+	in.tcp_flags = FF_SYN;
 	in.payload_len = 0;
 	sent = lf_pass(f, LF_INSIDE2, &in);
 	assert_non_null(sent);
@@ -316,9 +246,9 @@ static void test_hairpin_dnat(void **state)
 	to.ttl = 63;
 	lf_expect(sent, &to, LF_INSIDE);
 	/* the one-to-one address of another */
-	passes(f, LF_INSIDE, udp("10.1.0.2", 5000, "192.0.2.129", 99), LF_INSIDE2,
-	       udp("192.0.2.1", 5000, "10.2.0.17", 99));
-	expect_empty(f);
+	ff_passes(f, LF_INSIDE, ff_udp("10.1.0.2", 5000, "192.0.2.129", 99), LF_INSIDE2,
+		  ff_udp("192.0.2.1", 5000, "10.2.0.17", 99));
+	ff_expect_empty(f);
 }
 
 /* A peer that speaks from one L4 port to two that lead to the same: the second is refused. */
@@ -329,23 +259,10 @@ static void test_tuple_taken(void **state)
 
 	lf_close(*state);
 	*state = f = lf_open(both, 64);
-	passes(f, LF_UPLINK, udp("198.51.100.9", 7, "192.0.2.1", 1), LF_INSIDE,
-	       udp("198.51.100.9", 7, "10.1.0.2", 80));
-	ends(f, LF_UPLINK, udp("198.51.100.9", 7, "192.0.2.1", 2), XE_R_TUPLE_TAKEN);
-	expect_empty(f);
-}
-
-static struct lf_spec tcp(const char *src, uint16_t sport, const char *dst, uint16_t dport,
-			  uint8_t flags)
-{
-	return (struct lf_spec){.src = src,
-				.sport = sport,
-				.dst = dst,
-				.dport = dport,
-				.proto = IPPROTO_TCP,
-				.tcp_flags = flags,
-				.ack = flags & ACK ? 1 : 0,
-				.win = 1000};
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.9", 7, "192.0.2.1", 1), LF_INSIDE,
+		  ff_udp("198.51.100.9", 7, "10.1.0.2", 80));
+	ff_ends(f, LF_UPLINK, ff_udp("198.51.100.9", 7, "192.0.2.1", 2), XE_R_TUPLE_TAKEN);
+	ff_expect_empty(f);
 }
 
 /* Next hops asked for since the last look, unanswered yet, by what this packet needs. */
@@ -366,25 +283,25 @@ static void test_control_behind(void **state)
 	const uint64_t *full = &f->lane->cnt.reason[XE_R_NEXTHOPS_FULL];
 	const uint32_t behind = XE_NH_REQUESTS / 2 + 1;
 
-	passes(f, LF_UPLINK, udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
-	       udp("198.51.100.9", 500, "10.2.0.3", 9003));
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
+		  ff_udp("198.51.100.9", 500, "10.2.0.3", 9003));
 	atomic_fetch_sub(&t->tail, behind);
-	assert_int_equal(asks(f, LF_UPLINK, udp("198.51.100.10", 1, "192.0.2.1", 7003)), 0);
+	assert_int_equal(asks(f, LF_UPLINK, ff_udp("198.51.100.10", 1, "192.0.2.1", 7003)), 0);
 	assert_int_equal(*full, 1);
 	/* another inside host of a prefix, and what needs nothing new */
-	assert_int_equal(asks(f, LF_UPLINK, udp("198.51.100.9", 1, "192.0.2.130", 80)), 0);
+	assert_int_equal(asks(f, LF_UPLINK, ff_udp("198.51.100.9", 1, "192.0.2.130", 80)), 0);
 	assert_int_equal(*full, 2);
-	assert_int_equal(asks(f, LF_UPLINK, udp("198.51.100.9", 501, "192.0.2.1", 7003)), 0);
+	assert_int_equal(asks(f, LF_UPLINK, ff_udp("198.51.100.9", 501, "192.0.2.1", 7003)), 0);
 	assert_int_equal(*full, 2);
 	assert_int_equal(f->lane->sessions.cnt, 2);
-	assert_int_equal(asks(f, LF_INSIDE, udp("10.1.0.2", 5, "198.51.100.10", 9)), 1);
+	assert_int_equal(asks(f, LF_INSIDE, ff_udp("10.1.0.2", 5, "198.51.100.10", 9)), 1);
 	atomic_fetch_add(&t->tail, behind);
 	lf_answer(f);
 	xe_hold_poll(f->lane);
 	lf_drain_tx(f);
-	passes(f, LF_UPLINK, udp("198.51.100.10", 2, "192.0.2.1", 7003), LF_INSIDE2,
-	       udp("198.51.100.10", 2, "10.2.0.3", 9003));
-	expect_empty(f);
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.10", 2, "192.0.2.1", 7003), LF_INSIDE2,
+		  ff_udp("198.51.100.10", 2, "10.2.0.3", 9003));
+	ff_expect_empty(f);
 }
 
 /* Where no packet of an uplink could wait for the answer, none asks for another inside host. */
@@ -394,16 +311,16 @@ static void test_hold_full_does_not_ask(void **state)
 	uint32_t *held = &f->lane->ports[LF_UPLINK].held;
 	const uint64_t *full = &f->lane->cnt.reason[XE_R_HOLD_FULL];
 
-	passes(f, LF_UPLINK, udp("198.51.100.9", 5, "192.0.2.130", 80), LF_INSIDE2,
-	       udp("198.51.100.9", 5, "10.2.0.18", 80));
-	*held += XE_HOLD_PER_PORT;
-	assert_int_equal(asks(f, LF_UPLINK, udp("198.51.100.9", 5, "192.0.2.131", 80)), 0);
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.9", 5, "192.0.2.130", 80), LF_INSIDE2,
+		  ff_udp("198.51.100.9", 5, "10.2.0.18", 80));
+	*held += XE_HOLD_SIZE / 2;
+	assert_int_equal(asks(f, LF_UPLINK, ff_udp("198.51.100.9", 5, "192.0.2.131", 80)), 0);
 	assert_int_equal(*full, 1);
 	/* a new peer of one that is known waits for nothing */
-	passes(f, LF_UPLINK, udp("198.51.100.8", 5, "192.0.2.130", 80), LF_INSIDE2,
-	       udp("198.51.100.8", 5, "10.2.0.18", 80));
-	*held -= XE_HOLD_PER_PORT;
-	expect_empty(f);
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.8", 5, "192.0.2.130", 80), LF_INSIDE2,
+		  ff_udp("198.51.100.8", 5, "10.2.0.18", 80));
+	*held -= XE_HOLD_SIZE / 2;
+	ff_expect_empty(f);
 }
 
 /* SYNs from anywhere take half the table; containers have the rest, and so has who is answered. */
@@ -417,36 +334,36 @@ static void test_unanswered_share(void **state)
 	for (int i = 0; i < 9; i++)
 		snprintf(src[i], sizeof(src[i]), "198.51.100.%d", 20 + i);
 	for (int i = 0; i < 8; i++)
-		passes(f, LF_UPLINK, tcp(src[i], 500, "192.0.2.1", 8080, SYN), LF_INSIDE,
-		       tcp(src[i], 500, "10.1.0.2", 80, SYN));
+		ff_passes(f, LF_UPLINK, ff_tcp(src[i], 500, "192.0.2.1", 8080, FF_SYN), LF_INSIDE,
+			  ff_tcp(src[i], 500, "10.1.0.2", 80, FF_SYN));
 	assert_int_equal(f->lane->unanswered, 8);
-	ends(f, LF_UPLINK, tcp(src[8], 500, "192.0.2.1", 8080, SYN), XE_R_SESSIONS_FULL);
+	ff_ends(f, LF_UPLINK, ff_tcp(src[8], 500, "192.0.2.1", 8080, FF_SYN), XE_R_SESSIONS_FULL);
 	for (uint16_t i = 0; i < 4; i++) {
-		struct lf_spec s = udp("10.1.0.3", (uint16_t)(5000 + i), "198.51.100.9", 9);
+		struct lf_spec s = ff_udp("10.1.0.3", (uint16_t)(5000 + i), "198.51.100.9", 9);
 
 		assert_non_null(lf_pass(f, LF_INSIDE, &s));
 	}
 	for (int i = 0; i < 2; i++) /* the second is that answer again */
-		passes(f, LF_INSIDE, tcp("10.1.0.2", 80, src[3], 500, SYN | ACK), LF_UPLINK,
-		       tcp("192.0.2.1", 8080, src[3], 500, SYN | ACK));
+		ff_passes(f, LF_INSIDE, ff_tcp("10.1.0.2", 80, src[3], 500, FF_SYN | FF_ACK),
+			  LF_UPLINK, ff_tcp("192.0.2.1", 8080, src[3], 500, FF_SYN | FF_ACK));
 	assert_int_equal(f->lane->unanswered, 7);
-	passes(f, LF_UPLINK, tcp(src[8], 500, "192.0.2.1", 8080, SYN), LF_INSIDE,
-	       tcp(src[8], 500, "10.1.0.2", 80, SYN));
-	expect_empty(f);
+	ff_passes(f, LF_UPLINK, ff_tcp(src[8], 500, "192.0.2.1", 8080, FF_SYN), LF_INSIDE,
+		  ff_tcp(src[8], 500, "10.1.0.2", 80, FF_SYN));
+	ff_expect_empty(f);
 }
 
-/* Between two containers, closed, and opened anew while a late packet of it is behind the SYN in
+/* Between two containers, closed, and opened anew while a late packet of it is behind the FF_SYN in
  * the same burst: that one ends with the session that it was for. */
 static void test_hairpin_reopened_in_burst(void **state)
 {
-	struct lf_spec syn = tcp("10.1.0.3", 6000, "192.0.2.1", 8080, SYN), rst;
+	struct lf_spec syn = ff_tcp("10.1.0.3", 6000, "192.0.2.1", 8080, FF_SYN), rst;
 	struct lf *f = *state;
 	const uint64_t *gone = &f->lane->cnt.reason[XE_R_PORT_GONE];
 	uint16_t ext = lf_sport(lf_pass(f, LF_INSIDE, &syn));
 
-	rst = tcp("10.1.0.2", 80, "192.0.2.1", ext, XE_TH_RST | ACK);
-	passes(f, LF_INSIDE, rst, LF_INSIDE,
-	       tcp("192.0.2.1", 8080, "10.1.0.3", 6000, XE_TH_RST | ACK));
+	rst = ff_tcp("10.1.0.2", 80, "192.0.2.1", ext, XE_TH_RST | FF_ACK);
+	ff_passes(f, LF_INSIDE, rst, LF_INSIDE,
+		  ff_tcp("192.0.2.1", 8080, "10.1.0.3", 6000, XE_TH_RST | FF_ACK));
 	assert_int_equal(f->lane->sessions.cnt, 2);
 	for (uint32_t i = 0; i < 2; i++)
 		assert_int_equal(f->lane->sessions.slots[i].tcp_state, XE_TCP_CLOSED);
@@ -466,7 +383,7 @@ static void test_hairpin_reopened_in_burst(void **state)
 	syn.ttl = 63;
 	lf_expect(&f->sent[0], &syn, LF_INSIDE);
 	assert_int_equal(f->lane->sessions.cnt, 2);
-	expect_empty(f);
+	ff_expect_empty(f);
 }
 
 /* An inside address keeps its Ext address; one that has none goes where there is room. */
@@ -483,22 +400,22 @@ static void test_pooling(void **state)
 	lf_close(*state);
 	*state = f = lf_open(pool, 64);
 	for (uint16_t i = 0; i < 6; i++) {
-		struct lf_spec s = udp("10.1.0.2", (uint16_t)(3000 + i), "198.51.100.1", 9);
+		struct lf_spec s = ff_udp("10.1.0.2", (uint16_t)(3000 + i), "198.51.100.1", 9);
 
 		sent += lf_pass(f, LF_INSIDE, &s) && f->sent[0].port == LF_UPLINK;
 	}
 	assert_int_equal(sent, 4); /* one address has four, and the others are not its own */
 	sent = 0;
 	for (uint16_t i = 0; i < 16; i++) {
-		struct lf_spec s = udp("10.1.0.3", (uint16_t)(3000 + i), "198.51.100.2", 9);
+		struct lf_spec s = ff_udp("10.1.0.3", (uint16_t)(3000 + i), "198.51.100.2", 9);
 
 		sent += lf_pass(f, LF_INSIDE, &s) && f->sent[0].port == LF_UPLINK;
 	}
 	assert_int_equal(sent, 12); /* all that are left of all of them */
-	expect_empty(f);
+	ff_expect_empty(f);
 }
 
-#define IN_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define IN_TEST(name) cmocka_unit_test_setup_teardown(name, setup, ff_teardown)
 
 int main(void)
 {

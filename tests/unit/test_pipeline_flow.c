@@ -11,14 +11,10 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "lane_fixture.h"
+#include "flow_fixture.h"
 
 #define CNT(a)   (sizeof(a) / sizeof((a)[0]))
 #define TCP      IPPROTO_TCP
-#define SYN      XE_TH_SYN
-#define ACK      XE_TH_ACK
-#define FIN      XE_TH_FIN
-#define RST      XE_TH_RST
 #define SESSIONS 8u
 
 static const char *const rules[] = {
@@ -27,26 +23,10 @@ static const char *const rules[] = {
 	NULL,
 };
 
-static const struct lf_spec plain_out = {
-	.src = "10.1.0.2", .sport = 5000, .dst = "198.51.100.9", .dport = 7, .payload_len = 50};
-static const struct lf_spec plain_back = {
-	.src = "198.51.100.9", .sport = 7, .dst = "192.0.2.1", .dport = 5000, .payload_len = 50};
-
 static int setup(void **state)
 {
 	*state = lf_open(rules, 1024);
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	lf_close(*state);
-	return 0;
-}
-
-static void open_flow(struct lf *f)
-{
-	assert_non_null(lf_pass(f, LF_INSIDE, &plain_out));
 }
 
 /* ---- sessions ---- */
@@ -68,12 +48,7 @@ static void expect_empty(struct lf *f)
 	assert_int_equal(lane->pool.mapping_cnt, 0);
 	assert_int_equal(lane->nexthops.cnt, 0);
 	assert_int_equal(f->requests[XE_NH_OP_RELEASE], f->requests[XE_NH_OP_RESOLVE]);
-	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
-		if (f->owned[i])
-			fail_msg("owned word %u: %llx", i, (unsigned long long)f->owned[i]);
-	for (uint32_t i = 0; i <= lane->live.mask; i++)
-		for (int n = 0; n < XE_LIVE_SLOTS; n++)
-			assert_int_equal(f->live[i].tag[n], 0);
+	ff_expect_no_tags(f);
 	for (uint32_t i = 0; i < lane->sources.room.high; i++)
 		assert_int_equal(lane->sources.slots[i].sessions, 0);
 	for (uint32_t i = 0; i < XE_WHEEL_SLOTS; i++)
@@ -90,28 +65,28 @@ static struct xe_session *only_session(struct lf *f)
 }
 
 /* Sequence numbers as two well-behaved hosts use them: by direction, the next one and that of the
- * last SYN. */
+ * last FF_SYN. */
 static uint32_t next_seq[2], syn_seq[2];
 static bool fin_sent[2];
 
 static void tcp(struct lf *f, enum xe_dir dir, uint8_t flags)
 {
-	struct lf_spec s = dir == XE_DIR_OUT ? plain_out : plain_back;
+	struct lf_spec s = dir == XE_DIR_OUT ? ff_out : ff_back;
 
 	s.proto = TCP;
 	s.tcp_flags = flags;
-	if (flags & SYN)
+	if (flags & FF_SYN)
 		fin_sent[dir] = false;
-	s.payload_len = flags & (SYN | RST) || fin_sent[dir] ? 0 : 50;
-	fin_sent[dir] |= flags & FIN;
+	s.payload_len = flags & (FF_SYN | FF_RST) || fin_sent[dir] ? 0 : 50;
+	fin_sent[dir] |= flags & FF_FIN;
 	s.win = 0xffff;
 	s.seq = next_seq[dir];
-	s.ack = flags & ACK ? next_seq[!dir] : 0;
-	if (flags == (SYN | ACK) && next_seq[dir] == syn_seq[dir] + 1)
+	s.ack = flags & FF_ACK ? next_seq[!dir] : 0;
+	if (flags == (FF_SYN | FF_ACK) && next_seq[dir] == syn_seq[dir] + 1)
 		s.seq = syn_seq[dir]; /* simultaneous open */
-	if (flags & SYN)
+	if (flags & FF_SYN)
 		syn_seq[dir] = s.seq;
-	next_seq[dir] = s.seq + s.payload_len + !!(flags & (SYN | FIN));
+	next_seq[dir] = s.seq + s.payload_len + !!(flags & (FF_SYN | FF_FIN));
 	assert_non_null(lf_pass(f, dir == XE_DIR_OUT ? LF_INSIDE : LF_UPLINK, &s));
 }
 
@@ -126,43 +101,61 @@ static const struct tcp_case {
 	} segments[10];
 	uint8_t state;
 } tcp_cases[] = {
-	{"SYN", {{O, SYN}}, XE_TCP_SYN_SENT},
-	{"SYN again", {{O, SYN}, {O, SYN}}, XE_TCP_SYN_SENT},
-	{"SYN+ACK", {{O, SYN}, {B, SYN | ACK}}, XE_TCP_SYN_BACK},
-	{"handshake", {{O, SYN}, {B, SYN | ACK}, {O, ACK}}, XE_TCP_ESTABLISHED},
-	{"ACK without SYN+ACK", {{O, SYN}, {O, ACK}}, XE_TCP_SYN_SENT},
+	{"FF_SYN", {{O, FF_SYN}}, XE_TCP_SYN_SENT},
+	{"FF_SYN again", {{O, FF_SYN}, {O, FF_SYN}}, XE_TCP_SYN_SENT},
+	{"FF_SYN+FF_ACK", {{O, FF_SYN}, {B, FF_SYN | FF_ACK}}, XE_TCP_SYN_BACK},
+	{"handshake", {{O, FF_SYN}, {B, FF_SYN | FF_ACK}, {O, FF_ACK}}, XE_TCP_ESTABLISHED},
+	{"FF_ACK without FF_SYN+FF_ACK", {{O, FF_SYN}, {O, FF_ACK}}, XE_TCP_SYN_SENT},
 	{"the peer alone establishes nothing",
-	 {{O, SYN}, {B, SYN | ACK}, {B, ACK}},
+	 {{O, FF_SYN}, {B, FF_SYN | FF_ACK}, {B, FF_ACK}},
 	 XE_TCP_SYN_BACK},
 	{"simultaneous open",
-	 {{O, SYN}, {B, SYN}, {O, SYN | ACK}, {B, SYN | ACK}, {O, ACK}},
+	 {{O, FF_SYN}, {B, FF_SYN}, {O, FF_SYN | FF_ACK}, {B, FF_SYN | FF_ACK}, {O, FF_ACK}},
 	 XE_TCP_ESTABLISHED},
-	{"SYN on a live tuple", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, SYN}}, XE_TCP_ESTABLISHED},
-	{"challenge ACK",
-	 {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, SYN}, {B, ACK}},
+	{"FF_SYN on a live tuple",
+	 {{O, FF_SYN}, {B, FF_SYN | FF_ACK}, {O, FF_ACK}, {O, FF_SYN}},
 	 XE_TCP_ESTABLISHED},
-	{"FIN out", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, FIN | ACK}}, XE_TCP_CLOSING},
-	{"FIN back", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {B, FIN | ACK}}, XE_TCP_CLOSING},
-	{"half closed goes on",
-	 {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, FIN | ACK}, {B, ACK}, {B, ACK}},
+	{"challenge FF_ACK",
+	 {{O, FF_SYN}, {B, FF_SYN | FF_ACK}, {O, FF_ACK}, {O, FF_SYN}, {B, FF_ACK}},
+	 XE_TCP_ESTABLISHED},
+	{"FF_FIN out",
+	 {{O, FF_SYN}, {B, FF_SYN | FF_ACK}, {O, FF_ACK}, {O, FF_FIN | FF_ACK}},
 	 XE_TCP_CLOSING},
-	{"RST out", {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, RST}}, XE_TCP_CLOSED},
-	{"refused", {{O, SYN}, {B, RST | ACK}}, XE_TCP_CLOSED},
-	{"closed",
-	 {{O, SYN}, {B, SYN | ACK}, {O, ACK}, {O, FIN | ACK}, {B, FIN | ACK}, {O, ACK}},
+	{"FF_FIN back",
+	 {{O, FF_SYN}, {B, FF_SYN | FF_ACK}, {O, FF_ACK}, {B, FF_FIN | FF_ACK}},
+	 XE_TCP_CLOSING},
+	{"half closed goes on",
+	 {{O, FF_SYN},
+	  {B, FF_SYN | FF_ACK},
+	  {O, FF_ACK},
+	  {O, FF_FIN | FF_ACK},
+	  {B, FF_ACK},
+	  {B, FF_ACK}},
+	 XE_TCP_CLOSING},
+	{"FF_RST out",
+	 {{O, FF_SYN}, {B, FF_SYN | FF_ACK}, {O, FF_ACK}, {O, FF_RST}},
 	 XE_TCP_CLOSED},
-	{"reopened", {{O, SYN}, {B, RST | ACK}, {O, SYN}}, XE_TCP_SYN_SENT},
-	{"the peer cannot reopen", {{O, SYN}, {B, RST | ACK}, {B, SYN}}, XE_TCP_CLOSED},
+	{"refused", {{O, FF_SYN}, {B, FF_RST | FF_ACK}}, XE_TCP_CLOSED},
+	{"closed",
+	 {{O, FF_SYN},
+	  {B, FF_SYN | FF_ACK},
+	  {O, FF_ACK},
+	  {O, FF_FIN | FF_ACK},
+	  {B, FF_FIN | FF_ACK},
+	  {O, FF_ACK}},
+	 XE_TCP_CLOSED},
+	{"reopened", {{O, FF_SYN}, {B, FF_RST | FF_ACK}, {O, FF_SYN}}, XE_TCP_SYN_SENT},
+	{"the peer cannot reopen", {{O, FF_SYN}, {B, FF_RST | FF_ACK}, {B, FF_SYN}}, XE_TCP_CLOSED},
 	{"reopened and established",
-	 {{O, SYN},
-	  {B, SYN | ACK},
-	  {O, ACK},
-	  {O, FIN | ACK},
-	  {B, FIN | ACK},
-	  {O, ACK},
-	  {O, SYN},
-	  {B, SYN | ACK},
-	  {O, ACK}},
+	 {{O, FF_SYN},
+	  {B, FF_SYN | FF_ACK},
+	  {O, FF_ACK},
+	  {O, FF_FIN | FF_ACK},
+	  {B, FF_FIN | FF_ACK},
+	  {O, FF_ACK},
+	  {O, FF_SYN},
+	  {B, FF_SYN | FF_ACK},
+	  {O, FF_ACK}},
 	 XE_TCP_ESTABLISHED},
 };
 
@@ -195,23 +188,23 @@ static void test_tcp_close_after_long_life(void **state)
 {
 	struct lf *f = *state;
 
-	tcp(f, O, SYN);
-	tcp(f, B, SYN | ACK);
-	tcp(f, O, ACK);
+	tcp(f, O, FF_SYN);
+	tcp(f, B, FF_SYN | FF_ACK);
+	tcp(f, O, FF_ACK);
 	for (int i = 0; i < 100; i++) {
 		advance(f, 300);
-		tcp(f, O, ACK);
+		tcp(f, O, FF_ACK);
 	}
-	tcp(f, O, FIN | ACK);
-	tcp(f, B, FIN | ACK);
+	tcp(f, O, FF_FIN | FF_ACK);
+	tcp(f, B, FF_FIN | FF_ACK);
 	advance(f, 239);
 	assert_int_equal(f->lane->sessions.cnt, 1);
 	advance(f, 1);
 	expect_empty(f);
 }
 
-/* The opener starts over before it has acknowledged the SYN+ACK: its second SYN's number is not
- * taken for the MSS that this SYN announces (they share a place). */
+/* The opener starts over before it has acknowledged the FF_SYN+FF_ACK: its second FF_SYN's number
+ * is not taken for the MSS that this FF_SYN announces (they share a place). */
 static void test_syn_again_in_handshake(void **state)
 {
 	static const struct {
@@ -219,16 +212,16 @@ static void test_syn_again_in_handshake(void **state)
 		uint32_t seq, ack;
 		uint8_t state;
 	} steps[] = {
-		{O, SYN, 1000, 0, XE_TCP_SYN_SENT},
-		{B, SYN | ACK, 5000, 1001, XE_TCP_SYN_BACK},
-		{O, SYN, 900000000, 0, XE_TCP_SYN_BACK},
-		{B, SYN | ACK, 70000000, 900000001, XE_TCP_SYN_BACK},
-		{O, ACK, 900000001, 70000001, XE_TCP_ESTABLISHED},
+		{O, FF_SYN, 1000, 0, XE_TCP_SYN_SENT},
+		{B, FF_SYN | FF_ACK, 5000, 1001, XE_TCP_SYN_BACK},
+		{O, FF_SYN, 900000000, 0, XE_TCP_SYN_BACK},
+		{B, FF_SYN | FF_ACK, 70000000, 900000001, XE_TCP_SYN_BACK},
+		{O, FF_ACK, 900000001, 70000001, XE_TCP_ESTABLISHED},
 	};
 	struct lf *f = *state;
 
 	for (size_t i = 0; i < CNT(steps); i++) {
-		struct lf_spec s = steps[i].dir == O ? plain_out : plain_back;
+		struct lf_spec s = steps[i].dir == O ? ff_out : ff_back;
 
 		s.proto = TCP;
 		s.payload_len = 0;
@@ -241,13 +234,13 @@ static void test_syn_again_in_handshake(void **state)
 	}
 }
 
-/* A flow of its own: SYN from this L4 port. Has it been sent on? */
+/* A flow of its own: FF_SYN from this L4 port. Has it been sent on? */
 static bool syn_from(struct lf *f, uint16_t sport)
 {
-	struct lf_spec s = plain_out;
+	struct lf_spec s = ff_out;
 
 	s.proto = TCP;
-	s.tcp_flags = SYN;
+	s.tcp_flags = FF_SYN;
 	s.sport = sport;
 	s.payload_len = 0;
 	return lf_pass(f, LF_INSIDE, &s) && f->sent[f->sent_cnt - 1].port == LF_UPLINK;
@@ -257,10 +250,10 @@ static bool syn_from(struct lf *f, uint16_t sport)
 static void refuse_flow(struct lf *f, uint16_t sport)
 {
 	struct xe_sessions *t = &f->lane->sessions;
-	struct lf_spec s = plain_back;
+	struct lf_spec s = ff_back;
 
 	s.proto = TCP;
-	s.tcp_flags = RST | ACK;
+	s.tcp_flags = FF_RST | FF_ACK;
 	s.ack = 1;
 	s.payload_len = 0;
 	for (uint32_t i = 0; i < t->high; i++)
@@ -359,7 +352,7 @@ static void test_closed_in_hand_stays(void **state)
 	(void)state;
 	for (uint16_t spare = 0; spare < 4; spare++) {
 		struct lf *f = lf_open(four, 64);
-		struct lf_spec s = plain_out;
+		struct lf_spec s = ff_out;
 
 		for (uint16_t i = 0; i < 4; i++)
 			assert_true(syn_from(f, 30000 + i));
@@ -367,13 +360,13 @@ static void test_closed_in_hand_stays(void **state)
 			refuse_flow(f, 30000 + i);
 		s.proto = TCP;
 		s.payload_len = 0;
-		s.tcp_flags = RST;
+		s.tcp_flags = FF_RST;
 		for (uint16_t i = 0; i < 4; i++) {
 			s.sport = 30000 + i;
 			if (i != spare)
 				lf_put(f, LF_INSIDE, &s);
 		}
-		s.tcp_flags = SYN;
+		s.tcp_flags = FF_SYN;
 		s.sport = 31000;
 		lf_put(f, LF_INSIDE, &s);
 		lf_poll(f);
@@ -420,24 +413,24 @@ static void udp_refreshed(struct lf *f, const struct lf_spec *s, uint32_t timeou
 static void test_udp_timeouts(void **state)
 {
 	struct lf *f = *state;
-	struct lf_spec dns = plain_out;
+	struct lf_spec dns = ff_out;
 
-	udp_refreshed(f, &plain_out, 300);
+	udp_refreshed(f, &ff_out, 300);
 	dns.dport = 53;
 	udp_refreshed(f, &dns, 20);
 	/* inbound alone does not refresh (RFC 4787 REQ-6), and after the end it reaches nobody */
-	open_flow(f);
+	ff_open(f);
 	for (int i = 0; i < 3; i++) {
 		advance(f, 99);
-		assert_non_null(lf_pass(f, LF_UPLINK, &plain_back));
+		assert_non_null(lf_pass(f, LF_UPLINK, &ff_back));
 	}
 	advance(f, 2);
 	assert_int_equal(f->lane->sessions.cnt, 1);
 	advance(f, 1);
 	expect_empty(f);
-	assert_null(lf_pass(f, LF_UPLINK, &plain_back));
+	assert_null(lf_pass(f, LF_UPLINK, &ff_back));
 	assert_int_equal(f->lane->cnt.reason[XE_R_NO_SESSION], 1);
-	lf_pass(f, LF_INSIDE, &plain_out);
+	lf_pass(f, LF_INSIDE, &ff_out);
 	xe_flow_end(f->lane, only_session(f)); /* `flow flush`: the timer goes, too */
 	expect_empty(f);
 }
@@ -447,7 +440,7 @@ static void test_udp_timeouts(void **state)
 static void test_expire_many(void **state)
 {
 	struct lf *f = *state;
-	struct lf_spec s = plain_out;
+	struct lf_spec s = ff_out;
 	uint32_t calls = 0;
 
 	for (uint16_t i = 0; i < 600; i++) {
@@ -469,11 +462,11 @@ static void test_reopen_thousand_times(void **state)
 	struct lf *f = *state;
 
 	for (int i = 0; i < 1000; i++) {
-		tcp(f, O, SYN);
-		tcp(f, B, SYN | ACK);
-		tcp(f, O, ACK);
-		tcp(f, i & 1 ? B : O, FIN | ACK);
-		tcp(f, i & 1 ? O : B, i & 2 ? RST : FIN | ACK);
+		tcp(f, O, FF_SYN);
+		tcp(f, B, FF_SYN | FF_ACK);
+		tcp(f, O, FF_ACK);
+		tcp(f, i & 1 ? B : O, FF_FIN | FF_ACK);
+		tcp(f, i & 1 ? O : B, i & 2 ? FF_RST : FF_FIN | FF_ACK);
 	}
 	assert_int_equal(f->lane->cnt.sessions_made, 1);
 	assert_int_equal(lf_drops(f), 0);
@@ -488,7 +481,7 @@ static void test_all_is_given_back(void **state)
 	char src[INET_ADDRSTRLEN], dst[INET_ADDRSTRLEN];
 
 	for (int i = 0; i < 700; i++) {
-		struct lf_spec s = {.src = src, .dst = dst, .payload_len = 10, .tcp_flags = SYN};
+		struct lf_spec s = {.src = src, .dst = dst, .payload_len = 10, .tcp_flags = FF_SYN};
 
 		snprintf(src, sizeof(src), "10.1.0.%d", (int)(lf_random() % 3) + 1);
 		snprintf(dst, sizeof(dst), i % 4 ? "198.51.100.%d" : "10.2.0.%d",
@@ -519,19 +512,19 @@ static void expect_refused(const struct lf_sent *sent)
 static void test_tags_full(void **state)
 {
 	struct lf *f = *state;
-	struct lf_spec s = plain_out;
+	struct lf_spec s = ff_out;
 
 	f->lane->live.mask = 0; /* one bucket of eight */
 	for (s.sport = 5000; s.sport < 5007; s.sport++)
 		assert_non_null(lf_pass(f, LF_INSIDE, &s));
 	s.dst = "10.2.0.9"; /* accepted, untranslated: needs two */
 	expect_refused(lf_pass(f, LF_INSIDE, &s));
-	s.dst = plain_out.dst;
+	s.dst = ff_out.dst;
 	assert_non_null(lf_pass(f, LF_INSIDE, &s));
 	s.sport++;
 	expect_refused(lf_pass(f, LF_INSIDE, &s));
 	s.proto = TCP;
-	s.tcp_flags = SYN;
+	s.tcp_flags = FF_SYN;
 	expect_refused(lf_pass(f, LF_INSIDE, &s));
 	assert_int_equal(f->lane->cnt.reason[XE_R_SESSIONS_FULL], 3);
 	assert_int_equal(lf_drops(f), 3);
@@ -543,7 +536,7 @@ static void test_tags_full(void **state)
 
 static void put_flow(struct lf *f, uint16_t sport, uint8_t seed)
 {
-	struct lf_spec s = plain_out;
+	struct lf_spec s = ff_out;
 
 	s.sport = sport;
 	s.seed = seed;
@@ -553,7 +546,7 @@ static void put_flow(struct lf *f, uint16_t sport, uint8_t seed)
 
 static void expect_flow(const struct lf_sent *sent, uint16_t sport, uint8_t seed)
 {
-	struct lf_spec s = plain_out;
+	struct lf_spec s = ff_out;
 
 	s.sport = sport;
 	s.seed = seed;
@@ -592,7 +585,7 @@ static void test_hold_live_flow(void **state)
 {
 	struct lf *f = *state;
 
-	open_flow(f);
+	ff_open(f);
 	lf_change(f, XE_NH_RESOLVING);
 	put_flow(f, 5000, 1);
 	put_flow(f, 5000, 2);
@@ -636,7 +629,7 @@ static void test_hold_keeps_order(void **state)
 static void test_hold_ends_in_punt(void **state)
 {
 	struct lf *f = *state;
-	struct lf_spec s = plain_out;
+	struct lf_spec s = ff_out;
 
 	s.csum = LF_CSUM_PARTIAL;
 	lf_put(f, LF_INSIDE, &s);
@@ -655,41 +648,77 @@ static void test_hold_ends_in_punt(void **state)
 	expect_empty(f);
 }
 
-static void put_destinations(struct lf *f, uint32_t n)
+/* n packets from a port, each to a destination of its own. */
+static void put_destinations(struct lf *f, uint16_t port, uint32_t n)
 {
-	struct lf_spec s = plain_out;
+	struct lf_spec s = ff_out;
 	char dst[INET_ADDRSTRLEN];
 
+	s.src = port == LF_INSIDE ? "10.1.0.2" : "10.2.0.2";
 	for (uint32_t i = 0; i < n; i++) {
-		snprintf(dst, sizeof(dst), "198.51.200.%u", i + 1);
+		snprintf(dst, sizeof(dst), "198.51.%u.%u", 200 + i / 200, i % 200 + 1);
 		s.dst = dst;
 		s.sport = (uint16_t)(6000 + i);
-		lf_put(f, LF_INSIDE, &s);
+		lf_put(f, port, &s);
+		if (i % XE_BURST_SIZE == XE_BURST_SIZE - 1)
+			lf_poll(f);
 	}
 	lf_poll(f);
 }
 
-/* Full for one port; nothing is lost of what is in, and it all comes out. */
+/* One port has at most half as many as are free; others find places then, too. */
 static void test_hold_full(void **state)
 {
 	struct lf *f = *state;
-	uint32_t hops = XE_HOLD_PER_PORT / XE_HOLD_PER_HOP;
+	uint32_t one = XE_HOLD_SIZE / 3 + 1, two = (XE_HOLD_SIZE - one) / 3 + 1;
 
-	for (uint32_t i = 0; i < XE_HOLD_PER_HOP; i++)
-		put_destinations(f, hops);
-	assert_int_equal(f->lane->hold.cnt, XE_HOLD_PER_PORT);
-	open_flow(f); /* answers all, so that what is held comes out first */
-	assert_int_equal(f->lane->cnt.reason[XE_R_HOLD_FULL], 1);
-	assert_int_equal(f->sent_cnt, XE_HOLD_PER_PORT);
+	put_destinations(f, LF_INSIDE, one);
+	assert_int_equal(f->lane->hold.cnt, one);
+	assert_int_equal(lf_drops(f), 0);
+	put_destinations(f, LF_INSIDE, one + 5); /* the same ones, and 5 that are not asked for */
+	assert_int_equal(f->lane->hold.cnt, one);
+	assert_int_equal(f->lane->cnt.reason[XE_R_HOLD_FULL], one + 5);
+	assert_int_equal(f->lane->nexthops.cnt, one);
+	put_destinations(f, LF_INSIDE2, two + 5);
+	assert_int_equal(f->lane->hold.cnt, one + two);
+	assert_int_equal(f->lane->cnt.reason[XE_R_HOLD_FULL], one + 10);
+	assert_int_equal(lf_drops(f), one + 10);
+	lf_answer(f);
+	xe_hold_poll(f->lane);
+	lf_check_conservation(f);
 	assert_int_equal(f->lane->hold.cnt, 0);
-	assert_int_equal(lf_drops(f), 1);
-	assert_int_equal(f->lane->cnt.tx_packets, XE_HOLD_PER_PORT);
+	assert_int_equal(f->lane->hold.frames, 0);
+	assert_int_equal(f->lane->cnt.tx_packets, one);
+	assert_int_equal(lf_punts(f), two); /* no rule is for them */
+}
+
+/* One destination has no more than XE_HOLD_PER_HOP; what is in comes out in its order. */
+static void test_hold_full_hop(void **state)
+{
+	struct lf *f = *state;
+
+	for (uint32_t i = 0; i < XE_HOLD_PER_HOP + 3; i++) {
+		put_flow(f, 5000, (uint8_t)i);
+		if (i % XE_BURST_SIZE == XE_BURST_SIZE - 1)
+			lf_poll(f);
+	}
+	lf_poll(f);
+	assert_int_equal(f->lane->hold.cnt, XE_HOLD_PER_HOP);
+	assert_int_equal(f->lane->cnt.reason[XE_R_HOLD_FULL], 3);
+	lf_answer(f);
+	f->sent_cnt = 0;
+	xe_hold_poll(f->lane);
+	lf_drain_tx(f);
+	assert_int_equal(f->sent_cnt, XE_HOLD_PER_HOP);
+	for (uint32_t i = 0; i < XE_HOLD_PER_HOP; i++)
+		expect_flow(&f->sent[i], 5000, (uint8_t)i);
+	assert_int_equal(lf_drops(f), 3);
 }
 
 static void test_hold_flush(void **state)
 {
 	struct lf *f = *state;
-	struct lf_spec s = plain_out;
+	struct lf_spec s = ff_out;
 
 	put_flow(f, 5000, 0);
 	put_flow(f, 5001, 0);
@@ -708,7 +737,7 @@ static void test_hold_flush(void **state)
 	expect_empty(f);
 }
 
-#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, ff_teardown)
 
 int main(void)
 {
@@ -731,6 +760,7 @@ int main(void)
 		LANE_TEST(test_hold_keeps_order),
 		LANE_TEST(test_hold_ends_in_punt),
 		LANE_TEST(test_hold_full),
+		LANE_TEST(test_hold_full_hop),
 		LANE_TEST(test_hold_flush),
 	};
 

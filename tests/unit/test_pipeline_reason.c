@@ -13,14 +13,10 @@
 #include <sys/socket.h>
 #include <cmocka.h>
 
-#include "lane_fixture.h"
+#include "flow_fixture.h"
 
 #define CNT(a)   (sizeof(a) / sizeof((a)[0]))
 #define TCP      IPPROTO_TCP
-#define SYN      XE_TH_SYN
-#define ACK      XE_TH_ACK
-#define FIN      XE_TH_FIN
-#define RST      XE_TH_RST
 #define SESSIONS 8u
 
 static const char *const rules[] = {
@@ -32,26 +28,15 @@ static const char *const rules[] = {
 	NULL,
 };
 
-static const struct lf_spec plain_out = {
-	.src = "10.1.0.2", .sport = 5000, .dst = "198.51.100.9", .dport = 7, .payload_len = 50};
-static const struct lf_spec plain_back = {
-	.src = "198.51.100.9", .sport = 7, .dst = "192.0.2.1", .dport = 5000, .payload_len = 50};
-
 static int setup(void **state)
 {
 	*state = lf_open(rules, 1024);
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	lf_close(*state);
-	return 0;
-}
-
 static void put_n(struct lf *f, uint32_t n, bool other_dst)
 {
-	struct lf_spec s = plain_out;
+	struct lf_spec s = ff_out;
 	char dst[INET_ADDRSTRLEN];
 
 	for (uint32_t i = 0; i < n; i++) {
@@ -63,14 +48,9 @@ static void put_n(struct lf *f, uint32_t n, bool other_dst)
 	lf_poll(f);
 }
 
-static void open_flow(struct lf *f)
-{
-	assert_non_null(lf_pass(f, LF_INSIDE, &plain_out));
-}
-
 static void fill_sessions(struct lf *f)
 {
-	open_flow(f);
+	ff_open(f);
 	put_n(f, SESSIONS - 1, false);
 }
 
@@ -89,13 +69,13 @@ static void fill_hop(struct lf *f)
 static void limit_source(struct lf *f)
 {
 	f->lane->sessions_per_source = 3;
-	open_flow(f);
+	ff_open(f);
 	put_n(f, 2, false);
 }
 
 static void fill_range(struct lf *f)
 {
-	struct lf_spec s = plain_out;
+	struct lf_spec s = ff_out;
 
 	s.src = "10.1.8.8";
 	for (s.sport = 1; s.sport < 3; s.sport++)
@@ -104,30 +84,30 @@ static void fill_range(struct lf *f)
 
 static void fill_tx_ring(struct lf *f)
 {
-	open_flow(f);
+	ff_open(f);
 	lf_poll(f);
 	for (uint32_t i = 0; i < LF_RING; i += XE_BURST_SIZE) {
 		for (uint32_t n = 0; n < XE_BURST_SIZE; n++)
-			lf_put(f, LF_INSIDE, &plain_out);
+			lf_put(f, LF_INSIDE, &ff_out);
 		assert_int_equal(xe_pipeline_poll(f->lane), XE_BURST_SIZE);
 	}
 }
 
 static void inside_gone(struct lf *f)
 {
-	open_flow(f);
+	ff_open(f);
 	f->lane->ports[LF_INSIDE].live = false;
 }
 
 static void uplink_gone(struct lf *f)
 {
-	open_flow(f);
+	ff_open(f);
 	f->lane->ports[LF_UPLINK].live = false;
 }
 
 static void small_inside_mtu(struct lf *f)
 {
-	open_flow(f);
+	ff_open(f);
 	f->lane->ports[LF_INSIDE].mtu = 77;
 }
 
@@ -159,19 +139,19 @@ static void no_neighbour(struct lf *f)
 
 static void live_no_route(struct lf *f)
 {
-	open_flow(f);
+	ff_open(f);
 	lf_change(f, XE_NH_NO_ROUTE);
 }
 
 static void live_not_port(struct lf *f)
 {
-	open_flow(f);
+	ff_open(f);
 	lf_change(f, XE_NH_NOT_PORT);
 }
 
 static void live_no_neighbour(struct lf *f)
 {
-	open_flow(f);
+	ff_open(f);
 	lf_change(f, XE_NH_NO_NEIGHBOUR);
 }
 
@@ -185,7 +165,7 @@ static const struct reason_case {
 	enum xe_worker_reason reason;
 	uint16_t port;
 	void (*prepare)(struct lf *f);
-	struct lf_spec spec; /* what differs from plain_out, on an uplink plain_back */
+	struct lf_spec spec; /* what differs from ff_out, on an uplink ff_back */
 } reason_cases[] = {
 	{"spoofed", XE_R_W_SPOOFED, LF_INSIDE2, NULL, {}},
 	{"drop rule",
@@ -194,10 +174,18 @@ static const struct reason_case {
 	 NULL,
 	 {.src = "10.1.0.2", .sport = 9, .dst = "192.0.2.200", .dport = 9}},
 	{"no session", XE_R_NO_SESSION, LF_UPLINK, NULL, {}},
-	{"mid-flow", XE_R_NOT_SYN, LF_INSIDE, NULL, {.proto = TCP, .tcp_flags = ACK}},
-	{"SYN+ACK first", XE_R_NOT_SYN, LF_INSIDE, NULL, {.proto = TCP, .tcp_flags = SYN | ACK}},
-	{"SYN+FIN first", XE_R_NOT_SYN, LF_INSIDE, NULL, {.proto = TCP, .tcp_flags = SYN | FIN}},
-	{"RST first", XE_R_NOT_SYN, LF_INSIDE, NULL, {.proto = TCP, .tcp_flags = RST}},
+	{"mid-flow", XE_R_NOT_SYN, LF_INSIDE, NULL, {.proto = TCP, .tcp_flags = FF_ACK}},
+	{"FF_SYN+FF_ACK first",
+	 XE_R_NOT_SYN,
+	 LF_INSIDE,
+	 NULL,
+	 {.proto = TCP, .tcp_flags = FF_SYN | FF_ACK}},
+	{"FF_SYN+FF_FIN first",
+	 XE_R_NOT_SYN,
+	 LF_INSIDE,
+	 NULL,
+	 {.proto = TCP, .tcp_flags = FF_SYN | FF_FIN}},
+	{"FF_RST first", XE_R_NOT_SYN, LF_INSIDE, NULL, {.proto = TCP, .tcp_flags = FF_RST}},
 	{"sessions full", XE_R_SESSIONS_FULL, LF_INSIDE, fill_sessions, {.sport = 5999}},
 	{"source limit", XE_R_SOURCE_LIMIT, LF_INSIDE, limit_source, {.sport = 5999}},
 	{"range full", XE_R_L4_PORTS_EXHAUSTED, LF_INSIDE, fill_range, {.src = "10.1.8.9"}},
@@ -207,19 +195,19 @@ static const struct reason_case {
 	{"no AF_PACKET",
 	 XE_R_TX_REFUSED,
 	 LF_INSIDE,
-	 open_flow,
+	 ff_open,
 	 {.payload_len = 3000, .gso_size = 1000, .csum = LF_CSUM_PARTIAL}},
 	{"inside port gone", XE_R_PORT_GONE, LF_UPLINK, inside_gone, {}},
 	{"uplink gone", XE_R_PORT_GONE, LF_INSIDE, uplink_gone, {}},
 	{"too big inward", XE_R_TOO_BIG, LF_UPLINK, small_inside_mtu, {}},
 	{"same port", XE_R_NOT_ALLOWED, LF_INSIDE, NULL, {.dst = "10.1.0.3"}},
 	{"punt refused", XE_R_PUNT_FAILED, LF_INSIDE, no_punt_device, {}},
-	{"TTL ran out inward", XE_R_W_TTL, LF_UPLINK, open_flow, {.ttl = 1}},
+	{"TTL ran out inward", XE_R_W_TTL, LF_UPLINK, ff_open, {.ttl = 1}},
 	{"kernel rule",
 	 XE_R_P_RULE,
 	 LF_INSIDE,
 	 NULL,
-	 {.proto = TCP, .tcp_flags = SYN, .dport = 25}},
+	 {.proto = TCP, .tcp_flags = FF_SYN, .dport = 25}},
 	{"no rule", XE_R_P_RULE, LF_INSIDE2, NULL, {.src = "10.2.0.2"}},
 	{"no rule set", XE_R_P_RULE, LF_INSIDE, no_rules, {}},
 	{"no route", XE_R_P_NO_ROUTE, LF_INSIDE, no_route, {}},
@@ -235,7 +223,7 @@ static const struct reason_case {
 	 small_route_mtu,
 	 {.gso_size = 50, .csum = LF_CSUM_PARTIAL}},
 	{"TTL ran out", XE_R_P_TTL, LF_INSIDE, NULL, {.ttl = 1}},
-	{"TTL ran out in a live flow", XE_R_P_TTL, LF_INSIDE, open_flow, {.ttl = 1}},
+	{"TTL ran out in a live flow", XE_R_P_TTL, LF_INSIDE, ff_open, {.ttl = 1}},
 };
 
 /* The sender is told: by an answer of our own, the only packet that leaves. */
@@ -252,7 +240,7 @@ static bool is_punt(enum xe_worker_reason reason)
 
 static struct lf_spec complete(const struct reason_case *c)
 {
-	const struct lf_spec *plain = c->port < LF_UPLINK ? &plain_out : &plain_back;
+	const struct lf_spec *plain = c->port < LF_UPLINK ? &ff_out : &ff_back;
 	struct lf_spec s = c->spec;
 
 	s.src = s.src ? s.src : plain->src;
@@ -306,7 +294,7 @@ static void test_reasons(void **state)
 		check_reason(&reason_cases[i]);
 }
 
-/* Bytes that lie, each W_MALFORMED: offset, new value. A TCP SYN of 100 payload bytes. */
+/* Bytes that lie, each W_MALFORMED: offset, new value. A TCP FF_SYN of 100 payload bytes. */
 static const struct {
 	const char *name;
 	uint8_t off, value;
@@ -330,11 +318,11 @@ static const struct {
 static void test_malformed(void **state)
 {
 	struct lf *f = *state;
-	struct lf_spec s = plain_out;
+	struct lf_spec s = ff_out;
 	static struct lf_bytes b;
 
 	s.proto = TCP;
-	s.tcp_flags = SYN;
+	s.tcp_flags = FF_SYN;
 	s.payload_len = 100;
 	for (size_t i = 0; i < CNT(malformed_cases); i++) {
 		print_message("%s\n", malformed_cases[i].name);
@@ -355,7 +343,7 @@ static void test_malformed(void **state)
 	lf_put(f, LF_INSIDE, &s);
 	/* a TCP header that goes on in the padding */
 	s = (struct lf_spec){
-		.src = s.src, .dst = s.dst, .proto = TCP, .tcp_flags = SYN, .padding = 60};
+		.src = s.src, .dst = s.dst, .proto = TCP, .tcp_flags = FF_SYN, .padding = 60};
 	lf_build(&b, &s);
 	b.b[46] = 0xf0;
 	lf_deliver(f, LF_INSIDE, b.b, b.len, 0, 0, 0);
@@ -368,7 +356,7 @@ static void test_malformed(void **state)
 static void test_bad_frames(void **state)
 {
 	struct lf *f = *state;
-	struct lf_spec s = plain_out;
+	struct lf_spec s = ff_out;
 	struct lf_ring *rx = &f->rings[LF_INSIDE * 4 + 1];
 
 	for (uint32_t i = 0; i < sizeof(struct xe_meta); i++) {
@@ -393,7 +381,7 @@ static void test_bad_frames(void **state)
 	assert_int_equal(f->lane->cnt.reason[XE_R_W_MALFORMED], 5);
 }
 
-#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, ff_teardown)
 
 int main(void)
 {

@@ -718,26 +718,26 @@ static void test_held(void **state)
 	static struct pieces p;
 	struct lf *f = *state;
 	struct lf_spec s = out_spec;
-	uint32_t whole = 0;
+	uint32_t fit = (XE_HOLD_PER_HOP + 2) / 3, whole = 0; /* datagrams of three */
 
 	f->nexthop_state = XE_NH_RESOLVING;
 	mark(f);
-	for (uint32_t i = 0; i < 60; i++, whole++) {
+	for (uint32_t i = 0; i < fit + 38; i++, whole++) {
 		s.ip_id = (uint16_t)i;
 		cut(&p, &s, 1500);
 		deliver_all(f, LF_INSIDE, &p);
 		lf_poll(f);
 		lf_answer(f);
 	}
-	/* 64 packets a hop: 22 datagrams of three */
-	assert_int_equal(f->lane->hold.cnt, 22);
-	expect_reason(f, XE_R_HOLD_FULL, whole - 22);
+	assert_int_equal(f->lane->hold.cnt, fit);
+	assert_int_equal(f->lane->hold.frames, 3 * fit);
+	expect_reason(f, XE_R_HOLD_FULL, whole - fit);
 	f->sent_cnt = 0;
 	lf_change(f, XE_NH_READY);
 	xe_hold_poll(f->lane);
 	lf_drain_tx(f);
 	lf_check_conservation(f);
-	assert_int_equal(f->sent_cnt, 66);
+	assert_int_equal(f->sent_cnt, 3 * fit);
 	assert_int_equal(f->lane->hold.cnt, 0);
 	assert_int_equal(f->lane->ports[LF_INSIDE].held, 0);
 	assert_int_equal(f->lane->frags.table.kept_cnt, 0);
