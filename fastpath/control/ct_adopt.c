@@ -575,11 +575,19 @@ int xe_ct_adopt(struct xe_service *svc)
 	return cnt;
 }
 
+/* Whether the workers answer is asked only then: an idle one sleeps on, and nobody waits here for
+ * one that a busy CPU keeps waiting. */
+static bool is_due(const struct xe_ct_side *side)
+{
+	return side->over.record_cnt || side->gone_cnt || side->held.record_cnt || side->late ||
+	       (side->again_ns && xe_now_ns() > side->again_ns);
+}
+
 void xe_ct_tick(struct xe_service *svc)
 {
 	struct xe_ct_side *side = svc->ct;
 
-	if (!side || xe_watch_stalled(svc))
+	if (!side || !is_due(side) || xe_watch_stalled(svc))
 		return;
 	delete_over(svc);
 	write_held(svc);

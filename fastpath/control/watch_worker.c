@@ -23,6 +23,8 @@
  * that has just been stopped has a fresh beat, so it is asked; and nothing else is done meanwhile,
  * but that only until the beat is old. */
 #define ANSWERS_MS 400
+/* Looked after this often meanwhile: the next hops that the others ask for, whose packets wait. */
+#define ANSWERS_STEP_MS 2
 /* Events come in crowds: of twenty containers that are made at once, some hundred. */
 #define ANSWER_HOLDS_NS (20 * XE_NS_PER_MS)
 
@@ -114,6 +116,21 @@ void xe_watch_stalls(struct xe_service *svc, uint64_t now_ns)
 		all_move_again(svc);
 }
 
+/* A worker that waits for its CPU keeps nobody else's first packets waiting. (One that is asked in
+ * vain is not being asked while the others are served: the resolver, too, may have to call it.) */
+static bool answers(struct xe_service *svc, struct xe_worker *w)
+{
+	uint64_t end_ns = xe_now_ns() + ANSWERS_MS * XE_NS_PER_MS;
+
+	while (!xe_worker_answers(w, ANSWERS_STEP_MS)) {
+		if (xe_now_ns() > end_ns)
+			return false;
+		if (svc->resolver)
+			xe_resolver_poll(svc);
+	}
+	return true;
+}
+
 const struct xe_worker *xe_watch_stalled(struct xe_service *svc)
 {
 	uint64_t now_ns = xe_now_ns();
@@ -123,8 +140,7 @@ const struct xe_worker *xe_watch_stalled(struct xe_service *svc)
 	for (uint32_t i = 0; i < svc->worker_cnt; i++) {
 		struct xe_worker *w = &svc->workers[i];
 
-		if (w->running &&
-		    (is_stalled(w, xe_now_coarse_ns()) || !xe_worker_answers(w, ANSWERS_MS)))
+		if (w->running && (is_stalled(w, xe_now_coarse_ns()) || !answers(svc, w)))
 			return w;
 	}
 	svc->watch->answered_ns = now_ns;
