@@ -13,12 +13,10 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "lane_fixture.h"
+#include "flow_fixture.h"
 #include "pipeline/adopt.h"
 #include "state/session_record.h"
 
-#define SYN XE_TH_SYN
-#define ACK XE_TH_ACK
 #define MAX 64u
 
 static const char *const rules[] = {
@@ -33,34 +31,6 @@ static const char *const rules[] = {
 	"masquerade",
 	NULL,
 };
-
-static struct lf_spec udp(const char *src, uint16_t sport, const char *dst, uint16_t dport)
-{
-	return (struct lf_spec){
-		.src = src, .sport = sport, .dst = dst, .dport = dport, .payload_len = 40};
-}
-
-static struct lf_spec tcp(const char *src, uint16_t sport, const char *dst, uint16_t dport,
-			  uint8_t flags)
-{
-	struct lf_spec s = udp(src, sport, dst, dport);
-
-	s.proto = IPPROTO_TCP;
-	s.tcp_flags = flags;
-	s.payload_len = 0;
-	s.win = 1000;
-	return s;
-}
-
-static void passes(struct lf *f, uint16_t in, struct lf_spec was, uint16_t out, struct lf_spec is)
-{
-	const struct lf_sent *sent = lf_pass(f, in, &was);
-
-	is.ttl = 63;
-	if (!sent)
-		fail_msg("%s:%u to %s:%u did not pass", was.src, was.sport, was.dst, was.dport);
-	lf_expect(sent, &is, out);
-}
 
 /* ---- from lane to lane ---- */
 
@@ -147,41 +117,12 @@ static void expect_same(struct flows *a, struct flows *b, bool tags)
 	}
 }
 
-static void advance(struct lf *f, uint32_t seconds)
+static void both_end(struct lf *from, struct lf *to)
 {
-	f->lane->now_s += seconds;
-	xe_pipeline_housekeeping(f->lane);
-	lf_answer(f);
-	lf_check_conservation(f);
-}
-
-static void expect_empty(struct lf *f)
-{
-	const struct xe_permits *t = &f->lane->pool.permits;
-	uint32_t permits = t->room.high;
-
-	advance(f, 8000);
-	advance(f, XE_NAT_REST_S);
-	for (uint32_t i = t->room.free_head; i != XE_NIL; i = t->slots[i].next_free)
-		permits--;
-	assert_int_equal(permits, 0);
-	assert_int_equal(f->lane->sessions.cnt, 0);
-	assert_int_equal(f->lane->pool.mapping_cnt, 0);
-	assert_int_equal(f->lane->pool.rest_cnt, 0);
-	assert_int_equal(f->lane->unanswered, 0);
-	assert_int_equal(f->lane->nexthops.cnt, 0);
-	assert_int_equal(f->lane->sessions.addr6.cnt, 4); /* Ext addresses */
-	for (uint32_t i = 0; i < f->lane->sources.room.high; i++) {
-		assert_int_equal(f->lane->sources.slots[i].sessions, 0);
-		assert_int_equal(f->lane->sources.slots[i].closed, 0);
-	}
-	for (uint32_t i = 0; i < f->rule_cnt; i++)
-		assert_int_equal(f->lane->terms.refs[i], 0);
-	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
-		assert_int_equal(f->owned[i] | f->blocks->owner[i], 0);
-	for (uint32_t i = 0; i <= f->lane->live.mask; i++)
-		for (int n = 0; n < XE_LIVE_SLOTS; n++)
-			assert_int_equal(f->live[i].tag[n], 0);
+	ff_expect_empty(from);
+	ff_expect_empty(to);
+	lf_close(from);
+	lf_close(to);
 }
 
 /* What of a flow passes in the old lane must pass in the new one. */
@@ -193,7 +134,7 @@ static void move(packets_fn begin, packets_fn go_on, bool tags)
 	static struct flows was, is;
 
 	begin(from);
-	advance(from, 7);
+	ff_advance(from, 7);
 	collect(from, &was);
 	assert_true(was.cnt > 0);
 	to->lane->now_s += 5000; /* another clock */
@@ -204,10 +145,7 @@ static void move(packets_fn begin, packets_fn go_on, bool tags)
 	go_on(to);
 	collect(to, &is);
 	assert_int_equal(is.cnt, was.cnt);
-	expect_empty(from);
-	expect_empty(to);
-	lf_close(from);
-	lf_close(to);
+	both_end(from, to);
 }
 
 #define KIND(name)                                                                                 \
@@ -224,14 +162,16 @@ static void move(packets_fn begin, packets_fn go_on, bool tags)
 
 /* ---- UDP: one mapping for two destinations ---- */
 
+static const struct ff_flow udp_to_9 = {LF_INSIDE,   "10.1.0.5", 4000,           LF_UPLINK,
+					"192.0.2.1", 4000,       "198.51.100.9", 5};
+static const struct ff_flow udp_to_8 = {LF_INSIDE,   "10.1.0.5", 4000,           LF_UPLINK,
+					"192.0.2.1", 4000,       "198.51.100.8", 6};
+
 static void udp_goes_on(struct lf *f)
 {
-	passes(f, LF_INSIDE, udp("10.1.0.5", 4000, "198.51.100.9", 5), LF_UPLINK,
-	       udp("192.0.2.1", 4000, "198.51.100.9", 5));
-	passes(f, LF_UPLINK, udp("198.51.100.9", 5, "192.0.2.1", 4000), LF_INSIDE,
-	       udp("198.51.100.9", 5, "10.1.0.5", 4000));
-	passes(f, LF_INSIDE, udp("10.1.0.5", 4000, "198.51.100.8", 6), LF_UPLINK,
-	       udp("192.0.2.1", 4000, "198.51.100.8", 6));
+	ff_goes_out(f, &udp_to_9);
+	ff_comes_in(f, &udp_to_9);
+	ff_goes_out(f, &udp_to_8);
 }
 
 static void udp_begins(struct lf *f)
@@ -252,35 +192,36 @@ static void test_udp_mapping(void **state)
 	adopt_all(to, &was, false);
 	assert_int_equal(to->lane->pool.mapping_cnt, 1);
 	assert_int_equal(to->lane->pool.mappings[0].refs, 2);
-	passes(to, LF_INSIDE, udp("10.1.0.5", 4000, "198.51.100.7", 7), LF_UPLINK,
-	       udp("192.0.2.1", 4000, "198.51.100.7", 7));
+	ff_passes(to, LF_INSIDE, ff_udp("10.1.0.5", 4000, "198.51.100.7", 7), LF_UPLINK,
+		  ff_udp("192.0.2.1", 4000, "198.51.100.7", 7));
 	assert_int_equal(to->lane->pool.mappings[0].refs, 3);
-	expect_empty(to);
-	expect_empty(from);
-	lf_close(from);
-	lf_close(to);
+	both_end(from, to);
 }
 
 /* ---- UDP with filters: the peer's other L4 port comes in by them ---- */
 
+static const struct ff_flow filter_ei = {LF_INSIDE,   "10.1.0.5", 4100,           LF_UPLINK,
+					 "192.0.2.1", 4100,       "198.51.100.9", 1000};
+static const struct ff_flow filter_ad = {LF_INSIDE,   "10.1.0.5", 4200,           LF_UPLINK,
+					 "192.0.2.1", 4200,       "198.51.100.9", 2000};
+static const struct ff_flow by_filter = {LF_INSIDE,   "10.1.0.5", 4100,           LF_UPLINK,
+					 "192.0.2.1", 4100,       "203.0.113.77", 9};
+
 static void filters_begins(struct lf *f)
 {
-	passes(f, LF_INSIDE, udp("10.1.0.5", 4100, "198.51.100.9", 1000), LF_UPLINK,
-	       udp("192.0.2.1", 4100, "198.51.100.9", 1000));
-	passes(f, LF_UPLINK, udp("203.0.113.77", 9, "192.0.2.1", 4100), LF_INSIDE,
-	       udp("203.0.113.77", 9, "10.1.0.5", 4100));
-	passes(f, LF_INSIDE, udp("10.1.0.5", 4200, "198.51.100.9", 2000), LF_UPLINK,
-	       udp("192.0.2.1", 4200, "198.51.100.9", 2000));
+	ff_goes_out(f, &filter_ei);
+	ff_comes_in(f, &by_filter);
+	ff_goes_out(f, &filter_ad);
 }
 
 static void filters_goes_on(struct lf *f)
 {
-	passes(f, LF_UPLINK, udp("203.0.113.77", 9, "192.0.2.1", 4100), LF_INSIDE,
-	       udp("203.0.113.77", 9, "10.1.0.5", 4100));
-	passes(f, LF_INSIDE, udp("10.1.0.5", 4100, "203.0.113.77", 9), LF_UPLINK2,
-	       udp("192.0.2.1", 4100, "203.0.113.77", 9));
-	passes(f, LF_UPLINK, udp("198.51.100.9", 2000, "192.0.2.1", 4200), LF_INSIDE,
-	       udp("198.51.100.9", 2000, "10.1.0.5", 4200));
+	struct ff_flow answer = by_filter;
+
+	answer.out = LF_UPLINK2; /* as the peer is routed */
+	ff_comes_in(f, &by_filter);
+	ff_goes_out(f, &answer);
+	ff_comes_in(f, &filter_ad);
 }
 KIND(filters)
 
@@ -289,23 +230,23 @@ KIND(filters)
 static void tcp_pass(struct lf *f, const char *dst, uint16_t dport, uint8_t flags, bool back,
 		     const char *ext)
 {
-	struct lf_spec was = tcp("10.1.0.6", 5000, dst, dport, flags);
-	struct lf_spec is = tcp(ext, 5000, dst, dport, flags);
+	struct lf_spec was = ff_tcp("10.1.0.6", 5000, dst, dport, flags);
+	struct lf_spec is = ff_tcp(ext, 5000, dst, dport, flags);
 
 	if (back) {
-		was = tcp(dst, dport, ext, 5000, flags);
-		is = tcp(dst, dport, "10.1.0.6", 5000, flags);
+		was = ff_tcp(dst, dport, ext, 5000, flags);
+		is = ff_tcp(dst, dport, "10.1.0.6", 5000, flags);
 	}
-	was.seq = is.seq = flags & SYN ? 0 : 1;
-	was.ack = is.ack = flags & ACK ? 1 : 0;
-	passes(f, back ? LF_UPLINK : LF_INSIDE, was, back ? LF_INSIDE : LF_UPLINK, is);
+	was.seq = is.seq = flags & FF_SYN ? 0 : 1;
+	was.ack = is.ack = flags & FF_ACK ? 1 : 0;
+	ff_passes(f, back ? LF_UPLINK : LF_INSIDE, was, back ? LF_INSIDE : LF_UPLINK, is);
 }
 
 static void tcp_opens(struct lf *f, const char *dst, uint16_t dport)
 {
-	tcp_pass(f, dst, dport, SYN, false, "192.0.2.1");
-	tcp_pass(f, dst, dport, SYN | ACK, true, "192.0.2.1");
-	tcp_pass(f, dst, dport, ACK, false, "192.0.2.1");
+	tcp_pass(f, dst, dport, FF_SYN, false, "192.0.2.1");
+	tcp_pass(f, dst, dport, FF_SYN | FF_ACK, true, "192.0.2.1");
+	tcp_pass(f, dst, dport, FF_ACK, false, "192.0.2.1");
 }
 
 static void tcp_begins(struct lf *f)
@@ -314,15 +255,15 @@ static void tcp_begins(struct lf *f)
 	tcp_opens(f, "198.51.100.8", 80);
 	tcp_opens(f, "198.51.100.7", 443);
 	tcp_pass(f, "198.51.100.7", 443, XE_TH_RST, false, "192.0.2.1");
-	tcp_pass(f, "198.51.100.6", 443, SYN, false, "192.0.2.1");
+	tcp_pass(f, "198.51.100.6", 443, FF_SYN, false, "192.0.2.1");
 }
 
 static void tcp_goes_on(struct lf *f)
 {
-	tcp_pass(f, "198.51.100.9", 80, ACK, false, "192.0.2.1");
-	tcp_pass(f, "198.51.100.9", 80, ACK, true, "192.0.2.1");
-	tcp_pass(f, "198.51.100.8", 80, ACK, true, "192.0.2.1");
-	tcp_pass(f, "198.51.100.6", 443, SYN | ACK, true, "192.0.2.1");
+	tcp_pass(f, "198.51.100.9", 80, FF_ACK, false, "192.0.2.1");
+	tcp_pass(f, "198.51.100.9", 80, FF_ACK, true, "192.0.2.1");
+	tcp_pass(f, "198.51.100.8", 80, FF_ACK, true, "192.0.2.1");
+	tcp_pass(f, "198.51.100.6", 443, FF_SYN | FF_ACK, true, "192.0.2.1");
 }
 KIND(tcp)
 
@@ -349,13 +290,10 @@ static void test_tcp_states(void **state)
 	tcp_pass(to, "198.51.100.9", 80, XE_TH_RST, true, "192.0.2.1");
 	assert_int_equal(to->lane->sources.slots[0].closed, 2);
 	/* its opener starts over in the same session */
-	tcp_pass(to, "198.51.100.9", 80, SYN, false, "192.0.2.1");
+	tcp_pass(to, "198.51.100.9", 80, FF_SYN, false, "192.0.2.1");
 	assert_int_equal(to->lane->sources.slots[0].closed, 1);
 	assert_int_equal(to->lane->sessions.cnt, 4);
-	expect_empty(to);
-	expect_empty(from);
-	lf_close(from);
-	lf_close(to);
+	both_end(from, to);
 }
 
 /* From a kernel that kept no numbers: the inside's first segment says them. */
@@ -377,15 +315,12 @@ static void test_tcp_picked_up(void **state)
 	s = &to->lane->sessions.slots[0];
 	tcp_pass(to, "198.51.100.9", 80, XE_TH_RST, true, "192.0.2.1");
 	assert_int_equal(s->tcp_state, XE_TCP_ESTABLISHED); /* nobody knows whether it fits */
-	tcp_pass(to, "198.51.100.9", 80, ACK, false, "192.0.2.1");
-	tcp_pass(to, "198.51.100.9", 80, ACK, true, "192.0.2.1");
+	tcp_pass(to, "198.51.100.9", 80, FF_ACK, false, "192.0.2.1");
+	tcp_pass(to, "198.51.100.9", 80, FF_ACK, true, "192.0.2.1");
 	assert_int_equal(s->tcp_seen, XE_TS_ALIVE);
 	tcp_pass(to, "198.51.100.9", 80, XE_TH_RST, true, "192.0.2.1");
 	assert_int_equal(s->tcp_state, XE_TCP_CLOSED);
-	expect_empty(to);
-	expect_empty(from);
-	lf_close(from);
-	lf_close(to);
+	both_end(from, to);
 }
 
 /* ---- from a pool, without a limit of its source ---- */
@@ -394,7 +329,7 @@ static char pool_addr[16];
 
 static void pool_begins(struct lf *f)
 {
-	struct lf_spec syn = tcp("10.1.0.6", 5000, "198.51.100.9", 81, SYN);
+	struct lf_spec syn = ff_tcp("10.1.0.6", 5000, "198.51.100.9", 81, FF_SYN);
 	const struct lf_sent *sent = lf_pass(f, LF_INSIDE, &syn);
 
 	assert_non_null(sent);
@@ -403,8 +338,8 @@ static void pool_begins(struct lf *f)
 
 static void pool_goes_on(struct lf *f)
 {
-	tcp_pass(f, "198.51.100.9", 81, SYN, false, pool_addr);
-	tcp_pass(f, "198.51.100.9", 81, SYN | ACK, true, pool_addr);
+	tcp_pass(f, "198.51.100.9", 81, FF_SYN, false, pool_addr);
+	tcp_pass(f, "198.51.100.9", 81, FF_SYN | FF_ACK, true, pool_addr);
 }
 KIND(pool)
 
@@ -437,73 +372,72 @@ static void test_out_unknown(void **state)
 		pool_goes_on(to);
 		collect(to, &is);
 		assert_int_equal(is.cnt, was.cnt);
-		expect_empty(from);
-		expect_empty(to);
-		lf_close(from);
-		lf_close(to);
+		both_end(from, to);
 	}
 }
 
 /* ---- dnat, nat, accept ---- */
 
+static const struct ff_flow dnat_answered = {LF_INSIDE2,  "10.2.0.3", 9003,           LF_UPLINK,
+					     "192.0.2.1", 7003,       "198.51.100.9", 500};
+static const struct ff_flow dnat_unanswered = {LF_INSIDE2,  "10.2.0.3", 9004,           LF_UPLINK,
+					       "192.0.2.1", 7004,       "198.51.100.9", 501};
+
 static void dnat_begins(struct lf *f)
 {
-	passes(f, LF_UPLINK, udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
-	       udp("198.51.100.9", 500, "10.2.0.3", 9003));
-	passes(f, LF_INSIDE2, udp("10.2.0.3", 9003, "198.51.100.9", 500), LF_UPLINK,
-	       udp("192.0.2.1", 7003, "198.51.100.9", 500));
-	/* this one has not been answered */
-	passes(f, LF_UPLINK, udp("198.51.100.9", 501, "192.0.2.1", 7004), LF_INSIDE2,
-	       udp("198.51.100.9", 501, "10.2.0.3", 9004));
+	ff_comes_in(f, &dnat_answered);
+	ff_goes_out(f, &dnat_answered);
+	ff_comes_in(f, &dnat_unanswered);
 	assert_int_equal(f->lane->unanswered, 1);
 }
 
 static void dnat_goes_on(struct lf *f)
 {
 	assert_int_equal(f->lane->unanswered, 1);
-	passes(f, LF_UPLINK, udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
-	       udp("198.51.100.9", 500, "10.2.0.3", 9003));
-	passes(f, LF_INSIDE2, udp("10.2.0.3", 9003, "198.51.100.9", 500), LF_UPLINK,
-	       udp("192.0.2.1", 7003, "198.51.100.9", 500));
-	passes(f, LF_INSIDE2, udp("10.2.0.3", 9004, "198.51.100.9", 501), LF_UPLINK,
-	       udp("192.0.2.1", 7004, "198.51.100.9", 501));
+	ff_comes_in(f, &dnat_answered);
+	ff_goes_out(f, &dnat_answered);
+	ff_goes_out(f, &dnat_unanswered);
 	assert_int_equal(f->lane->unanswered, 0);
 }
 KIND(dnat)
 
+static const struct ff_flow nat_out = {LF_INSIDE2, "10.2.0.19",    777, LF_UPLINK, "192.0.2.131",
+				       777,        "198.51.100.9", 53};
+static const struct ff_flow nat_in = {LF_INSIDE2, "10.2.0.18",    80, LF_UPLINK2, "192.0.2.130",
+				      80,         "198.51.100.8", 5};
+
 static void nat_begins(struct lf *f)
 {
-	passes(f, LF_INSIDE2, udp("10.2.0.19", 777, "198.51.100.9", 53), LF_UPLINK,
-	       udp("192.0.2.131", 777, "198.51.100.9", 53));
-	passes(f, LF_UPLINK2, udp("198.51.100.8", 5, "192.0.2.130", 80), LF_INSIDE2,
-	       udp("198.51.100.8", 5, "10.2.0.18", 80));
+	ff_goes_out(f, &nat_out);
+	ff_comes_in(f, &nat_in);
 }
 
 static void nat_goes_on(struct lf *f)
 {
-	passes(f, LF_UPLINK, udp("198.51.100.9", 53, "192.0.2.131", 777), LF_INSIDE2,
-	       udp("198.51.100.9", 53, "10.2.0.19", 777));
-	passes(f, LF_INSIDE2, udp("10.2.0.18", 80, "198.51.100.8", 5), LF_UPLINK,
-	       udp("192.0.2.130", 80, "198.51.100.8", 5));
+	struct ff_flow answer = nat_in;
+
+	answer.out = LF_UPLINK; /* as the peer is routed */
+	ff_comes_in(f, &nat_out);
+	ff_goes_out(f, &answer);
 }
 KIND(nat)
 
+static const struct ff_flow accept_in = {LF_INSIDE, "10.1.0.9",    53, LF_UPLINK2, "10.1.0.9",
+					 53,        "203.0.113.5", 5};
+static const struct ff_flow accept_between = {LF_INSIDE,  "10.1.0.7", 70,         LF_INSIDE2,
+					      "10.1.0.7", 70,         "10.2.0.7", 71};
+
 static void accept_begins(struct lf *f)
 {
-	passes(f, LF_UPLINK2, udp("203.0.113.5", 5, "10.1.0.9", 53), LF_INSIDE,
-	       udp("203.0.113.5", 5, "10.1.0.9", 53));
-	passes(f, LF_INSIDE, udp("10.1.0.7", 70, "10.2.0.7", 71), LF_INSIDE2,
-	       udp("10.1.0.7", 70, "10.2.0.7", 71));
+	ff_comes_in(f, &accept_in);
+	ff_goes_out(f, &accept_between);
 }
 
 static void accept_goes_on(struct lf *f)
 {
-	passes(f, LF_INSIDE, udp("10.1.0.9", 53, "203.0.113.5", 5), LF_UPLINK2,
-	       udp("10.1.0.9", 53, "203.0.113.5", 5));
-	passes(f, LF_INSIDE2, udp("10.2.0.7", 71, "10.1.0.7", 70), LF_INSIDE,
-	       udp("10.2.0.7", 71, "10.1.0.7", 70));
-	passes(f, LF_INSIDE, udp("10.1.0.7", 70, "10.2.0.7", 71), LF_INSIDE2,
-	       udp("10.1.0.7", 70, "10.2.0.7", 71));
+	ff_goes_out(f, &accept_in);
+	ff_comes_in(f, &accept_between);
+	ff_goes_out(f, &accept_between);
 }
 KIND(accept)
 
@@ -511,10 +445,10 @@ KIND(accept)
 
 static void hairpin_goes_on(struct lf *f)
 {
-	passes(f, LF_INSIDE, udp("10.1.0.5", 6000, "192.0.2.1", 7001), LF_INSIDE2,
-	       udp("192.0.2.1", 6000, "10.2.0.3", 9001));
-	passes(f, LF_INSIDE2, udp("10.2.0.3", 9001, "192.0.2.1", 6000), LF_INSIDE,
-	       udp("192.0.2.1", 7001, "10.1.0.5", 6000));
+	ff_passes(f, LF_INSIDE, ff_udp("10.1.0.5", 6000, "192.0.2.1", 7001), LF_INSIDE2,
+		  ff_udp("192.0.2.1", 6000, "10.2.0.3", 9001));
+	ff_passes(f, LF_INSIDE2, ff_udp("10.2.0.3", 9001, "192.0.2.1", 6000), LF_INSIDE,
+		  ff_udp("192.0.2.1", 7001, "10.1.0.5", 6000));
 }
 
 static void hairpin_begins(struct lf *f)
@@ -546,27 +480,28 @@ static void test_hairpin_without_uplink(void **state)
 		if (was.r[i].flags & XE_FR_HAIRPIN)
 			assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPT_FULL);
 	}
-	expect_empty(to);
+	ff_expect_empty(to);
 	lf_close(f);
 	lf_close(to);
 }
 
 /* ---- IPv6 ---- */
 
+static const struct ff_flow v6_to_9 = {
+	LF_INSIDE, "2001:db8:1::5", 4000, LF_UPLINK, "2001:db8:f::1", 4000, "2001:db8:99::9", 5};
+static const struct ff_flow v6_to_8 = {
+	LF_INSIDE, "2001:db8:1::5", 4000, LF_UPLINK, "2001:db8:f::1", 4000, "2001:db8:99::8", 5};
+
 static void v6_begins(struct lf *f)
 {
-	passes(f, LF_INSIDE, udp("2001:db8:1::5", 4000, "2001:db8:99::9", 5), LF_UPLINK,
-	       udp("2001:db8:f::1", 4000, "2001:db8:99::9", 5));
-	passes(f, LF_INSIDE, udp("2001:db8:1::5", 4000, "2001:db8:99::8", 5), LF_UPLINK,
-	       udp("2001:db8:f::1", 4000, "2001:db8:99::8", 5));
+	ff_goes_out(f, &v6_to_9);
+	ff_goes_out(f, &v6_to_8);
 }
 
 static void v6_goes_on(struct lf *f)
 {
-	passes(f, LF_UPLINK, udp("2001:db8:99::9", 5, "2001:db8:f::1", 4000), LF_INSIDE,
-	       udp("2001:db8:99::9", 5, "2001:db8:1::5", 4000));
-	passes(f, LF_INSIDE, udp("2001:db8:1::5", 4000, "2001:db8:99::8", 5), LF_UPLINK,
-	       udp("2001:db8:f::1", 4000, "2001:db8:99::8", 5));
+	ff_comes_in(f, &v6_to_9);
+	ff_goes_out(f, &v6_to_8);
 }
 KIND(v6)
 
@@ -599,10 +534,7 @@ static void test_outcomes(void **state)
 	a = adoptee(to, &was, 2);
 	assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPT_FULL);
 	lf_answer(to);
-	expect_empty(to);
-	expect_empty(from);
-	lf_close(from);
-	lf_close(to);
+	both_end(from, to);
 }
 
 /* The endpoint's mapping rests here at another L4 port: it gives way, and there is one again. */
@@ -613,19 +545,19 @@ static void test_rest_gives_way(void **state)
 	struct xe_adoptee a;
 
 	(void)state;
-	passes(f, LF_INSIDE, udp("10.1.0.5", 4000, "198.51.100.9", 5), LF_UPLINK,
-	       udp("192.0.2.1", 4000, "198.51.100.9", 5));
+	ff_passes(f, LF_INSIDE, ff_udp("10.1.0.5", 4000, "198.51.100.9", 5), LF_UPLINK,
+		  ff_udp("192.0.2.1", 4000, "198.51.100.9", 5));
 	collect(f, &was);
-	advance(f, 301);
+	ff_advance(f, 301);
 	assert_int_equal(f->lane->pool.rest_cnt, 1);
 	was.r[0].nat_sport_be = htons(4555);
 	a = adoptee(f, &was, 0);
 	assert_int_equal(xe_adopt(f->lane, &a, NULL), XE_ADOPTED);
 	lf_answer(f);
 	assert_int_equal(f->lane->pool.rest_cnt, 0);
-	passes(f, LF_INSIDE, udp("10.1.0.5", 4000, "198.51.100.8", 6), LF_UPLINK,
-	       udp("192.0.2.1", 4555, "198.51.100.8", 6));
-	expect_empty(f);
+	ff_passes(f, LF_INSIDE, ff_udp("10.1.0.5", 4000, "198.51.100.8", 6), LF_UPLINK,
+		  ff_udp("192.0.2.1", 4555, "198.51.100.8", 6));
+	ff_expect_empty(f);
 	lf_close(f);
 }
 
@@ -645,10 +577,7 @@ static void test_reply_is_taken(void **state)
 	}
 	was.r[0].nat_dport_be ^= 1;
 	assert_false(xe_adopt_is_taken(from->lane, &was.r[0]));
-	expect_empty(from);
-	expect_empty(to);
-	lf_close(from);
-	lf_close(to);
+	both_end(from, to);
 }
 
 /* The control thread is behind: nothing is lost, it comes later. */

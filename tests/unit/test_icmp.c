@@ -12,7 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "lane_fixture.h"
+#include "flow_fixture.h"
 
 #define CNT(a) (sizeof(a) / sizeof((a)[0]))
 #define TCP    IPPROTO_TCP
@@ -30,12 +30,6 @@ static const char *const rules[] = {
 static int setup(void **state)
 {
 	*state = lf_open(rules, 1024);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	lf_close(*state);
 	return 0;
 }
 
@@ -660,7 +654,7 @@ static void test_mutated(void **state)
 	assert_true(f->lane->cnt.reason[XE_R_ICMP_NO_SESSION] > 100);
 }
 
-#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, ff_teardown)
 
 int main(void)
 {

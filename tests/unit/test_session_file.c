@@ -266,15 +266,28 @@ static void expect_refused(struct world *w, const char *why)
 	xe_flow_file_free(&out);
 }
 
+static void resize(struct world *w, off_t size)
+{
+	int fd = openat(w->dir_fd, "w2", O_RDWR);
+
+	assert_int_equal(ftruncate(fd, size), 0);
+	close(fd);
+}
+
+/* The file of a process that had one session when it died. */
+static void world_died(struct world *w)
+{
+	world_open(w, CAPACITY, "/tmp");
+	session(w, 1, IPPROTO_TCP);
+	world_die(w);
+}
+
 static void test_refused(void **state)
 {
 	struct world w = {};
-	int fd;
 
 	(void)state;
-	world_open(&w, CAPACITY, "/tmp");
-	session(&w, 1, IPPROTO_TCP);
-	world_die(&w);
+	world_died(&w);
 	spoil(&w, 16, "other boot", 10);
 	expect_refused(&w, "before this host was started");
 	spoil(&w, 12, "layo", 4);
@@ -283,9 +296,7 @@ static void test_refused(void **state)
 	expect_refused(&w, "another version");
 	spoil(&w, 0, "X", 1);
 	expect_refused(&w, "not a state file");
-	fd = openat(w.dir_fd, "w2", O_RDWR);
-	assert_int_equal(ftruncate(fd, 100), 0);
-	close(fd);
+	resize(&w, 100);
 	expect_refused(&w, "not a state file");
 	world_remove(&w);
 }
@@ -293,15 +304,10 @@ static void test_refused(void **state)
 static void test_cut(void **state)
 {
 	struct world w = {};
-	int fd;
 
 	(void)state;
-	world_open(&w, CAPACITY, "/tmp");
-	session(&w, 1, IPPROTO_TCP);
-	world_die(&w);
-	fd = openat(w.dir_fd, "w2", O_RDWR);
-	assert_int_equal(ftruncate(fd, 1 << 20), 0);
-	close(fd);
+	world_died(&w);
+	resize(&w, 1 << 20);
 	expect_refused(&w, "smaller than it says");
 	world_remove(&w);
 }
