@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# alone
 # What idleness costs, with many ports, and how long the first packet after it takes: neighbours
 # flushed at the last moment, of flows that live and of flows whose sessions have ended.
 #
@@ -27,26 +28,23 @@ idle_cost() { # NAME: less than 1 % of a core over 3 s
 	echo "# $1: $n parts of 100,000"
 }
 
-first_packet() { # NAME ADDRESS IDLE_S NS:DEV...
-	local out name=$1 addr=$2
-
-	shift 2
-	out=$("$PY" "$HERE/first_packet.py" "$ID-c1" "$addr" 7001 "$TRIES" "$@")
-	echo "# $name: $out"
-	WORST=$(json "$out" "j['worst']")
-	FAST=$(json "$out" "j['fast']")
-	MEDIAN=$(json "$out" "j['median']")
+first_packet() { # IDLE_S ADDRESS[=NS:DEV]...: a line each in $T/took
+	"$PY" "$HERE/first_packet.py" "$ID-c1" 7001 "$TRIES" "$@" >"$T/took"
+	sed "s/^/# after $1 s: /" "$T/took"
 }
 
-flushed() { # NAME ADDRESS IDLE_S NS:DEV...
-	first_packet "$@"
+took() { # LINE KEY
+	json "$(sed -n "$1p" "$T/took")" "j['$2']"
+}
+
+flushed() { # NAME LINE
 	if [ "$USUAL_FAST" -lt 60 ]; then
 		skip "$1: under 5 ms" "this machine is too busy: $USUAL_FAST of 100 without a flush"
 		return
 	fi
-	between "$1: none is lost, worst in us" "$WORST" 1 3000000
-	between "$1: median in us" "$MEDIAN" 1 $((5000 + USUAL_MEDIAN))
-	between "$1: of 100 tries, under 5 ms" "$FAST" $((USUAL_FAST - 25)) 100
+	between "$1: none is lost, worst in us" "$(took "$2" worst)" 1 3000000
+	between "$1: median in us" "$(took "$2" median)" 1 $((5000 + USUAL_MEDIAN))
+	between "$1: of 100 tries, under 5 ms" "$(took "$2" fast)" $((USUAL_FAST - 25)) 100
 }
 
 topo_up
@@ -71,11 +69,13 @@ timeouts: {udp: 1s, dns: 1s}"
 		[ $mode = adaptive ] || xe_stop
 	fi
 done
-first_packet "nothing flushed" $SRV1 0.35
-USUAL_FAST=$FAST
-USUAL_MEDIAN=$MEDIAN
-flushed "uplink neighbour flushed" $SRV1 0.35 "$ID-h:eth0"
-flushed "inside neighbour flushed" $C2 0.35 "$ID-h:vethc2"
-flushed "uplink flushed, no session left" $SRV1 2.2 "$ID-h:eth0"
-flushed "inside flushed, no session left" $C2 2.2 "$ID-h:vethc2"
+first_packet 0.35 $SRV1 $C2
+USUAL_FAST=$(took 1 fast)
+USUAL_MEDIAN=$(took 1 median)
+first_packet 0.35 "$SRV1=$ID-h:eth0" "$C2=$ID-h:vethc2"
+flushed "uplink neighbour flushed" 1
+flushed "inside neighbour flushed" 2
+first_packet 2.2 "$SRV1=$ID-h:eth0" "$C2=$ID-h:vethc2"
+flushed "uplink flushed, no session left" 1
+flushed "inside flushed, no session left" 2
 finish
