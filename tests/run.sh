@@ -10,7 +10,8 @@
 #
 # BUILD is the build folder (default build); a sanitizer build is tested by BUILD=build-asan. Logs
 # go to $BUILD/test-logs, one a test. XE_RETRY=1 (.ci/run sets it) gives a failed netns or faults scenario a
-# second try, and says so. Exit 1 when a test failed or a whole suite was not there.
+# second try, and says so. XE_LANES=1 runs one test at a time, as --only does; else those that mostly
+# wait run beside the others. Exit 1 when a test failed or a whole suite was not there.
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -22,7 +23,6 @@ LIST=0
 PASSED=0
 FAILED=0
 SKIPPED=0
-RUNNING=
 
 while [ $# -gt 0 ]; do
 	case $1 in
@@ -43,9 +43,11 @@ ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:disable_coredump=1:exitcode=99}
 UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1:exitcode=99}
 export BUILD XE_KERNEL XE_SLOW ASAN_OPTIONS UBSAN_OPTIONS
 
-stop() { # Ctrl-C: the test's own trap removes its namespaces
+declare -A NAMES=() LIMITS=() FILES=() LOG_OF=() STARTS=() KINDS=() # of what runs, by pid
+
+stop() { # Ctrl-C: each test's own trap removes its namespaces
 	trap '' INT TERM
-	[ -z "$RUNNING" ] || { kill -TERM "$RUNNING" 2>/dev/null && wait "$RUNNING"; }
+	[ ${#NAMES[@]} = 0 ] || { kill -TERM "${!NAMES[@]}" 2>/dev/null && wait "${!NAMES[@]}"; }
 	echo "stopped"
 	echo "$PASSED passed, $((FAILED + 1)) failed"
 	exit 1
@@ -77,7 +79,9 @@ verdict() { # NAME EXIT-CODE SECONDS LOG
 		;;
 	*)
 		FAILED=$((FAILED + 1))
-		case $2 in 124 | 137) echo "not ok $1: timed out after $3 s ($4)" ;;
+		case $2 in
+		124 | 137) echo "not ok $1: timed out after $3 s ($4)" ;;
+		75) echo "not ok $1: the machine is too busy, a thread stood still; after $3 s ($4)" ;;
 		*) echo "not ok $1: exit $2 after $3 s ($4)" ;;
 		esac
 		grep -hE '^not ok |^\[  FAILED  \]|^\[   LINE   \]|Sanitizer|runtime error' "$4" |
@@ -86,56 +90,128 @@ verdict() { # NAME EXIT-CODE SECONDS LOG
 	esac
 }
 
-attempt() { # LOG TIMEOUT COMMAND...
-	local log=$1 limit=$2 rc=0
+# ---- what runs, and beside what
 
-	shift 2
-	# In the background and waited for, so that a signal reaches our trap at once.
-	timeout -k 10 $((limit * XE_SLOW)) "$@" >"$log" 2>&1 </dev/null &
-	RUNNING=$!
-	wait $RUNNING || rc=$?
-	RUNNING=
-	return $rc
-}
+# Three kinds of tests, by a line near the top of the file:
+#	(none)          one after the other
+#	# side-by-side  mostly waits, and asks for no times: beside one of the others
+#	# alone         measures times: beside nothing
+# One that failed under XE_RETRY, or on a machine that starved it, runs again alone, at the end.
+ORDERED=() BESIDE=() ALONE=() AGAIN=() # "NAME LIMIT FILE"
 
-run_one() { # NAME TIMEOUT COMMAND...
-	local name=$1 limit=$2 log start rc=0
-
-	shift 2
-	wanted "$name" || return 0
-	FOUND=$((FOUND + 1))
-	[ $LIST = 0 ] || { echo "$name"; return 0; }
-	log=$LOGS/${name//\//-}.log
-	start=$(date +%s%N)
-	attempt "$log" "$limit" "$@" || rc=$?
-	# What fails by the noise of a shared machine passes a second time; what is broken does not.
-	if [ $rc != 0 ] && [ $rc != 77 ] && [ "${XE_RETRY:-0}" != 0 ] && [[ $name == netns/* || $name == faults/* ]]; then
-		mv "$log" "$log.first"
-		echo "# $name failed (exit $rc), tried again; first log: $log.first"
-		grep -hE '^not ok ' "$log.first" | head -n 4 | sed 's/^/#     /'
-		rc=0
-		attempt "$log" "$limit" "$@" || rc=$?
-	fi
-	verdict "$name" $rc "$(awk -v ns=$(($(date +%s%N) - start)) \
-		'BEGIN { printf "%.1f", ns / 1e9 }')" "$log"
+kind() { # FILE
+	case $(sed -n '1,12{/^# side-by-side/p;/^# alone/p}' "$1" | head -n 1) in
+	"# side-by-side"*) echo beside ;;
+	"# alone"*) echo alone ;;
+	*) echo ordered ;;
+	esac
 }
 
 suite() { # NAME TIMEOUT FILE...
-	local name=$1 limit=$2 f
+	local name=$1 limit=$2 found=0 f test
 
 	shift 2
-	FOUND=0
 	for f in "$@"; do
 		[ -x "$f" ] && [ ! -d "$f" ] || continue
 		# By name it runs whatever it says of itself.
 		[ ${#ONLY[@]} -gt 0 ] || [ "${f%.sh}" = "$f" ] || ! grep -q '^# In make check-long' "$f" || continue
-		run_one "$name/$(basename "$f" .sh)" "$limit" "$f"
+		test=$name/$(basename "$f" .sh)
+		wanted "$test" || continue
+		found=1
+		if [ $LIST = 1 ]; then
+			echo "$test"
+			continue
+		fi
+		case $([ "${f%.sh}" = "$f" ] || kind "$f") in
+		beside) BESIDE+=("$test $limit $f") ;;
+		alone) ALONE+=("$test $limit $f") ;;
+		*) ORDERED+=("$test $limit $f") ;;
+		esac
 	done
 	# A suite that is not there is not a suite that passes.
-	if [ $FOUND = 0 ] && [ ${#ONLY[@]} = 0 ]; then
+	if [ $found = 0 ] && [ ${#ONLY[@]} = 0 ]; then
 		FAILED=$((FAILED + 1))
 		echo "not ok $name: no test found"
 	fi
+}
+
+begin() { # KIND NAME LIMIT FILE
+	local log=$LOGS/${2//\//-}.log
+
+	# Waited for in the background, so that a signal reaches our trap at once.
+	timeout -k 10 $(($3 * XE_SLOW)) "$4" >"$log" 2>&1 </dev/null &
+	KINDS[$!]=$1 NAMES[$!]=$2 LIMITS[$!]=$3 FILES[$!]=$4 LOG_OF[$!]=$log STARTS[$!]=$(date +%s%N)
+}
+
+# What fails by the noise of a shared machine passes a second time; what is broken does not.
+is_tried_again() { # KIND NAME EXIT-CODE
+	[ "$1:$3" = again:75 ] || [ "$3" != 75 ] || return 0
+	[ "$3" != 0 ] && [ "$3" != 77 ] && [ "${XE_RETRY:-0}" != 0 ] && [ "$1" != again ] &&
+		[[ $2 == netns/* || $2 == faults/* ]]
+}
+
+end_one() { # waits for one of those that run, and says how it ended
+	local pid='' rc=0 log name
+
+	{ wait -n -p pid "${!NAMES[@]}"; } 2>/dev/null || rc=$?
+	if [ -z "$pid" ]; then # ended by a signal while we looked away: `wait -n` forgets those
+		for pid in "${!NAMES[@]}"; do
+			kill -0 "$pid" 2>/dev/null || break
+		done
+		rc=0
+		{ wait "$pid"; } 2>/dev/null || rc=$?
+	fi
+	name=${NAMES[$pid]} log=${LOG_OF[$pid]}
+	if is_tried_again "${KINDS[$pid]}" "$name" $rc; then
+		mv "$log" "$log.first"
+		echo "# $name failed (exit $rc), will be tried again; first log: $log.first"
+		grep -hE '^not ok ' "$log.first" | head -n 4 | sed 's/^/#     /'
+		AGAIN+=("$name ${LIMITS[$pid]} ${FILES[$pid]}")
+	else
+		verdict "$name" $rc "$(awk -v ns=$(($(date +%s%N) - STARTS[$pid])) \
+			'BEGIN { printf "%.1f", ns / 1e9 }')" "$log"
+	fi
+	unset "KINDS[$pid]" "NAMES[$pid]" "LIMITS[$pid]" "FILES[$pid]" "LOG_OF[$pid]" "STARTS[$pid]"
+}
+
+of_kind() { # KIND...: how many of these run
+	local pid n=0
+
+	for pid in "${!KINDS[@]}"; do
+		[[ " $* " != *" ${KINDS[$pid]} "* ]] || n=$((n + 1))
+	done
+	echo $n
+}
+
+run_all() {
+	local test
+
+	while [ ${#ORDERED[@]} -gt 0 ] || [ ${#BESIDE[@]} -gt 0 ] || [ ${#NAMES[@]} -gt 0 ]; do
+		while [ ${#NAMES[@]} -lt $LANES ]; do
+			if [ ${#BESIDE[@]} -gt 0 ] && { [ ${#ORDERED[@]} = 0 ] || [ "$(of_kind ordered)" = 1 ]; }; then
+				# shellcheck disable=SC2086 # three words
+				begin beside ${BESIDE[0]}
+				BESIDE=("${BESIDE[@]:1}")
+			elif [ ${#ORDERED[@]} -gt 0 ] && [ "$(of_kind ordered)" = 0 ]; then
+				# shellcheck disable=SC2086
+				begin ordered ${ORDERED[0]}
+				ORDERED=("${ORDERED[@]:1}")
+			else
+				break
+			fi
+		done
+		[ ${#NAMES[@]} = 0 ] || end_one
+	done
+	for test in "${ALONE[@]}"; do
+		# shellcheck disable=SC2086
+		begin alone $test
+		end_one
+	done
+	for test in "${AGAIN[@]}"; do
+		# shellcheck disable=SC2086
+		begin again $test
+		end_one
+	done
 }
 
 mkdir -p "$LOGS"
@@ -146,9 +222,12 @@ if [ "$XE_KERNEL" = 0 ]; then
 	suite conformance 240 tests/conformance/t_*.sh
 	suite faults 120 tests/faults/t_*.sh
 fi
-SECONDS=0
 suite netns 90 tests/netns/t_*.sh
 [ $LIST = 0 ] || exit 0
-echo "netns: $SECONDS s, skipped: $SKIPPED, logs: $LOGS"
+# With one CPU, or few tests, each has it for itself.
+LANES=${XE_LANES:-$([ "$(nproc)" -ge 2 ] && [ ${#ONLY[@]} = 0 ] && echo 2 || echo 1)}
+SECONDS=0
+run_all
+echo "$SECONDS s, skipped: $SKIPPED, logs: $LOGS"
 echo "$PASSED passed, $FAILED failed"
 [ $FAILED -eq 0 ] && [ $((PASSED + SKIPPED)) -gt 0 ]

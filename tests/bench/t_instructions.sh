@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 #
 # t_instructions.sh - the pipeline's instructions per packet, against the figures in the tree: more
 # than a tenth above them fails. After a change that is worth its price: tests/bench/pipeline.py

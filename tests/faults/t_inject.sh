@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # Start and stop with an error at one system call each (inject.py); XE_INJECT runs of some thousand
 # that there are (20; make check-long: 200). XE_INJECT_ONLY=CALL[:N] for one.
 . "$(dirname "$0")/../netns/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # What is already on an interface: a foreign program stays and is named, what a dead instance of ours
 # has left is removed, what a live one has attached is not. One program serves all ports.
 . "$(dirname "$0")/lib.sh"

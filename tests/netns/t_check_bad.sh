@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # `xegressd --check` on every configuration of tests/conf. bad/X.yaml: exit 1, nothing on stdout, and
 # on stderr exactly the one line of bad/X.expect; good/X.yaml: exit 0; and nothing is attached, made
 # or left behind by any of them.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # Privileges: what is left of root's after the start, by thread; the same service as another user with
 # five capabilities; without one of them, or without locked memory, one line that says which.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # Every verb of xegressctl from outside: exit codes, the JSON of the contract, what a change really does
 # to traffic, that a refused one does nothing, and that flows live through changes that are not theirs.
 . "$(dirname "$0")/lib.sh"

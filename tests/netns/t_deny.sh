@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # Deny lists of an uplink: a hundred thousand prefixes from a file, changed and refused while flows
 # live; replies of live flows are denied too, and the host itself stays reachable.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # From outside: dnat to servers in containers (TCP, UDP, ranges one to one, several targets with
 # weights), one to one in both directions, `accept` in the uplink; between containers by external
 # addresses, TCP and UDP; and what is not let in.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # explain against what really happens: a table of packets, each explained first and then sent, and
 # carried (counted as taken and sent by a worker) exactly when explain said so.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # explain for what comes from outside (dnat, nat, accept), between containers by an external address,
 # of IPv6 and of fragments: each packet explained first and then sent, and answered by the container
 # that explain named exactly when it said so; steer took it, left it or dropped it as explain said.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 #
 # t_fallback.sh - the safety net on its own: the table is there, and no service.
 #

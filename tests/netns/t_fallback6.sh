@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # The safety net's IPv6 on its own: the table is there, and no service. Crafted packets in
 # fallback_judge6.py; the driver is that of t_fallback.sh.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # IP fragments, both ways, in every order: all by the workers, every byte compared. What belongs to
 # nobody's flow is the kernel's and gets there, the host's own above all. Nobody's halves hinder
 # anybody else, and each bad fragment counts once.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # IPv6 fragments, both ways, in every order, translated and not: all by the workers, every byte
 # compared. What a `kernel` rule leaves to the kernel and what is the host's own gets there.
 . "$(dirname "$0")/lib.sh"

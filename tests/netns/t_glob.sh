@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # Containers come and go: an interface that a glob names is attached when it appears, forgotten when
 # it goes, attached again under the same name; flows of the others don't notice.
 . "$(dirname "$0")/lib.sh"

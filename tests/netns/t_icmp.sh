@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # ICMP errors about translated flows, both ways, seen from real sockets and on the wire: time
 # exceeded, unreachable, fragmentation needed (path MTU discovery end to end), from a router that is
 # not the peer; what a container answers a reply with; what must not be forwarded; what is counted.

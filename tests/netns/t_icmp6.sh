@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # ICMPv6 errors about translated flows, as t_icmp.sh asks it of IPv4: from real sockets on both sides.
 . "$(dirname "$0")/lib.sh"
 . "$HERE/topo6.sh"

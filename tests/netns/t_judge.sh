@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # Who judges the judges: each is shown the fault it is there for, in a host that translates nothing or
 # wrongly, and has to find it. Runs without xegressd.
 XE_KERNEL=1

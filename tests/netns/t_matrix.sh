@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # In-to-out: a live flow whose route moves to a port that its rule does not name is not carried there,
 # and comes back when the route does. Ports denied, and ports no rule names, get nothing from us.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # Without CAP_PERFMON the steering program cannot read segment sizes: TCP superpackets are carried all
 # the same, cut by the MSS of the handshake, and no larger; UDP ones are left to the kernel.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # More external addresses in the life of a service than it can have at once: what no rule and no flow
 # uses any more is given back, a rule set that was refused has kept none, and a flow that lives keeps
 # its own, and its translation, through all of it.

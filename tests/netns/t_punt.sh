@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # What a worker gives back to the kernel gets its answer whatever the host's reverse path filter is
 # set to: a datagram with DF that is larger than its route's MTU earns ICMP 3/4, from the first
 # packet of a flow and in the middle of it.

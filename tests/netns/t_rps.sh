@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # Receive packet steering of veth ports: set where nobody had set it, told by status, taken back by
 # a stop, and left alone where it was somebody's, before or meanwhile.
 . "$(dirname "$0")/lib.sh"

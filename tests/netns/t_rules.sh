@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # Every verb of a rule and no rule at all, each judged by what arrives outside: accept, drop, kernel,
 # masquerade, no match; and an interface of deny-ports that globs and routes point to.
 . "$(dirname "$0")/lib.sh"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # What a container or an outsider must not achieve, and every reason of include/xegress/reason.h that
 # a single frame can provoke: each frame counts once, under one reason, and no other counter moves.
 . "$(dirname "$0")/lib.sh"

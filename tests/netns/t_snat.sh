@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # snat with a pool of addresses and an L4 port range for one container, masquerade for the other;
 # what the servers see decides.
 . "$(dirname "$0")/lib.sh"

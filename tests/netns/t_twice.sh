@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # A second start, and a third, on the run directory of a running service: each is refused in one
 # line and leaves socket, lock, safety net, programs and traffic alone. After a stop the next one
 # starts over the same lock file.
