@@ -14,7 +14,8 @@ threads and are kept apart by L4 ports. One line a test:
 
 `unmet` is what unmet.txt names, and does not fail the run; that it passes does. --kernel puts nft
 masquerade in place of the service: what can be met by the kernel shows that its test can pass.
-XE_RETRY=1: what failed is tried once more, alone. Exit 0, 1, or 77 where it cannot run at all.
+XE_RETRY=1: what failed is tried once more, alone; so it is when the machine was so busy that a thread of the service
+stood still, and left packets to the kernel. Exit 0, 1, or 77 where it cannot run at all.
 """
 import argparse
 import concurrent.futures
@@ -117,7 +118,7 @@ def profile(cell, name, cases, args, results):
         for case in [c for c in cases if c.alone]:
             if one(case, net, service, cell, results, retry) == "not ok":
                 again.append(case)
-        for case in again if retry else []:
+        for case in again if retry or service.starved() else []:
             print("# %s [%s] failed, tried again" % (case.name, cell))
             one(case, net, service, cell, results)
         for what in service.complaints():

@@ -7,6 +7,7 @@ With kernel=True nft masquerade takes its place, which shows that a test can pas
 """
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -183,6 +184,10 @@ class Service:
         """Counts by reason, ARP apart: it comes when it wants to."""
         return {r["reason"].lower().replace("-", "_"): r["count"]
                 for r in self.json("drops")["reasons"] if r["reason"] != "NOT_IP"}
+
+    def starved(self):
+        """Has a thread of it had no CPU for a second? Nothing here stops one."""
+        return not self.kernel and re.search(r"stood still for [0-9.]+ s", self.net.log("xegressd.log")) is not None
 
     def complaints(self):
         """What is wrong at the end: equations, exit code, sanitizers. The service is stopped."""

@@ -6,6 +6,7 @@
 # service is up the net does nothing of it. While a worker is stuck the host resets no published flow,
 # and the flow goes on afterwards.
 . "$(dirname "$0")/lib.sh"
+XE_STALLS=1 # of our making
 . "$HERE/topo6.sh"
 xe_only
 

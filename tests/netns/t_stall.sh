@@ -4,6 +4,7 @@
 # thread. What they carried waits and goes on, what is new takes the kernel's path meanwhile and
 # stays there, what other workers carry does not notice. XE_STALL_MS: how long (make check-long: 10 s).
 . "$(dirname "$0")/lib.sh"
+XE_STALLS=1 # of our making
 xe_only
 [ "$(nproc)" -ge 2 ] || skip_all "needs two CPUs"
 STALL=$(tool stall) || die "the tool \`stall\` does not build"

@@ -5,6 +5,7 @@
 # A takeover that fails leaves the old process the service, with nothing lost: the new one dies at
 # each stage, is killed at any moment, falls silent; the old one answers late.
 . "$(dirname "$0")/lib.sh"
+XE_STALLS=1 # of our making
 . "$(dirname "$0")/takeover.sh"
 xe_only
 

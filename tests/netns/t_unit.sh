@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# side-by-side
 # The systemd unit: what `make install` puts there, understood by systemd, no more exposed than README.md
 # says; watchdog beats, by a stand-in for systemd.
 . "$(dirname "$0")/lib.sh"
+XE_STALLS=1 # of our making
 xe_only
 # `systemd-analyze security` of systemd 252, times ten. Other versions weigh differently.
 WORST=26
