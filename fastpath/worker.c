@@ -120,7 +120,6 @@ static void ready(void *ctx, struct xe_xsk *xsk)
 
 int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf)
 {
-	pthread_condattr_t attr;
 	int err = -ENOMEM;
 
 	memset(w, 0, sizeof(*w));
@@ -130,12 +129,11 @@ int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf)
 	w->beat = &conf->beats[conf->idx];
 	w->file = conf->file;
 	w->waiting.wake_fd = w->waiting.epoll_fd = -1;
-	pthread_mutex_init(&w->call_lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->call_done, &attr);
-	pthread_condattr_destroy(&attr);
-	pthread_cond_init(&w->unparked, NULL);
+	w->waits = conf->waits;
+	w->waits_ctx = conf->waits_ctx;
+	xe_call_open(&w->call);
+	sem_init(&w->unparked, 0, 0);
+	sem_init(&w->ended, 0, 0);
 	w->lane = calloc(1, sizeof(*w->lane));
 	if (!w->lane)
 		goto out;
@@ -161,9 +159,9 @@ void xe_worker_close(struct xe_worker *w)
 	free(w->lane);
 	w->lane = NULL;
 	xe_waiting_close(&w->waiting);
-	pthread_mutex_destroy(&w->call_lock);
-	pthread_cond_destroy(&w->call_done);
-	pthread_cond_destroy(&w->unparked);
+	xe_call_close(&w->call);
+	sem_destroy(&w->unparked);
+	sem_destroy(&w->ended);
 }
 
 /* After a stall steer stays shut until the control thread has seen to it that flows which the
@@ -206,17 +204,11 @@ static void wake_control(struct xe_worker *w)
 
 static void run_call(struct xe_worker *w)
 {
-	pthread_mutex_lock(&w->call_lock);
-	if (atomic_load(&w->call_pending)) { /* not taken back meanwhile */
-		w->call_fn(w, w->call_arg);
-		atomic_store(&w->call_pending, false);
-		pthread_cond_signal(&w->call_done);
-	}
-	if (w->parked)
+	xe_call_run(&w->call, w);
+	if (atomic_load(&w->parked))
 		w->lane->ticked_ns = 0; /* wanted: no stall, and what is in the rings is good */
-	while (w->parked)
-		pthread_cond_wait(&w->unparked, &w->call_lock);
-	pthread_mutex_unlock(&w->call_lock);
+	while (atomic_load(&w->parked))
+		sem_wait(&w->unparked);
 }
 
 #ifdef XE_DEBUG
@@ -318,7 +310,7 @@ static void *worker_main(void *arg)
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
 		now_ns = xe_now_coarse_ns();
 		beat(w, now_ns);
-		if (atomic_load_explicit(&w->call_pending, memory_order_acquire))
+		if (xe_call_is_asked(&w->call))
 			run_call(w);
 		if (atomic_load_explicit(&w->stop, memory_order_relaxed))
 			break; /* parked, and not to go on */
@@ -329,6 +321,7 @@ static void *worker_main(void *arg)
 		wake_control(w);
 		xe_waiting_round(&w->waiting, lane->kicks, lane->kick_cnt, packets + more);
 	}
+	sem_post(&w->ended);
 	return NULL;
 }
 
@@ -365,7 +358,7 @@ int xe_worker_start(struct xe_worker *w)
 static void park(struct xe_worker *w, void *arg)
 {
 	(void)arg;
-	w->parked = w->running;
+	atomic_store(&w->parked, w->running);
 }
 
 void xe_worker_park(struct xe_worker *w)
@@ -375,19 +368,31 @@ void xe_worker_park(struct xe_worker *w)
 
 void xe_worker_unpark(struct xe_worker *w)
 {
-	pthread_mutex_lock(&w->call_lock);
-	w->parked = false;
-	pthread_cond_signal(&w->unparked);
-	pthread_mutex_unlock(&w->call_lock);
+	atomic_store(&w->parked, false);
+	sem_post(&w->unparked);
+}
+
+/* Short against the 100 ms in which the control socket is to answer: others are seen to between
+ * two looks. */
+#define LOOK_MS 50
+
+static void wait_on(struct xe_worker *w, uint64_t since_ns)
+{
+	if (w->waits)
+		w->waits(w->waits_ctx, w, xe_now_ns() - since_ns);
 }
 
 void xe_worker_stop(struct xe_worker *w)
 {
+	uint64_t since_ns = xe_now_ns();
+
 	if (!w->running)
 		return;
 	atomic_store(&w->stop, true);
 	xe_worker_unpark(w);
 	xe_worker_wake(w);
+	while (!xe_sem_wait_ms(&w->ended, LOOK_MS))
+		wait_on(w, since_ns);
 	pthread_join(w->thread, NULL);
 	w->running = false;
 }
@@ -403,43 +408,37 @@ static void nothing(struct xe_worker *w, void *arg)
 	(void)arg;
 }
 
+static void finish_call(struct xe_worker *w, uint64_t since_ns)
+{
+	while (!xe_call_wait(&w->call, LOOK_MS))
+		wait_on(w, since_ns);
+}
+
 void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg)
 {
-	if (!w->running || w->parked) {
+	if (!w->running || atomic_load(&w->parked)) {
 		fn(w, arg);
 		return;
 	}
-	pthread_mutex_lock(&w->call_lock);
-	w->call_fn = fn;
-	w->call_arg = arg;
-	atomic_store_explicit(&w->call_pending, true, memory_order_release);
+	xe_call_ask(&w->call, fn, arg);
 	xe_worker_wake(w);
-	while (atomic_load(&w->call_pending))
-		pthread_cond_wait(&w->call_done, &w->call_lock);
-	pthread_mutex_unlock(&w->call_lock);
+	finish_call(w, xe_now_ns());
 }
 
 bool xe_worker_answers(struct xe_worker *w, uint32_t timeout_ms)
 {
-	struct timespec until;
-	bool taken_back;
+	uint64_t since_ns = xe_now_ns();
 
-	if (!w->running || w->parked)
+	if (!w->running || atomic_load(&w->parked))
 		return true;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)(timeout_ms % 1000 * XE_NS_PER_MS);
-	until.tv_sec += timeout_ms / 1000 + until.tv_nsec / (long)XE_NS_PER_SEC;
-	until.tv_nsec %= (long)XE_NS_PER_SEC;
-	pthread_mutex_lock(&w->call_lock);
-	w->call_fn = nothing;
-	atomic_store_explicit(&w->call_pending, true, memory_order_release);
+	xe_call_ask(&w->call, nothing, NULL);
 	xe_worker_wake(w);
-	while (atomic_load(&w->call_pending))
-		if (pthread_cond_timedwait(&w->call_done, &w->call_lock, &until))
-			break;
-	taken_back = atomic_exchange(&w->call_pending, false);
-	pthread_mutex_unlock(&w->call_lock);
-	return !taken_back;
+	if (xe_call_wait(&w->call, timeout_ms))
+		return true;
+	if (xe_call_take_back(&w->call))
+		return false;
+	finish_call(w, since_ns);
+	return true;
 }
 
 /*

@@ -15,9 +15,11 @@
 #include "control/config.h"
 #include "pipeline/lane.h"
 #include "waiting.h"
+#include "worker_call.h"
 
-struct xe_worker;
-typedef void (*xe_worker_fn)(struct xe_worker *w, void *arg);
+/* The control thread waits for a worker, so long already; called every 50 ms. It may make no worker
+ * call, and need not return. */
+typedef void (*xe_worker_waits_fn)(void *ctx, const struct xe_worker *w, uint64_t waited_ns);
 
 struct xe_worker {
 	struct xe_lane *lane;
@@ -35,14 +37,12 @@ struct xe_worker {
 	uint64_t shut_ns;        /* after one: when it ended; 0: it beats */
 	const struct xe_ruleset *_Atomic rules; /* published by the control thread */
 	uint32_t notified; /* next-hop requests the control thread has been woken for */
-	/* the call in progress */
-	pthread_mutex_t call_lock;
-	pthread_cond_t call_done;
-	xe_worker_fn call_fn;
-	void *call_arg;
-	_Atomic bool call_pending;
-	bool parked; /* by a call; the control thread's to end */
-	pthread_cond_t unparked;
+	struct xe_worker_call call;
+	_Atomic bool parked; /* by a call; the control thread's to end */
+	sem_t unparked;
+	sem_t ended; /* the thread is at its end */
+	xe_worker_waits_fn waits;
+	void *waits_ctx;
 };
 
 struct xe_worker_conf {
@@ -65,6 +65,8 @@ struct xe_worker_conf {
 	struct xe_timeouts timeouts;
 	uint64_t k0, k1, rng_k0, rng_k1;
 	int punt_fd, punt_uplink_fd;
+	xe_worker_waits_fn waits; /* NULL: who waits does nothing else */
+	void *waits_ctx;
 };
 
 /* The NUMA node of a CPU, -1: not known. */

@@ -43,6 +43,7 @@ struct xe_ctl_conn {
 	size_t out_head, out_len, out_size; /* unsent: out[out_head .. out_head + out_len) */
 	bool closing;                       /* when out is empty */
 	bool broken;                        /* at once: an error, or no memory */
+	bool refused;                       /* came while all were: no turn of it is due */
 };
 
 /* Takes over `fd` in every case. NULL: no memory. */

@@ -38,6 +38,7 @@ struct xe_ctl {
 	int listen_fd;
 	int epoll_fd;
 	int spare_fd; /* given up for a moment to accept and refuse when descriptors run out */
+	bool refuses; /* in xe_ctl_refuse() */
 };
 
 static int open_fds(struct xe_ctl *ctl, const struct xe_ctl_options *o, char *err, size_t err_size)
@@ -143,6 +144,7 @@ static void conn_add(struct xe_ctl *ctl, int fd)
 		xe_ctl_conn_free(conn);
 		return;
 	}
+	conn->refused = ctl->refuses;
 	conn->next = ctl->conns;
 	ctl->conns = conn;
 	ctl->conn_cnt++;
@@ -252,6 +254,8 @@ void xe_ctl_dispatch(struct xe_ctl *ctl)
 	struct epoll_event evs[TURNS_MAX];
 	int cnt = epoll_wait(ctl->epoll_fd, evs, TURNS_MAX, 0);
 
+	for (struct xe_ctl_conn *conn = ctl->conns; conn; conn = conn->next)
+		conn->refused = false; /* may be among these events */
 	/* A turn frees no connection but its own, so no later event of this round dangles. */
 	for (int i = 0; i < cnt; i++) {
 		struct xe_ctl_conn *conn = evs[i].data.ptr;
@@ -265,6 +269,47 @@ void xe_ctl_dispatch(struct xe_ctl *ctl)
 		else
 			turn(ctl, conn);
 		if (conn->broken || (conn->closing && !conn->out_len))
+			conn_drop(ctl, conn);
+	}
+}
+
+/* What one client has asked, TURNS_MAX requests at most. What ends the connection is left to its
+ * next turn. */
+static void refuse_some(struct xe_ctl_conn *conn, const char *why)
+{
+	const char *line;
+	size_t len;
+
+	for (int i = 0; i < TURNS_MAX && conn->out_len < XE_CTL_LOW_WATER; i++) {
+		if (conn->req || conn->closing || conn->broken)
+			return;
+		if (!has_line(conn))
+			xe_ctl_conn_fill(conn);
+		line = xe_ctl_conn_line(conn, &len);
+		if (!line)
+			break;
+		if (len)
+			xe_ctl_serve_refuse(conn, XE_CTL_FAILED, why);
+		xe_ctl_conn_line_done(conn, len);
+	}
+	xe_ctl_conn_flush(conn);
+	xe_ctl_conn_watch(conn, has_work(conn));
+}
+
+void xe_ctl_refuse(struct xe_ctl *ctl, const char *why)
+{
+	struct xe_ctl_conn *conn, *next;
+
+	if (!ctl)
+		return;
+	ctl->refuses = true;
+	accept_some(ctl);
+	ctl->refuses = false;
+	for (conn = ctl->conns; conn; conn = next) {
+		next = conn->next;
+		refuse_some(conn, why);
+		/* One that was there before may be in a turn, or about to have one. */
+		if (conn->refused && (conn->broken || (conn->in_end && !has_line(conn))))
 			conn_drop(ctl, conn);
 	}
 }

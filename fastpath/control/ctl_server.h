@@ -35,6 +35,9 @@ int xe_ctl_rename(struct xe_ctl *ctl, const char *path);
 int xe_ctl_fd(const struct xe_ctl *ctl);
 /* Do what is ready now, a bounded amount of it. Verbs run inside this call. */
 void xe_ctl_dispatch(struct xe_ctl *ctl);
+/* The service can do nothing now: whoever asks for something is refused with this line. Also from
+ * inside a verb, or NULL; requests that are open stay so. */
+void xe_ctl_refuse(struct xe_ctl *ctl, const char *why);
 /* Remove the socket file, tell open requests, close. NULL is fine. Not from inside a verb. */
 void xe_ctl_close(struct xe_ctl *ctl);
 

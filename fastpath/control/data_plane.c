@@ -11,6 +11,7 @@
 #include "base/insum.h"
 #include "base/log.h"
 #include "control/memlock.h"
+#include "control/standstill.h"
 #include "control/state_dir.h"
 #include "control/takeover_take.h"
 #include "io/tun.h"
@@ -132,6 +133,8 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 			.rng_k1 = keys[3],
 			.punt_fd = svc->punt_fd,
 			.punt_uplink_fd = svc->punt_uplink_fd,
+			.waits = xe_standstill,
+			.waits_ctx = svc,
 		};
 
 		err = xe_worker_open(&svc->workers[i], &wc);

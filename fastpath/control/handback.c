@@ -11,10 +11,13 @@
 #include "control/ct_adopt.h"
 #include "control/flow_export.h"
 #include "control/port_attach.h"
+#include "control/state_dir.h"
 
 /* A worker empties its rings (2048 frames at most each) in less; looked at every millisecond. */
 #define DRAIN_LOOKS 50
-#define DRAIN_NS    XE_NS_PER_MS
+/* Without looking: ten times what it takes on a quiet machine. */
+#define DRAIN_UNASKED 10
+#define DRAIN_NS      XE_NS_PER_MS
 
 /* ---- workers ---- */
 
@@ -27,17 +30,18 @@ static void look_at_rings(struct xe_worker *w, void *arg)
 }
 
 /* Steer has become stricter: until what it let through before has been dealt with. Twice empty,
- * since the kernel may have been about to put something there. */
-static void drain(struct xe_service *svc)
+ * since the kernel may have been about to put something there. Who cannot be asked gets its time.
+ */
+static void drain(struct xe_service *svc, bool ask)
 {
 	const struct timespec pause = {.tv_nsec = DRAIN_NS};
 	int empty = 0;
 
-	for (int i = 0; i < DRAIN_LOOKS && empty < 2; i++) {
-		bool busy = false;
+	for (int i = 0; i < (ask ? DRAIN_LOOKS : DRAIN_UNASKED) && empty < 2; i++) {
+		bool busy = !ask;
 
 		nanosleep(&pause, NULL);
-		for (uint32_t w = 0; w < svc->worker_cnt; w++)
+		for (uint32_t w = 0; w < svc->worker_cnt && ask; w++)
 			xe_worker_call(&svc->workers[w], look_at_rings, &busy);
 		empty = busy ? 0 : empty + 1;
 	}
@@ -60,7 +64,7 @@ static void hold_off(struct xe_service *svc, bool live)
 /* ---- sessions ---- */
 
 /* What differs from `last`, which becomes what there is now. */
-static int write_some(struct xe_service *svc, struct xe_ct *ct, struct xe_flow_file *last,
+static int write_some(struct xe_service *svc, bool ask, struct xe_ct *ct, struct xe_flow_file *last,
 		      struct xe_ct_result *sum)
 {
 	struct xe_flow_file now;
@@ -68,7 +72,7 @@ static int write_some(struct xe_service *svc, struct xe_ct *ct, struct xe_flow_f
 	int err;
 
 	xe_flow_file_init(&now);
-	err = xe_flows_export(svc, NULL, &now);
+	err = ask ? xe_flows_export(svc, NULL, &now) : xe_state_dir_read_own(svc, &now);
 	if (!err)
 		err = xe_ct_write(ct, &now, last, &r);
 	sum->written += r.written;
@@ -79,26 +83,26 @@ static int write_some(struct xe_service *svc, struct xe_ct *ct, struct xe_flow_f
 	return err;
 }
 
-static int hand_back(struct xe_service *svc, struct xe_ct *ct, struct xe_ct_result *sum)
+static int hand_back(struct xe_service *svc, bool ask, struct xe_ct *ct, struct xe_ct_result *sum)
 {
 	struct xe_flow_file last;
 	int err;
 
 	xe_flow_file_init(&last);
-	err = write_some(svc, ct, &last, sum);
+	err = write_some(svc, ask, ct, &last, sum);
 	hold_off(svc, true);
-	drain(svc);
+	drain(svc, ask);
 	if (!err)
-		err = write_some(svc, ct, &last, sum);
+		err = write_some(svc, ask, ct, &last, sum);
 	hold_off(svc, false);
-	drain(svc);
+	drain(svc, ask);
 	if (!err)
-		err = write_some(svc, ct, &last, sum);
+		err = write_some(svc, ask, ct, &last, sum);
 	xe_flow_file_free(&last);
 	return err;
 }
 
-void xe_handback(struct xe_service *svc)
+void xe_handback(struct xe_service *svc, bool ask)
 {
 	uint64_t start_ns = xe_now_ns();
 	struct xe_ct_result sum = {};
@@ -107,7 +111,7 @@ void xe_handback(struct xe_service *svc)
 
 	if (!ct)
 		return; /* it has been said */
-	err = hand_back(svc, ct, &sum);
+	err = hand_back(svc, ask, ct, &sum);
 	if (err)
 		xe_log_warn("handback: %s: flows end that the kernel has not got", strerror(-err));
 	if (sum.refused)

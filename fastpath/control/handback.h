@@ -16,7 +16,8 @@
 #include "control/service.h"
 
 /* At a clean stop, before the ports are closed. Takes up to some seconds with a million flows; says
- * how many there were, and what could not be handed back. */
-void xe_handback(struct xe_service *svc);
+ * how many there were, and what could not be handed back. ask: the workers say what they have; else
+ * their files do (state_dir.h), since one of them does not answer. */
+void xe_handback(struct xe_service *svc, bool ask);
 
 #endif

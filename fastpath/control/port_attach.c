@@ -398,15 +398,10 @@ static void close_sockets(struct xe_service *svc, struct xe_port *port, uint32_t
 	port->xsk_cnt = from;
 }
 
-/* Undo as much of xe_port_up() as has been done. */
-void xe_port_down(struct xe_service *svc, struct xe_port *port)
+void xe_port_off(struct xe_service *svc, struct xe_port *port)
 {
-	struct lane_call c = {.port = port};
-	struct xe_port_counters cnt;
 	struct xe_port_conf off = {};
 
-	if (port->id == XE_PORT_NONE)
-		return;
 	port->live = false;
 	xe_steer_set_port(&svc->steer, port->id, &off);
 	xe_rps_restore(&svc->rps, &port->rps);
@@ -416,6 +411,17 @@ void xe_port_down(struct xe_service *svc, struct xe_port *port)
 		xe_steer_del_socket(&svc->steer, port->id, q);
 	xe_steer_del_ifindex(&svc->steer, port->ifindex);
 	xe_port_allow_to_steer(svc, port, false);
+}
+
+/* Undo as much of xe_port_up() as has been done. */
+void xe_port_down(struct xe_service *svc, struct xe_port *port)
+{
+	struct lane_call c = {.port = port};
+	struct xe_port_counters cnt;
+
+	if (port->id == XE_PORT_NONE)
+		return;
+	xe_port_off(svc, port);
 	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
 		c.allow = NULL;
 		c.allow6 = NULL;

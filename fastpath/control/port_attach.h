@@ -11,6 +11,9 @@
 void xe_port_up(struct xe_service *svc, struct xe_port *port, const struct xe_link *link);
 void xe_port_go_live(struct xe_service *svc, struct xe_port *port);
 void xe_port_down(struct xe_service *svc, struct xe_port *port);
+/* The first part of that, which asks no worker: its program is off, what it receives is the
+ * kernel's. */
+void xe_port_off(struct xe_service *svc, struct xe_port *port);
 
 /* Slots of a port's sockets: those of all workers are told apart by them, below the special holders
  * of umem.h. With more queues than slots some share one. */

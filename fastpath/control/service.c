@@ -73,7 +73,7 @@ static void op_settled(void *ctx)
 {
 	struct xe_service *svc = ctx;
 
-	if ((svc->ports_come || svc->ports_gone) && !xe_watch_defers(svc))
+	if ((svc->ports_come || svc->ports_gone || svc->ports_renamed) && !xe_watch_defers(svc))
 		xe_ports_settle(svc);
 }
 
@@ -310,17 +310,22 @@ static void on_timer(struct xe_service *svc)
 		xe_watch_tick(svc);
 }
 
-static void on_event(struct xe_service *svc, int fd)
+void xe_service_signals(struct xe_service *svc)
 {
 	struct signalfd_siginfo si;
+
+	if (read(svc->signal_fd, &si, sizeof(si)) != sizeof(si))
+		return;
+	xe_log_info("%s from pid %u: stopping", strsignal((int)si.ssi_signo), si.ssi_pid);
+	svc->stop = true;
+}
+
+static void on_event(struct xe_service *svc, int fd)
+{
 	uint64_t n;
 
 	if (fd == svc->signal_fd) {
-		if (read(fd, &si, sizeof(si)) == sizeof(si)) {
-			xe_log_info("%s from pid %u: stopping", strsignal((int)si.ssi_signo),
-				    si.ssi_pid);
-			svc->stop = true;
-		}
+		xe_service_signals(svc);
 	} else if (fd == svc->request_fd) {
 		if (read(fd, &n, sizeof(n)) == sizeof(n))
 			xe_resolver_poll(svc);
@@ -385,8 +390,9 @@ void xe_service_stop(struct xe_service *svc)
 {
 	xe_watch_close(svc);
 	xe_ctl_close(svc->ctl);
+	svc->ctl = NULL; /* from here on a worker may have to be waited for (standstill.h) */
 	if (svc->stop && !svc->given && svc->config->on_stop == XE_STOP_HANDBACK)
-		xe_handback(svc);
+		xe_handback(svc, true);
 	if (svc->given)
 		xe_ports_leave(svc);
 	else if (svc->netlink)

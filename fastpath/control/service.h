@@ -18,6 +18,7 @@
  *   ruleset_live.c  the rule set in force: compile, publish, safety net
  *   takeover_give.c, takeover_take.c  another process takes the service over; from another process
  *   watch.c      is all still as it was made, do the workers move?
+ *   standstill.c a worker that is waited for does not move; the end of the process beside it
  *   verbs_*.c    what xegressctl asks for
  */
 #ifndef XE_SERVICE_H
@@ -131,10 +132,10 @@ struct xe_service {
 	struct xe_sockdiag *sockdiag;
 	struct xe_resolver *resolver;
 	struct xe_fallback *fallback;
-	bool ports_come, ports_gone; /* since the last xe_ports_settle() */
-	bool fallback_stale;         /* apply again before the loop sleeps */
-	bool fallback_ours;          /* this process made the table, and takes it away */
-	char fallback_why[256];      /* last failure, "" in place */
+	bool ports_come, ports_gone, ports_renamed; /* since the last xe_ports_settle() */
+	bool fallback_stale;                        /* apply again before the loop sleeps */
+	bool fallback_ours;     /* this process made the table, and takes it away */
+	char fallback_why[256]; /* last failure, "" in place */
 	char fallback_table[XE_FALLBACK_NAME_SIZE];
 	struct xe_ctl *ctl;
 	struct xe_give *give; /* whoever wants to take over, takeover_give.c */
@@ -145,6 +146,8 @@ struct xe_service {
 	int epoll_fd, signal_fd, timer_fd, request_fd;
 	uint32_t ticks; /* of the timer */
 	struct xe_watchdog watchdog;
+	uint32_t waits; /* looks while a worker was waited for, standstill.c */
+	bool waits_told;
 	bool stop;
 };
 
@@ -159,6 +162,8 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 		     struct xe_config *config);
 /* The event loop; returns when a signal asked for the end. */
 int xe_service_run(struct xe_service *svc);
+/* A signal that asks for the end may have come. */
+void xe_service_signals(struct xe_service *svc);
 /* Interfaces and the control socket wait, or no longer. */
 void xe_service_hold_still(struct xe_service *svc, bool still);
 /* `on-stop: clean`: host exactly as found. `handback`: but for the safety net, and sessions go on

@@ -209,6 +209,17 @@ void xe_state_dir_remove_dead(const char *run_dir)
 	close(base_fd);
 }
 
+int xe_state_dir_read_own(struct xe_service *svc, struct xe_flow_file *out)
+{
+	const struct xe_state_dir *sd = svc->state_dir;
+
+	if (!sd)
+		return -ENOENT;
+	for (uint32_t w = 0; w < svc->worker_cnt; w++)
+		read_worker(sd->fd, svc->run_dir, sd->number, w, out);
+	return 0;
+}
+
 /* ---- this process's ---- */
 
 static void say_file_system(int fd, const char *run_dir)
@@ -346,6 +357,18 @@ void xe_state_dir_forget_others(struct xe_service *svc)
 	svc->state_dir->others = false;
 }
 
+void xe_state_dir_remove(struct xe_service *svc)
+{
+	const struct xe_state_dir *sd = svc->state_dir;
+
+	if (!sd || !sd->number || sd->base_fd < 0)
+		return;
+	remove_folder(sd->base_fd, sd->number);
+	if (sd->others && svc->stop) /* as asked for; a start that fails takes nothing */
+		remove_others(sd->base_fd, sd->number, false);
+	unlinkat(sd->base_fd, "../state", AT_REMOVEDIR);
+}
+
 void xe_state_dir_close(struct xe_service *svc)
 {
 	struct xe_state_dir *sd = svc->state_dir;
@@ -354,12 +377,7 @@ void xe_state_dir_close(struct xe_service *svc)
 		return;
 	for (uint32_t w = 0; w < XE_MAX_WORKERS; w++)
 		xe_session_file_close(&sd->files[w]);
-	if (sd->number && sd->base_fd >= 0) {
-		remove_folder(sd->base_fd, sd->number);
-		if (sd->others && svc->stop) /* as asked for; a start that fails takes nothing */
-			remove_others(sd->base_fd, sd->number, false);
-		unlinkat(sd->base_fd, "../state", AT_REMOVEDIR);
-	}
+	xe_state_dir_remove(svc);
 	if (sd->fd >= 0)
 		close(sd->fd);
 	if (sd->base_fd >= 0)

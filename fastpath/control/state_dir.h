@@ -32,6 +32,12 @@ void xe_state_dir_tick(struct xe_service *svc);
 void xe_state_dir_forget_others(struct xe_service *svc);
 /* Unmap, and remove the folder. After the workers have been closed. */
 void xe_state_dir_close(struct xe_service *svc);
+/* The second half of that: workers may still write what is mapped. */
+void xe_state_dir_remove(struct xe_service *svc);
+
+/* Append the flows of this process's workers, of which one may stand still: what is in the files,
+ * as a reader after a crash would find it. Nobody is asked. -ENOENT: there are none. */
+int xe_state_dir_read_own(struct xe_service *svc, struct xe_flow_file *out);
 
 /* For who is not the service (a clean-up after a crash): append all flows of dead processes of
  * this run directory to `out`, the latest process first. Returns folders found, -ENOMEM. */

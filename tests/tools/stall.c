@@ -5,17 +5,22 @@
  *   stall PID NAME MS
  *     NAME  of the thread (/proc/PID/task/TID/comm)
  *
- * Prints the thread's id when it stands. Exit: 0 held so long and let go, 1 not, 77 not allowed to
- * trace.
+ * Prints the thread's id when it stands. Exit: 0 held so long and let go, or its process has ended
+ * before; 1 not; 77 not allowed to trace.
  */
 #include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <time.h>
+
+/* How late the end of the process may be seen; and what a hold may be longer than asked for is a
+ * few per cent of it. */
+#define LOOK_MS 20
 
 static int find_thread(const char *pid, const char *name)
 {
@@ -42,9 +47,23 @@ static int find_thread(const char *pid, const char *name)
 	return tid;
 }
 
+/* True: its process has ended meanwhile. A thread that nobody reaps would keep that from its
+ * parent. */
+static bool hold(int tid, int ms)
+{
+	const struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
+	int status;
+
+	for (; ms > 0; ms -= LOOK_MS) {
+		nanosleep(&look, NULL);
+		if (waitpid(tid, &status, __WALL | WNOHANG) == tid && !WIFSTOPPED(status))
+			return true;
+	}
+	return false;
+}
+
 int main(int argc, char **argv)
 {
-	struct timespec held;
 	int tid, ms, status;
 
 	if (argc != 4) {
@@ -67,8 +86,7 @@ int main(int argc, char **argv)
 	}
 	printf("%d\n", tid);
 	fflush(stdout);
-	held = (struct timespec){ms / 1000, ms % 1000 * 1000000L};
-	while (nanosleep(&held, &held) && errno == EINTR)
-		;
+	if (hold(tid, ms))
+		return 0;
 	return ptrace(PTRACE_DETACH, tid, 0, 0) ? 1 : 0;
 }

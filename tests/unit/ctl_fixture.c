@@ -74,6 +74,15 @@ static int run_huge(void *ctx, struct xe_ctl_request *req)
 	return xe_ctl_ok(req, result);
 }
 
+static int run_waits(void *ctx, struct xe_ctl_request *req)
+{
+	(void)ctx;
+	cf_seen.busy = true;
+	cf_seen.during();
+	cf_seen.busy = false;
+	return xe_ctl_ok(req, NULL);
+}
+
 static int run_defer(void *ctx, struct xe_ctl_request *req)
 {
 	(void)ctx;
@@ -168,6 +177,7 @@ const struct xe_ctl_verb cf_verbs[] = {
 	{"stream fails", false, 0, 0, run_stream_fails},
 	{"flood", false, 0, 0, run_flood},
 	{"takes", false, 0, 0, run_takes},
+	{"waits", false, 0, 0, run_waits},
 	{NULL, false, 0, 0, NULL},
 };
 
@@ -216,6 +226,10 @@ void cf_serve(int rounds)
 {
 	struct pollfd pfd = {.fd = xe_ctl_fd(cf_ctl), .events = POLLIN};
 
+	if (cf_seen.busy) {
+		xe_ctl_refuse(cf_ctl, "busy");
+		return;
+	}
 	while (rounds-- && poll(&pfd, 1, 0) == 1)
 		xe_ctl_dispatch(cf_ctl);
 }

@@ -31,6 +31,8 @@ struct cf_seen {
 	size_t made, ended; /* parts of a stream, calls of end() */
 	char audit[2048];   /* the last line: UID 0|1 VERB [ARGS] OK OUTCOME; 0: this process */
 	int audit_cnt;
+	void (*during)(void); /* in the middle of the verb `waits` */
+	bool busy;            /* that is where it is: everybody is refused */
 };
 extern struct cf_seen cf_seen;
 extern char cf_dir[], cf_path[64];

@@ -258,6 +258,48 @@ static void descriptors(void **state)
 		close(fds[i]);
 }
 
+static struct cf_client patient, leaver;
+#define BUSY "{\"ok\":false,\"error\":\"busy\",\"code\":1}"
+
+/* More than there may be at once, one after the other. */
+static void refuse_many(void)
+{
+	cf_say(&patient, "{\"v\":1,\"verb\":\"echo\"}\n");
+	cf_leave(&leaver); /* in the middle of the server's turn */
+	for (int i = 0; i < 200; i++) {
+		struct cf_client c = cf_client();
+
+		cf_say(&c, "{\"v\":1,\"verb\":\"echo\"}\n{\"v\":1,\"verb\":\"change\"}\n");
+		cf_expect(&c, BUSY);
+		cf_expect(&c, BUSY);
+		cf_leave(&c);
+	}
+	cf_expect(&patient, BUSY);
+}
+
+/* While a verb is in the middle of something: others are told, and all go on afterwards. */
+static void refused_while_a_verb_waits(void **state)
+{
+	static const char line[] = "{\"v\":1,\"verb\":\"echo\"}\n";
+	struct cf_client asks = cf_client();
+
+	(void)state;
+	patient = cf_client();
+	leaver = cf_client();
+	cf_serve(10);
+	cf_seen.during = refuse_many;
+	/* its turn is due, too, and perhaps after that one */
+	assert_int_equal(send(leaver.fd, line, sizeof(line) - 1, 0), sizeof(line) - 1);
+	cf_say(&asks, "{\"v\":1,\"verb\":\"waits\"}\n");
+	cf_expect(&asks, CF_DONE);
+	cf_say(&patient, "{\"v\":1,\"verb\":\"echo\"}\n");
+	cf_expect(&patient, "{\"ok\":true,\"result\":{\"text\":\"\",\"cnt\":0}}");
+	cf_say(&asks, "{\"v\":1,\"verb\":\"echo\"}\n");
+	cf_expect(&asks, "{\"ok\":true,\"result\":{\"text\":\"\",\"cnt\":0}}");
+	cf_leave(&asks);
+	cf_leave(&patient);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -271,6 +313,7 @@ int main(void)
 		cf_test(no_newline_at_the_end),
 		cf_test(long_requests),
 		cf_test(descriptors),
+		cf_test(refused_while_a_verb_waits),
 	};
 
 	return cmocka_run_group_tests(tests, cf_make_dir, cf_remove_dir);
