@@ -15,6 +15,7 @@
 #include "control/flow_adopt.h"
 #include "control/ct_adopt.h"
 #include "control/port_attach.h"
+#include "control/state_dir.h"
 #include "io/xdp_query.h"
 
 /* Connected prefixes looked at per port; more belong into `allow:`. */
@@ -363,6 +364,31 @@ static void link_changed(struct xe_service *svc, struct xe_port *port, const str
 	svc->fallback_stale = true; /* it may have joined or left a bridge */
 }
 
+/* Its interface has another name now. Where the configuration wants the same of that one, the port
+ * goes on with its sockets and flows; else (false) that is another port, or none. Who names it, a
+ * rule or the safety net, is told by the caller (ports_changed). */
+static bool rename_port(struct xe_service *svc, struct xe_port *port, const struct xe_link *link)
+{
+	const struct xe_config_port *cp = xe_config_port_for(svc->config, link->name);
+	struct xe_port *other = xe_port_named(svc, link->name);
+
+	if (port->state != XE_PORT_ATTACHED || is_outdated(port, cp))
+		return false;
+	/* One that waits for an interface of this name. An attached one has lost it, too, of which
+	 * the next event tells. */
+	if (other && other->state != XE_PORT_ATTACHED)
+		xe_port_remove(svc, other);
+	xe_log_audit("uid=%u pid=%u port %s is named %s now", getuid(), getpid(), port->name,
+		     link->name);
+	snprintf(port->name, sizeof(port->name), "%s", link->name);
+	snprintf(port->entry, sizeof(port->entry), "%s", cp->name);
+	xe_state_dir_port(svc, port);
+	set_coalesce(svc, port, cp);
+	refresh_allow(svc, port);
+	svc->fallback_stale = true;
+	return true;
+}
+
 void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 			 const struct xe_link *was, enum xe_nl_event event)
 {
@@ -370,12 +396,14 @@ void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 
 	if (!svc->resolver)
 		return; /* the first dump: start syncs when everything is there */
-	if (port && (event == XE_NL_REMOVED || strcmp(port->name, link->name))) {
+	if (port && event != XE_NL_REMOVED && strcmp(port->name, link->name) &&
+	    rename_port(svc, port, link)) {
+		svc->ports_renamed = true;
+	} else if (port && (event == XE_NL_REMOVED || strcmp(port->name, link->name))) {
 		bool attached = port->state == XE_PORT_ATTACHED;
 
 		if (event == XE_NL_REMOVED)
 			xe_ct_port_gone(svc, port);
-		/* gone, or renamed: to the configuration another interface */
 		xe_port_remove(svc, port);
 		port = NULL;
 		svc->ports_gone |= attached;
@@ -394,11 +422,11 @@ void xe_ports_link_event(struct xe_service *svc, const struct xe_link *link,
 
 void xe_ports_settle(struct xe_service *svc)
 {
-	bool changed = svc->ports_gone;
+	bool changed = svc->ports_gone || svc->ports_renamed;
 
-	if (!svc->resolver || (!svc->ports_gone && !svc->ports_come))
+	if (!svc->resolver || (!changed && !svc->ports_come))
 		return;
-	svc->ports_gone = svc->ports_come = false;
+	svc->ports_gone = svc->ports_come = svc->ports_renamed = false;
 	for (struct xe_port *port = svc->port_list; port; port = port->next) {
 		const struct xe_link *link = xe_netlink_link(svc->netlink, port->ifindex);
 
@@ -454,11 +482,15 @@ void xe_ports_catch_up(struct xe_service *svc)
 
 	for (; port; port = next) {
 		const struct xe_link *link = xe_netlink_link(svc->netlink, port->ifindex);
+		bool renamed =
+			link && strcmp(link->name, port->name) && rename_port(svc, port, link);
 
-		next = port->next;
+		next = port->next; /* the one before may have been removed */
 		if (!port->ifindex)
 			continue;
-		if (!link || strcmp(link->name, port->name)) {
+		if (renamed) {
+			changed = true;
+		} else if (!link || strcmp(link->name, port->name)) {
 			changed |= port->state == XE_PORT_ATTACHED;
 			xe_port_remove(svc, port);
 		} else if (port->state == XE_PORT_ATTACHED) {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # side-by-side
 # Containers come and go: an interface that a glob names is attached when it appears, forgotten when
-# it goes, attached again under the same name; flows of the others don't notice.
+# it goes, attached again under the same name, renamed; flows of the others don't notice.
 . "$(dirname "$0")/lib.sh"
 xe_only
 
@@ -66,6 +66,38 @@ c2_works "port add" pod2
 check "port del" xe_ctl port del pod2
 same "port del: nothing is attached" "$(on h ip -d link show dev pod2 | grep -c xdp)" 0
 check "port del: status is content" xe_ctl status
+
+# Another name that the same entry catches: the port goes on, under that name everywhere.
+rename() { # FROM TO: as it runs; kernels before 6.2 want it down for that
+	on h ip link set "$1" name "$2" 2>/dev/null ||
+		on h ip -batch - <<-EOF
+		link set $1 down
+		link set $1 name $2
+		link set $2 up
+		route replace $C1/32 dev $2
+		EOF
+}
+c1_flows() { json "$(xe_ctl flow list tcp --json)" "sorted(f['nat_src'] for f in j['flows'] if f['src'].startswith('$C1:'))"; }
+net_names() { # TEXT: how often the safety net names it
+	local table
+
+	table=$(json "$(xe_ctl status --json)" "j['safety_net']['table']")
+	on h nft list table inet "$table" | grep -cw "$1"
+}
+before=$(c1_flows)
+seen() { json "$(xe_ctl stats --json)" "[p['seen'] for p in j['ports'] if p['name'] == '$1'][0]"; }
+seen_before=$(seen vethc1)
+for names in "vethc1 vethz1" "vethz1 vethc1"; do
+	from=${names% *} to=${names#* }
+	must rename $from $to
+	check "renamed: $to is attached" within 2000 attached $to
+	check "renamed: $from is no port" gone $from
+	check "renamed: the safety net follows" within 2000 eval "[ \"\$(net_names $to)\" -gt 0 ] && [ \"\$(net_names $from)\" = 0 ]"
+	same "renamed: flows keep their L4 ports" "$(c1_flows)" "$before"
+	check "renamed: status is content" within 2000 xe_ctl status
+done
+check "renamed: the counters go on" [ "$(seen vethc1)" -ge "$seen_before" ]
+same "renamed: nothing was detached" "$(grep -c 'detach port vethc1' "$T/xegressd.$XE_RUN.log")" 0
 check "flows of the other container never noticed" bg_stop flows
 sed 's/^/# /' "$T/flows.log"
 between "and never stood still" "$(json "$T/flows.log" "j['max_stall_ms']")" 0 $((1000 * XE_SLOW))

@@ -53,9 +53,19 @@ def veth_down_up(w):
     w.batch("h", ["link set vc1 up", "route replace 10.1.1.2/32 dev vc1"])
 
 
-@fault(hits=("c1", "many"))
+@fault(hits=("c1", "many"), pause=400, heal=400)
 def port_renamed(w):
-    """A container's veth gets another name that no entry matches, and its own again."""
+    """A container's veth gets another name of the same entry, as it runs, and its own again."""
+    w.batch("h", ["link set vc1 name vy1"])
+    wait_for("port vy1", 2 * SLOW, lambda: attached(w, "vy1"))
+    time.sleep(0.5)
+    w.batch("h", ["link set vy1 name vc1"])
+    wait_for("port vc1", 2 * SLOW, lambda: attached(w, "vc1"))
+
+
+@fault(hits=("c1", "many"), lost=None)
+def port_renamed_away(w):
+    """A container's veth gets a name that no entry matches: no port any more; and its own again."""
     w.batch("h", ["link set vc1 name x1"])
     time.sleep(1)
     w.batch("h", ["link set x1 name vc1"])
