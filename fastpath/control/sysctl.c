@@ -130,6 +130,13 @@ static bool forwards6_not(struct check *c, const char *name)
 	return setting(c, "/proc/sys/net/ipv6/conf/%s/forwarding", name) == 0;
 }
 
+int xe_sysctl_accept_ra(const char *name)
+{
+	struct check c = {};
+
+	return setting(&c, "/proc/sys/net/ipv6/conf/%s/accept_ra", name);
+}
+
 /* 1: as a host, which a forwarding interface is not; 2: also then. */
 static bool ignores_routers(struct check *c, const char *name)
 {

@@ -44,6 +44,9 @@ typedef void (*xe_sysctl_report_fn)(void *ctx, enum xe_sysctl_subject subject, b
  * nftables); what could be read was reported then. */
 int xe_sysctl_check(const struct xe_sysctl_conf *conf, xe_sysctl_report_fn report, void *ctx);
 
+/* net.ipv6.conf.NAME.accept_ra, of whose change the kernel tells nobody; -1: there is none. */
+int xe_sysctl_accept_ra(const char *name);
+
 /* xtables.c: the policy of the FORWARD chain of iptables-legacy, of which nftables knows nothing.
  * 1: drop; 0: accept, or no such table in use; -errno. Never creates the table. */
 int xe_xtables_forward_drops(int family);

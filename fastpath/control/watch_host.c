@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "control/nft_generation.h"
 #include "control/port_attach.h"
+#include "control/sysctl.h"
 #include "control/verbs.h"
 #include "control/watch_state.h"
 #include "io/tun.h"
@@ -23,9 +24,9 @@
 /* A fiftieth of this thread's time: looks of up to 20 ms are made every second. */
 #define LOOK_SHARE 50
 
-/* The kernel tells when settings change (netconf), and nftables has a generation: then they are
- * looked at at once. What neither tells of (accept_ra, iptables-legacy) waits so long, since four
- * files a port are read. */
+/* The kernel tells when settings change (netconf), nftables has a generation, and what neither
+ * tells of (accept_ra, iptables-legacy) is asked for each second: then they are looked at at once.
+ * Else so often, in case something was missed, since four files a port are read. */
 #define SETTINGS_NS (10 * XE_NS_PER_SEC)
 
 /* ioctl()s to ask inside ports for their queues in one look: each takes the kernel's rtnl lock, and
@@ -259,13 +260,43 @@ static void on_setting(void *ctx, const char *name, enum xe_check_state state, c
 			       name, "%s", text);
 }
 
+/* What is set where nobody is told of a change, as one number: accept_ra of the uplinks, and the
+ * policies of iptables-legacy, whose rules have to be read for it. */
+static uint64_t untold_settings(const struct xe_service *svc)
+{
+	uint64_t sum = (uint64_t)(xe_xtables_forward_drops(AF_INET) & 3) |
+		       (uint64_t)(xe_xtables_forward_drops(AF_INET6) & 3) << 2;
+
+	for (const struct xe_port *p = svc->port_list; p; p = p->next) {
+		const struct xe_link *l3;
+
+		if (p->state != XE_PORT_ATTACHED || p->role != XE_ROLE_UPLINK)
+			continue;
+		l3 = xe_netlink_link(svc->netlink, xe_netlink_l3_ifindex(svc->netlink, p->ifindex));
+		sum = sum * 31 + (uint64_t)(xe_sysctl_accept_ra(l3 ? l3->name : p->name) & 3);
+	}
+	return sum;
+}
+
+static bool untold_changed(struct xe_service *svc)
+{
+	struct xe_watch *watch = svc->watch;
+	uint64_t start_ns = xe_now_ns(), was = watch->untold;
+
+	if (start_ns < watch->untold_next_ns)
+		return false;
+	watch->untold = untold_settings(svc);
+	watch->untold_next_ns = start_ns + LOOK_SHARE * (xe_now_ns() - start_ns);
+	return watch->untold != was;
+}
+
 static void watch_settings(struct xe_service *svc)
 {
 	struct xe_watch *watch = svc->watch;
 	uint32_t generation = xe_nft_generation();
 	uint64_t start_ns = xe_now_ns();
 
-	watch->host_changed |= generation != watch->nft_generation;
+	watch->host_changed |= generation != watch->nft_generation || untold_changed(svc);
 	watch->nft_generation = generation;
 	if (start_ns < watch->settings_next_ns && !watch->host_changed)
 		return;

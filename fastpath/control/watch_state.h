@@ -36,6 +36,8 @@ struct xe_watch {
 	bool host_changed;         /* the settings are to be looked at, whatever it costs */
 	uint64_t net_next_ns;      /* the next look at the safety net is not before */
 	uint64_t settings_next_ns; /* the same, of the settings */
+	uint64_t untold_next_ns;   /* the same, of those whose changes nobody tells of */
+	uint64_t untold;           /* what these were */
 	uint32_t nft_generation;   /* of nftables, at the last look at them */
 	uint32_t queue_turn;       /* port id at which asking for queues goes on */
 };
