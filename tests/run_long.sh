@@ -40,14 +40,18 @@ run() { # NAME LIMIT COMMAND...
 }
 
 run tsan-build 300 make -j2 SAN=thread build-thread/xegressd build-thread/xegressctl \
-	build-thread/tests/unit/test_nexthop build-thread/tests/unit/test_handoff build-thread/tests/tools/tcp_many \
-	build-thread/tests/tools/udp_echo build-thread/tests/tools/udp_send
+	build-thread/tests/unit/test_nexthop build-thread/tests/unit/test_handoff build-thread/tests/unit/test_worker_call \
+	build-thread/tests/tools/tcp_many build-thread/tests/tools/udp_echo build-thread/tests/tools/udp_send
 export TSAN_OPTIONS=halt_on_error=1:exitcode=66
 run tsan-nexthop 120 build-thread/tests/unit/test_nexthop
 run tsan-tcp 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_tcp.sh
 run tsan-handoff 120 build-thread/tests/unit/test_handoff
 run tsan-workers 300 env BUILD=build-thread XE_SLOW=4 tests/netns/t_workers.sh
 run tsan-route 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_route.sh
+run tsan-worker-call 60 build-thread/tests/unit/test_worker_call
+for name in stall stall_stop crash handback foreign; do
+	run "tsan-$name" 200 env BUILD=build-thread XE_SLOW=4 tests/netns/t_$name.sh
+done
 run conformance-matrix 1200 tests/conformance/run.py --cells all --budget "${LONG_CONFORMANCE_SECONDS:-0}" \
 	--json "$LOGS/conformance.json"
 run conformance-differential 400 tests/conformance/differential.py --cells generic-on-1,native-off-2 --step 7 --count 300

@@ -25,11 +25,11 @@ same_flows() { # NAME BEFORE AFTER: none is missing, none is another
 }
 
 load() { # those that send all the time, those that are idle for seconds, from outside
-	bg bulk c1 "$TCP_MANY" client -c 4 -t 60 -g 2 -u 60000 -d 60000 -i 10 $SRV1 9000
-	bg idle c2 "$TCP_MANY" client -c $IDLE -t 60 -g 1500 -u 100 -d 100 -i 15 $SRV1 9000
+	bg bulk c1 "$TCP_MANY" client -c 4 -t 60 -g 2 -u 60000 -d 60000 -i $((10 * XE_SLOW)) $SRV1 9000
+	bg idle c2 "$TCP_MANY" client -c $IDLE -t 60 -g 1500 -u 100 -d 100 -i $((15 * XE_SLOW)) $SRV1 9000
 	bg udp1 c1 "$UDP_SEND" -p 4001 -s 18-1400 -t 60 -r 300 -l 1000000 $SRV1 7001
 	bg udp2 c1 "$UDP_SEND" -p 4002 -s 18-200 -t 60 -r 300 -l 1000000 $SRV2 7001
-	bg dnat w "$TCP_MANY" client -c 4 -t 60 -g 20 -u 20000 -d 20000 -i 10 $EXT 8080
+	bg dnat w "$TCP_MANY" client -c 4 -t 60 -g 20 -u 20000 -d 20000 -i $((10 * XE_SLOW)) $EXT 8080
 	bg across c1 "$UDP_SEND" -p 4003 -s 18-200 -t 60 -r 100 -l 1000000 $C2 7002
 }
 
