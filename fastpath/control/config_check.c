@@ -277,7 +277,7 @@ static void warn_ports(struct check *c, const struct xe_rule *rule, const struct
 /* Read for its errors; who puts the rule into force reads it again. */
 static int check_file(struct check *c, const struct xe_rule *rule, const struct place *at)
 {
-	char why[XE_RULE_FILE_SIZE + 256];
+	char why[2 * XE_RULE_FILE_SIZE + 256];
 	struct xe_deny_list list;
 
 	if (rule->verb != XE_VERB_DROP || !rule->file[0])

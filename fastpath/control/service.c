@@ -230,7 +230,7 @@ static int take_over(struct xe_service *svc)
 int xe_service_start(struct xe_service *svc, const struct xe_service_options *options,
 		     struct xe_config *config)
 {
-	char err_text[256] = "";
+	char err_text[1024] = "";
 	int err;
 
 	memset(svc, 0, sizeof(*svc));

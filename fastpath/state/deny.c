@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,48 @@ static FILE *open_regular(const char *path, int *error)
 	return f;
 }
 
+/* How much of the path leads to what is closed to this user: a folder that it may not enter, or all
+ * of it, the file. 0: not to be found out. */
+static size_t closed_part(const char *path, struct stat *st)
+{
+	char part[PATH_MAX];
+	size_t len = 0, seen = 0;
+	struct stat now;
+
+	while (path[len]) {
+		len += 1 + strcspn(path + len + 1, "/");
+		if (len >= sizeof(part))
+			break;
+		memcpy(part, path, len);
+		part[len] = '\0';
+		if (stat(part, &now))
+			break; /* the one before is closed */
+		*st = now;
+		seen = len;
+	}
+	return seen;
+}
+
+/* root without CAP_DAC_OVERRIDE is a user like others, which surprises people. */
+static void say_why(const char *path, int error, char *err, size_t err_size)
+{
+	struct stat st;
+	size_t len = error == -EACCES ? closed_part(path, &st) : 0;
+
+	if (error == -EINVAL)
+		snprintf(err, err_size, "%s: expected a regular file", path);
+	else if (!len)
+		snprintf(err, err_size, "%s: %s", path, strerror(-error));
+	else /* the folder by its name */
+		snprintf(err, err_size,
+			 "%s: permission denied: %.*s has mode %04o, owner uid %u, gid %u, and the "
+			 "service reads it with every change of rules, as uid %u without "
+			 "CAP_DAC_OVERRIDE: chown it to that user, or chmod a+%s it",
+			 path, path[len] ? (int)len : 2, path[len] ? path : "it",
+			 (unsigned int)st.st_mode & 07777, (unsigned int)st.st_uid,
+			 (unsigned int)st.st_gid, (unsigned int)geteuid(), path[len] ? "x" : "r");
+}
+
 int xe_deny_read(const char *path, struct xe_deny_list *list, char *err, size_t err_size)
 {
 	int ret;
@@ -116,8 +159,7 @@ int xe_deny_read(const char *path, struct xe_deny_list *list, char *err, size_t 
 	memset(list, 0, sizeof(*list));
 	f = open_regular(path, &ret);
 	if (!f) {
-		snprintf(err, err_size, "%s: %s", path,
-			 ret == -EINVAL ? "expected a regular file" : strerror(-ret));
+		say_why(path, ret, err, err_size);
 		return ret;
 	}
 	ret = read_lines(f, path, list, err, err_size);
@@ -141,7 +183,7 @@ int xe_deny_read_all(const struct xe_rule *rules, uint32_t rule_cnt, struct xe_d
 		     char *err, size_t err_size)
 {
 	struct xe_deny_lists *lists = calloc(1, sizeof(*lists) + rule_cnt * sizeof(lists->list[0]));
-	char why[XE_RULE_FILE_SIZE + 256];
+	char why[2 * XE_RULE_FILE_SIZE + 256]; /* a folder of it, too */
 	int ret = 0;
 
 	*out = NULL;

@@ -138,7 +138,22 @@ chown 65534 "$T/deny.txt"
 chmod 600 "$T/deny.txt"
 cp "$T/xegress.yaml" "$T/good.yaml"
 echo "  - drop from @$T/deny.txt in eth0" >>"$T/xegress.yaml"
-check "a deny list that only CAP_DAC_OVERRIDE reads" starts_not "deny.txt"
+check "a deny list that only CAP_DAC_OVERRIDE reads" \
+	starts_not "deny.txt: permission denied: it has mode 0600, owner uid 65534, .* uid 0 without CAP_DAC_OVERRIDE"
+chmod 644 "$T/deny.txt"
+cp "$T/xegress.yaml" "$T/with_list.yaml"
+XE_WRAP=
+XE_RULES="$XE_RULES
+drop from @$T/deny.txt in eth0"
+xe_start
+chmod 600 "$T/deny.txt"
+check "closed while the service runs: a change is refused" \
+	eval '! xe_ctl apply "$T/with_list.yaml" 2>"$T/refused" && grep -q "deny.txt: permission denied: it has mode 0600" "$T/refused"'
+same "and what was in force stays" "$(xe_ctl rule list | grep -c "deny.txt in eth0 (1 prefixes\?)")" 1
+chmod 644 "$T/deny.txt"
+check "open again: it is taken" xe_ctl apply "$T/with_list.yaml"
+xe_stop
+XE_RULES=${XE_RULES%$'\n'*}
 cp "$T/good.yaml" "$T/xegress.yaml"
 chown -R 65534:65534 "$T/run"
 XE_WRAP="prlimit --memlock=65536:65536 $(without nothing)"

@@ -175,12 +175,45 @@ static void test_compile(void **state)
 	assert_int_equal(strncmp(err, "rules[6]: /tmp/", 15), 0);
 }
 
+static void expect_denied(const char *file, const char *what, const char *fix)
+{
+	struct xe_deny_list list;
+	char err[1024];
+
+	assert_int_equal(xe_deny_read(file, &list, err, sizeof(err)), -EACCES);
+	if (strncmp(err, file, strlen(file)) || !strstr(err, what) || !strstr(err, fix))
+		fail_msg("`%s` lacks `%s` or `%s`", err, what, fix);
+}
+
+/* A user without privileges: which of file and folders is in the way, and what to do. */
+static void test_denied(void **state)
+{
+	char dir[] = "/tmp/xegress-deny-XXXXXX", file[64], what[128];
+
+	(void)state;
+	if (geteuid())
+		skip();
+	assert_non_null(mkdtemp(dir));
+	snprintf(file, sizeof(file), "%s/list", dir);
+	assert_int_equal(rename(path, file), 0);
+	assert_int_equal(chmod(dir, 0755) | chmod(file, 0640) | chown(file, 7, 8), 0);
+	assert_int_equal(seteuid(65534), 0);
+	expect_denied(file, "it has mode 0640, owner uid 7, gid 8, ", "as uid 65534 without");
+	expect_denied(file, "permission denied", "chmod a+r it");
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(chmod(dir, 0700) | chmod(file, 0644), 0);
+	assert_int_equal(seteuid(65534), 0);
+	snprintf(what, sizeof(what), "%s has mode 0700, owner uid 0, gid 0,", dir);
+	expect_denied(file, what, "chmod a+x it");
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(chown(file, 0, 0) | rename(file, path) | rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_read),
-		cmocka_unit_test(test_read_errors),
-		cmocka_unit_test(test_read_too_many),
+		cmocka_unit_test(test_read),    cmocka_unit_test(test_read_errors),
+		cmocka_unit_test(test_denied),  cmocka_unit_test(test_read_too_many),
 		cmocka_unit_test(test_compile),
 	};
 
