@@ -73,6 +73,9 @@ for target in tests/fuzz/fuzz_*.c; do
 done
 run meddled-frames 400 env XE_FRAMES=10000000 tests/netns/t_meddled.sh
 run qemu-two-programs 200 tests/qemu/run.sh tests/qemu/two_programs.sh
+for series in 6.1 6.12; do
+	run qemu-confine-$series 300 env XE_SLOW=4 tests/qemu/run.sh --kernel $series tests/netns/t_confine.sh
+done
 run qemu-dispatcher 300 tests/qemu/run.sh tests/qemu/dispatcher.sh
 run qemu-dispatcher-frags 300 tests/qemu/run.sh tests/qemu/dispatcher.sh frags
 echo "$PASSED passed, $FAILED failed"

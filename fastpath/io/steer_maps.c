@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* steer_maps.c - the maps of the steering program, from the service's side (attach.h). */
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/capability.h>
 #include <linux/membarrier.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/log.h"
 #include "io/attach.h"
 #include "io/steer_prog.h"
@@ -51,6 +54,18 @@ static int maps_memory(struct xe_steer *st)
 	return st->owned && st->guarded && st->live && st->beats && st->conf ? 0 : -ENOMEM;
 }
 
+/* What the program can do without, but the kernel lacks, libbpf looks for in all modules; before
+ * 1.5 it does not go on where it may not. */
+static bool lacks_what_only_root_may_seek(void)
+{
+	struct btf *kernel = btf__load_vmlinux_btf();
+	bool lacks =
+		kernel && btf__find_by_name_kind(kernel, "bpf_cast_to_kern_ctx", BTF_KIND_FUNC) < 0;
+
+	btf__free(kernel);
+	return lacks && !xe_confine_has(CAP_SYS_ADMIN);
+}
+
 int xe_steer_open(struct xe_steer *st, const struct xe_steer_settings *settings)
 {
 	int err;
@@ -59,9 +74,11 @@ int xe_steer_open(struct xe_steer *st, const struct xe_steer_settings *settings)
 	st->settings = *settings;
 	err = xe_steer_prog_open(st);
 	if (err) {
-		xe_log_err("steering program does not load: %s (needs CAP_BPF, CAP_NET_ADMIN, "
-			   "kernel 5.18 or later)",
-			   strerror(-err));
+		xe_log_err("steering program does not load: %s (needs CAP_BPF, CAP_NET_ADMIN, %s)",
+			   strerror(-err),
+			   lacks_what_only_root_may_seek()
+				   ? "and on a kernel before 6.2 CAP_SYS_ADMIN until it is up"
+				   : "kernel 5.18 or later");
 		return err;
 	}
 	err = maps_memory(st);

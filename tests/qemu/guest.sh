@@ -34,6 +34,7 @@ find_out()
 }
 
 mount_all
+chmod 666 /dev/net/tun 2>/dev/null || true # as udev does it
 modprobe -a "${guest_modules[@]}"
 ip link set lo up
 hostname xe-guest
