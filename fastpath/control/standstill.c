@@ -17,6 +17,9 @@
 /* A stop waits so long for a worker: one that is only starved gets its CPU before, and what comes
  * afterwards has its time within the 2 s in which a stop is to end. */
 #define PATIENCE_NS XE_NS_PER_SEC
+/* And so long for one whose beat is old already: it has had its second. (Between two looks it might
+ * go on.) */
+#define LAST_LOOK_NS (200 * XE_NS_PER_MS)
 
 /* ---- the end beside it ---- */
 
@@ -55,13 +58,24 @@ static void __attribute__((noreturn)) end_beside(struct xe_service *svc, const s
 
 /* ---- waiting ---- */
 
+static bool is_given_up(const struct xe_service *svc, const struct xe_worker *w, uint64_t waited_ns)
+{
+	uint64_t beat_ns = __atomic_load_n(w->beat, __ATOMIC_RELAXED);
+
+	if (waited_ns > PATIENCE_NS)
+		return true;
+	/* Those of one that gave all away were parked, and do not beat. */
+	return !svc->given && waited_ns > LAST_LOOK_NS &&
+	       xe_now_ns() > beat_ns + XE_BEAT_MAX_AGE_NS;
+}
+
 void xe_standstill(void *ctx, const struct xe_worker *w, uint64_t waited_ns)
 {
 	struct xe_service *svc = ctx;
 	char why[160];
 
 	xe_service_signals(svc);
-	if (svc->stop && waited_ns > PATIENCE_NS)
+	if (svc->stop && is_given_up(svc, w, waited_ns))
 		end_beside(svc, w);
 	if (++svc->waits % 2 == 0) /* of 50 ms: as often as the timer */
 		xe_watchdog_tick(&svc->watchdog, svc->steer.beats, svc->worker_cnt);

@@ -271,6 +271,11 @@ def let_thread_go(tid):
     _ptrace(PTRACE_DETACH, tid)
 
 
+def thread_has_ended(tid):
+    """One that is held; who holds it has to reap it, or its process stays."""
+    return os.waitpid(tid, 0x40000000 | os.WNOHANG)[0] == tid
+
+
 def worker_threads(pid):
     """Ids of the worker threads: all but the first one that have a name of a worker."""
     found = []

@@ -4,7 +4,8 @@ import signal
 import time
 
 from table import fault
-from world import SLOW, RunError, hold_thread, let_thread_go, wait_for, worker_threads
+from world import (SLOW, RunError, hold_thread, let_thread_go, thread_has_ended, wait_for,
+                   worker_threads)
 
 DEAD_S = 3  # longer than TCP's first retransmissions, shorter than anybody's patience
 
@@ -129,6 +130,18 @@ def one_of_two_workers_stopped(w):
     hold_thread(tid)
     time.sleep(3)
     let_thread_go(tid)
+
+
+@fault(fresh=True, own_masquerade=True, down=True, workers="0, 1")
+def stop_beside_stalled(w):
+    """SIGTERM while one of two worker threads is held: its flows are handed back, too."""
+    tid = worker_threads(w.service.pid)[1]
+    hold_thread(tid)
+    time.sleep(0.5)
+    w.signal(signal.SIGTERM)
+    wait_for("the thread's end", 3 * SLOW, lambda: thread_has_ended(tid))
+    if w.wait_gone() != 1:
+        raise RunError("xegressd does not say by its exit code that a worker stood still")
 
 
 @fault(pause=1000)
