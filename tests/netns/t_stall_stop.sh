@@ -70,6 +70,24 @@ ends "just stalled"
 bg_wait held2 || true
 xe_left_as_found
 
+# ---- in the middle of what the control thread asks of it, mostly: it waits, and tells all others so
+
+xe_start
+bg asks h bash -c "while :; do '$BUILD/xegressctl' --run-dir '$T/run' flow list >/dev/null 2>&1; done"
+sleep 0.2
+check "a worker is held while others ask" hold held3 xe-worker/0 20000
+sleep 1.3
+start=$(now_ms)
+xe_ctl status >"$T/answer" 2>&1
+between "the control socket answers" $(($(now_ms) - start)) 0 $((500 * XE_SLOW))
+tells() { xe_ctl status >"$T/answer" 2>&1; grep -q "worker 0.*stands still" "$T/answer"; }
+check "and says who stands still" within 2000 tells
+echo "# asked in the middle of a call: $(said 'in the middle of a change')"
+bg_stop asks
+ends "asked"
+bg_wait held3 || true
+xe_left_as_found
+
 # ---- and the next one has all it needs
 
 xe_start
