@@ -218,7 +218,7 @@ mkdir -p "$LOGS"
 if [ "$XE_KERNEL" = 0 ]; then
 	suite unit 120 "$BUILD"/tests/unit/test_*
 	suite bpf 60 "$BUILD"/tests/bpf/test_*
-	suite bench 60 tests/bench/t_*.sh
+	suite bench 120 tests/bench/t_*.sh
 	suite conformance 240 tests/conformance/t_*.sh
 	suite faults 120 tests/faults/t_*.sh
 fi

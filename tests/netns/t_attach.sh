@@ -31,7 +31,7 @@ beats_of() { # PROG: id of its map `beats`
 
 add() { xe_ctl port add vethc1 inside allow $C1/32 >"$T/add.out" 2>&1; }
 refused() { ! add && grep -q "$1" "$T/add.out"; } # TEXT
-on_veth() { on h ip -d link show dev vethc1 | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p'; }
+on_veth() { link_show h vethc1 | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p'; }
 logged() { grep -q "$1" "$T/xegressd.$XE_RUN.log"; }
 port() { json "$(xe_ctl port list --json)" "[p for p in j['ports'] if p['name'] == '$1'][0]['$2']"; }
 

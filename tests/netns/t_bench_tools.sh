@@ -76,7 +76,7 @@ same "each misfortune counted once" \
 
 # ---- frames without an skb, into the uplink and to a container
 
-MAC=$(on h ip -o link show dev eth0 | sed 's/.*link.ether \([0-9a-f:]*\).*/\1/')
+MAC=$(ip_plain h -o link show dev eth0 | sed 's/.*link.ether \([0-9a-f:]*\).*/\1/')
 on w "$B/live_gen" -i up0 --dst-mac "$MAC" --src $SRV1 --dst $C1 --sport 5000 --dport 7030 -r 100 \
 	-t 0.2 >"$T/live.json" 2>"$T/live_err.log"
 same "an end that takes no frames is no success" $? 1

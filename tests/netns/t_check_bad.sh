@@ -11,7 +11,7 @@ XEGRESSD=${XEGRESSD:-$BUILD/xegressd}
 
 # Where an attached program, a table or a socket of ours would show.
 footprint() {
-	on h ip -d link show
+	link_show h
 	on h nft list tables
 	find "$T/run" 2>/dev/null
 }

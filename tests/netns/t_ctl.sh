@@ -96,7 +96,7 @@ same "flow flush: all" "$(xe_ctl flow flush >/dev/null && xe_ctl flow count)" 0
 
 # ---- ports
 
-same "what is no port is the kernel's" "$(on h ip -d link show vethc2 | grep -c xdp)" 0
+same "what is no port is the kernel's" "$(link_show h vethc2 | grep -c xdp)" 0
 check "shape of port add" shape "port add" vethc2 inside allow $C2/32,10.1.7.0/24
 same "port add: attached" "$(port vethc2 state)" attached
 same "port add: allow" "$(port vethc2 allow)" "[\"$C2\", \"10.1.7.0/24\"]"
@@ -116,7 +116,7 @@ exits "port del: no such port" 1 "no port .nope." port del nope
 exits "port del: named by a rule" 1 "names no port" port del eth0
 same "refused: ports as before" "$(ports)" "eth0 vethc1 vethc2"
 same "refused: eth0 is attached" "$(port eth0 state)" attached
-same "refused: nothing on dummy9" "$(on h ip -d link show dummy9 | grep -c xdp)" 0
+same "refused: nothing on dummy9" "$(link_show h dummy9 | grep -c xdp)" 0
 
 # Somebody else's program stays where it is, and what was asked for is taken back.
 must on h ip link set dummy9 up
@@ -127,11 +127,11 @@ cat >"$T/foreign.c" <<-'EOC'
 EOC
 if clang -target bpf -O2 -g -c "$T/foreign.c" -o "$T/foreign.o" 2>"$T/foreign.err" &&
 	on h ip link set dev dummy9 xdpgeneric obj "$T/foreign.o" sec xdp 2>>"$T/foreign.err"; then
-	foreign=$(on h ip -d link show dummy9 | grep -o 'prog/xdp id [0-9]*')
+	foreign=$(link_show h dummy9 | grep -o 'prog/xdp id [0-9]*')
 	exits "port add: a foreign program" 1 "XDP program .*.id [0-9]+" \
 		port add dummy9 inside allow 10.9.0.0/16
 	same "port add: the foreign program stays" \
-		"$(on h ip -d link show dummy9 | grep -o 'prog/xdp id [0-9]*')" "$foreign"
+		"$(link_show h dummy9 | grep -o 'prog/xdp id [0-9]*')" "$foreign"
 	same "port add: taken back" "$(ports)" "eth0 vethc1 vethc2"
 	check "port add: taken back, status is content" xe_ctl status
 	must on h ip link set dev dummy9 xdpgeneric off
@@ -141,7 +141,7 @@ fi
 
 check "shape of port del" shape "port del" vethc2
 same "port del: gone" "$(ports)" "eth0 vethc1"
-same "port del: nothing is attached" "$(on h ip -d link show vethc2 | grep -c xdp)" 0
+same "port del: nothing is attached" "$(link_show h vethc2 | grep -c xdp)" 0
 same "port del: its flows have ended" "$(xe_ctl flow count from $C2/32)" 0
 
 # A glob, and one of its ports taken out and put back.

@@ -11,7 +11,7 @@ XE_RULES="accept from $INSIDE to $FAR/32
 $XE_RULES"
 JUDGE_ALLOW_DST=$FAR
 
-mac_of() { on "$1" ip -o link show dev "$2" | sed 's/.*link\/ether \([^ ]*\).*/\1/'; }
+mac_of() { ip_plain "$1" -o link show dev "$2" | sed 's/.*link\/ether \([^ ]*\).*/\1/'; }
 
 cut_send() { # SEED NAME: what w sees of it is in $T/NAME
 	rm -f "$T/$2"

@@ -39,7 +39,7 @@ repair() { # on|off
 link_of() { # PORT: id of our bpf_link there
 	local ifindex
 
-	ifindex=$(on h cat "/proc/net/dev_mcast" >/dev/null; on h ip -j link show "$1" | json "$(cat)" "j[0]['ifindex']")
+	ifindex=$(on h cat "/proc/net/dev_mcast" >/dev/null; ip_plain h -j link show "$1" | json "$(cat)" "j[0]['ifindex']")
 	grep -lE "^ifindex:[[:space:]]*$ifindex\$" "/proc/$(pid)/fdinfo/"* 2>/dev/null | head -n 1 |
 		xargs -r awk '$1 == "link_id:" { print $2 }'
 }

@@ -38,7 +38,7 @@ xe_start
 bg flows c1 "$TCP_MANY" client -c 5 -t 60 -g 10 -u 20000 -d 20000 $SRV1 9000
 check "what is there is attached" attached vethc1
 same "nothing is attached to what nobody names" \
-	"$(on h ip -d link show dev lo | grep -c xdp)" 0
+	"$(link_show h lo | grep -c xdp)" 0
 
 topo_container c2 $C2
 c2_works "an interface that appears"
@@ -60,11 +60,11 @@ check "removed for good" within 2000 gone vethc2
 # A name that no entry of the file covers, added and taken away by hand.
 topo_container c2 10.1.0.20 pod2
 sleep 0.3
-same "not named, not attached" "$(on h ip -d link show dev pod2 | grep -c xdp)" 0
+same "not named, not attached" "$(link_show h pod2 | grep -c xdp)" 0
 check "port add" xe_ctl port add pod2 inside allow 10.1.0.20/32
 c2_works "port add" pod2
 check "port del" xe_ctl port del pod2
-same "port del: nothing is attached" "$(on h ip -d link show dev pod2 | grep -c xdp)" 0
+same "port del: nothing is attached" "$(link_show h pod2 | grep -c xdp)" 0
 check "port del: status is content" xe_ctl status
 
 # Another name that the same entry catches: the port goes on, under that name everywhere.

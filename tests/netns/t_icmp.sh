@@ -19,7 +19,7 @@ ask() { # NAME CONTAINER WANTED ARGUMENTS OF icmp.py ask
 	same "$name" "$(on "$ns" "$PY" "$ICMP" ask "$@")" "$wanted"
 }
 
-mac() { on "$1" ip -j link show dev "$2" | "$PY" -c 'import json, sys; print(json.load(sys.stdin)[0]["address"])'; }
+mac() { ip_plain "$1" -j link show dev "$2" | "$PY" -c 'import json, sys; print(json.load(sys.stdin)[0]["address"])'; }
 
 watch_start() { # NAME NS INTERFACE
 	bg "$1" "$2" "$PY" "$ICMP" watch "$3"

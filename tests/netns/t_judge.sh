@@ -58,7 +58,7 @@ one_more "a closed port of the server" server_rst on c1 curl -s -m 2 "http://$SR
 one_more "a container that aborts" container_rst reset_by_close
 
 # 2. Checksums: a wrong one that the translator has only to carry on.
-mac() { on "$1" ip -j link show dev "$2" |
+mac() { ip_plain "$1" -j link show dev "$2" |
 	"$PY" -c 'import json, sys; print(json.load(sys.stdin)[0]["address"])'; }
 "$PY" "$HERE/craft.py" build "$T/frames" mac="$(mac c1 eth0)" gw="$(mac h vethc1)" \
 	wmac="$(mac w up0)" hmac="$(mac h eth0)" src=$C1 other=$C2 srv=$SRV1 ext=$EXT drop=$SRV3 \

@@ -10,7 +10,7 @@ FRAMES=${XE_FRAMES:-200000}
 STORM=$(tool frame_storm)
 
 mac() { # NS DEV
-	on "$1" ip -j link show "$2" | "$PY" -c 'import json, sys; print(json.load(sys.stdin)[0]["address"])'
+	ip_plain "$1" -j link show "$2" | "$PY" -c 'import json, sys; print(json.load(sys.stdin)[0]["address"])'
 }
 
 # The storm's own source L4 ports are kept, so that what comes back by chance hits live sessions.

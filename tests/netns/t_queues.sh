@@ -21,15 +21,21 @@ same "both workers have queues of the uplink" \
 	"$(json "$T/status.json" "[[p['workers'], p['queues']] for p in j['ports'] if p['name'] == 'eth0'][0]")" \
 	"[[0, 1], 3]"
 same "port list says so" "$(xe_ctl port list | awk '$1 == "eth0" && / 0-1 / { print "yes" }')" yes
+all_at_once() {
+	local c bad=0
+
+	for c in c1 c2; do
+		bg "tcp$c" $c "$TCP_MANY" client -c 40 -u 100001 -d 100001 $SRV1 9000
+		bg "udp$c" $c "$UDP_SEND" -s 0-1472 -r 2000 -l 15 $SRV1 7001
+	done
+	for c in tcpc1 udpc1 tcpc2 udpc2; do
+		bg_wait $c || { bad=1 && tail -n 1 "$T/$c.log"; }
+	done
+	return $bad
+}
+
 carried_begin
-for c in c1 c2; do
-	bg "tcp$c" $c "$TCP_MANY" client -c 40 -u 100001 -d 100001 $SRV1 9000
-	bg "udp$c" $c "$UDP_SEND" -s 0-1472 -r 2000 -l 15 $SRV1 7001
-done
-for c in c1 c2; do
-	check "TCP of $c, both directions" bg_wait "tcp$c"
-	check "UDP of $c, every length" bg_wait "udp$c"
-done
+check "TCP of both, and UDP of every length, both directions" patiently all_at_once
 carried_end "three queues"
 xe_conserve
 xe_stats after

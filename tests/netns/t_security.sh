@@ -13,7 +13,7 @@ drop from $INSIDE to $SRV3/32
 masquerade from $INSIDE to 203.0.113.0/24 out eth0 ports 20000-29999"
 XE_LINKS="vethc1 vethc2 eth0 eth9"
 
-mac() { on "$1" cat /proc/net/dev >/dev/null && on "$1" ip -j link show dev "$2" |
+mac() { on "$1" cat /proc/net/dev >/dev/null && ip_plain "$1" -j link show dev "$2" |
 	"$PY" -c 'import json, sys; print(json.load(sys.stdin)[0]["address"])'; }
 
 moved_is() { xe_drops now && [[ " $(xe_moved before now) " =~ ^\ $1\ $ ]]; }

@@ -98,7 +98,7 @@ must on w nft -f - <<<"table ip swallow {
 	}
 }"
 xe_start
-GW_MAC=$(on h ip -j link show vethc1 |
+GW_MAC=$(ip_plain h -j link show vethc1 |
 	"$PY" -c 'import json, sys; print(json.load(sys.stdin)[0]["address"])')
 
 # 40 connections live through all of it, with a byte-exact transfer ten times a second each.

@@ -55,16 +55,18 @@ xe_conf() {
 
 xe_ctl() { "$BUILD/xegressctl" --run-dir "$T/run" "$@"; }
 
-# iproute2 gives up when any namespace of the machine ends while it looks: again then.
-link_show() { # NS DEV
-	local out=
+# iproute2 gives up when any name in /run/netns is of a namespace that is just being made or ends:
+# it sees none.
+ip_plain() { # NS WORD...
+	local ns=$1
 
-	for _ in 1 2 3 4 5; do
-		out=$(on "$1" ip -d link show dev "$2" 2>&1)
-		[[ $out == *"Peer netns reference"* ]] || break
-		sleep 0.2
-	done
-	echo "$out"
+	shift
+	on "$ns" unshare -m sh -c 'mount -t tmpfs none /run/netns && exec ip "$@"' sh "$@"
+}
+
+link_show() { # NS [DEV]
+	# shellcheck disable=SC2086 # none, or one word
+	ip_plain "$1" -d link show ${2:+dev $2} 2>&1
 }
 
 # `ip netns exec` mounts the namespace's own sysfs, which nsenter does not.
@@ -81,7 +83,7 @@ xe_snapshot() {
 		on h ethtool -k "$dev" 2>&1
 		rps_cpus h "$dev"
 	done
-	echo "interfaces: $(on h ip -o link | awk -F'[:@] *' '{ print $2 }' | sort | tr '\n' ' ')"
+	echo "interfaces: $(ip_plain h -o link | awk -F'[:@] *' '{ print $2 }' | sort | tr '\n' ' ')"
 	on h ip rule
 	on h nft -s list ruleset
 	for ns in $XE_CONTAINERS; do
@@ -171,6 +173,25 @@ xe_drops() { xe_ctl drops --json >"$T/$1.json"; } # NAME
 
 xe_moved() { # BEFORE AFTER: the reasons that moved, `reason=n ...`, ARP's apart
 	"$PY" "$HERE/judge.py" moved "$T/$1.json" "$T/$2.json"
+}
+
+rings_lost() { json "$(xe_ctl stats --json)" "sum(p['xsk_lost'] for p in j['ports'])"; }
+
+# A packet that finds its socket's ring full is lost, and counted so: the worker had no CPU for as
+# long as 256 of them took to come. What is asked about loss is asked again then, twice.
+patiently() { # COMMAND...
+	local try before rc
+
+	for try in 1 2 3; do
+		before=$(rings_lost)
+		rc=0
+		"$@" || rc=$?
+		if [ $rc -eq 0 ] || [ "$(rings_lost)" = "$before" ]; then
+			return $rc
+		fi
+		echo "try $try: rings lost $(($(rings_lost) - before)) packets" >&2
+	done
+	return $rc
 }
 
 # Both conservation equations, exactly, as soon as nothing moves any more.
