@@ -222,7 +222,7 @@ if [ "$XE_KERNEL" = 0 ]; then
 	suite conformance 240 tests/conformance/t_*.sh
 	suite faults 120 tests/faults/t_*.sh
 fi
-suite netns 90 tests/netns/t_*.sh
+suite netns 120 tests/netns/t_*.sh
 [ $LIST = 0 ] || exit 0
 # With one CPU, or few tests, each has it for itself.
 LANES=${XE_LANES:-$([ "$(nproc)" -ge 2 ] && [ ${#ONLY[@]} = 0 ] && echo 2 || echo 1)}
