@@ -33,7 +33,7 @@ xe_stats before
 
 bg tcp c1 "$TCP_MANY" client -c 50 -t 3 -g 2 -u 40001 -d 40001 $SRV1 9000
 # Beside iperf3 from the same container it may lose: what counts here is that all is counted.
-bg udp c2 "$UDP_SEND" -s 0-1472 -t 3 -r 2000 -l 60 $SRV1 7001
+bg udp c2 "$UDP_SEND" -s 0-1472 -t 3 -r 2000 -l 6000 $SRV1 7001
 bg bulk c2 iperf3 -c $SRV1 -p 5201 -t 2
 bg noise c1 ping -q -i 0.05 -c 40 $SRV1
 for n in $(seq 10); do
@@ -42,6 +42,8 @@ for n in $(seq 10); do
 done
 check "TCP under all of it" bg_wait tcp
 check "UDP under all of it" bg_wait udp
+between "its losses are those of the rings, but for some" \
+	$(($(json "$T/udp.log" "j['lost']") - $(rings_lost))) -6000 60
 check "iperf3 under all of it" bg_wait bulk
 check "ping under all of it" bg_wait noise
 same "no counter ever runs backwards" "$("$PY" - "$T" <<-'EOP'
