@@ -16,6 +16,9 @@
 #include "state/deny.h"
 #include "state/session_file.h"
 
+/* Ticks of the control thread's timer, 100 ms each. */
+#define RESERVED_TICKS 10
+
 /* The address that many above. */
 static struct xe_addr addr_plus(const struct xe_addr *addr, uint32_t n)
 {
@@ -334,14 +337,17 @@ void xe_safety_net_apply(struct xe_service *svc)
 
 void xe_safety_net_poll(struct xe_service *svc)
 {
-	uint64_t found[2][XE_BITMAP_WORDS];
+	uint64_t found[2][XE_BITMAP_WORDS], reserved[XE_BITMAP_WORDS];
 	bool changed = false;
 
+	/* Nothing tells when it is written; somebody does so by hand, and seldom. */
+	if (svc->ticks % RESERVED_TICKS == 0 && !xe_sockdiag_reserved(reserved))
+		memcpy(svc->reserved, reserved, sizeof(svc->reserved));
 	if (xe_sockdiag_listeners(svc->sockdiag, found[0], found[1]))
 		return; /* keep what we know */
 	for (int i = 0; i < 2; i++) {
 		for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++) {
-			uint64_t word = found[i][w] | svc->reserved[i][w];
+			uint64_t word = found[i][w] | svc->reserved[w];
 
 			if (word == svc->listening[i][w])
 				continue;

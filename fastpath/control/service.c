@@ -96,12 +96,11 @@ static int start_kernel_view(struct xe_service *svc)
 		xe_log_err("netlink: %s", strerror(-err));
 		return err;
 	}
-	if (!xe_sockdiag_reserved(svc->reserved[0]))
-		memcpy(svc->reserved[1], svc->reserved[0], sizeof(svc->reserved[1]));
+	xe_sockdiag_reserved(svc->reserved);
 	xe_sockdiag_listeners(svc->sockdiag, any[0], any[1]);
 	for (int i = 0; i < 2; i++) {
 		for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++) {
-			svc->listening[i][w] = any[i][w] | svc->reserved[i][w];
+			svc->listening[i][w] = any[i][w] | svc->reserved[w];
 			svc->taken.bits[i][w] = svc->listening[i][w];
 		}
 	}

@@ -120,7 +120,7 @@ struct xe_service {
 	 */
 	struct xe_taken taken;
 	uint64_t listening[2][XE_BITMAP_WORDS]; /* of these the host's: by sockets, and reserved */
-	uint64_t reserved[2][XE_BITMAP_WORDS];
+	uint64_t reserved[XE_BITMAP_WORDS]; /* net.ipv4.ip_local_reserved_ports: UDP's and TCP's */
 	uint64_t dnat[2][XE_BITMAP_WORDS];
 	uint64_t held[2][XE_BITMAP_WORDS]; /* by flows that were adopted without owning theirs */
 	struct xe_state_dir *state_dir;    /* sessions that outlive the process, state_dir.c */

@@ -9,6 +9,7 @@
 #include <sys/vfs.h>
 
 #include "control/memlock.h"
+#include "control/sockdiag.h"
 #include "control/verbs.h"
 
 #define BPFFS "/sys/fs/bpf"
@@ -97,14 +98,12 @@ static bool meets(unsigned int min, unsigned int max, unsigned int from, unsigne
  * The workers do not hand out what the host has open, but a connection can start any time. */
 static void look_at_l4_ports(const struct xe_service *svc, struct look *l)
 {
-	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
 	const struct xe_config *config = svc->config;
-	unsigned int min = 0, max = 0, from, to;
-	bool met = false, known = f && fscanf(f, "%u %u", &min, &max) == 2;
+	uint16_t min = 0, max = 0;
+	bool met = false, known = !xe_sockdiag_local_range(&min, &max);
+	unsigned int from, to;
 	char text[256];
 
-	if (f)
-		fclose(f);
 	for (uint32_t i = 0; i < config->rule_cnt && known && !met; i++) {
 		const struct xe_rule *r = &config->rules[i];
 

@@ -61,6 +61,21 @@ check "container to container" talk c1 $C2 9000
 # A listener that comes later is reachable as soon as listeners are polled again.
 serve_many h 0.0.0.0 22333
 check "a new listener in the NAT range" within 3000 talk w $EXT 22333
+if [ "$XE_KERNEL" = 0 ]; then
+	# L4 ports that are reserved while the service runs are given out no more, and are again later.
+	ext_ports() { # CONDITION: how many of 20 new flows have such an Ext L4 port
+		xe_ctl flow flush udp >/dev/null
+		for _ in $(seq 20); do on c1 "$UDP_SEND" -n 1 $SRV1 7001 >/dev/null 2>&1; done
+		xe_ctl flow list udp --json >"$T/flows.json"
+		json "$T/flows.json" "len([f for f in j['flows'] if int(f['nat_src'].split(':')[1]) $1])"
+	}
+	on h sysctl -qw net.ipv4.ip_local_reserved_ports=20000-29000
+	sleep 1.5
+	same "L4 ports reserved meanwhile are not given out" "$(ext_ports '<= 29000')" 0
+	on h sysctl -qw net.ipv4.ip_local_reserved_ports=
+	sleep 1.5
+	between "and are again afterwards" "$(ext_ports '<= 29000')" 1 20
+fi
 same "nobody there, outside of the NAT range: refused" "$(syn w $EXT 18080)" refused
 if [ "$XE_KERNEL" = 0 ]; then
 	same "nobody there, in the NAT range: silence" "$(syn w $EXT 28080)" silent
