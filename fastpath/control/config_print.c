@@ -63,7 +63,15 @@ static void print_ports(FILE *f, const struct xe_config *config)
 	fputs("]\n", f);
 }
 
-/* Rules start with a verb and hold neither `: ` nor ` #`: bare text in YAML. */
+/* Rules start with a verb and hold no ` #`: bare text in YAML, but where a word ends with a colon, as
+ * the address fd00:: does. They hold no quotes. */
+static bool is_bare_rule(const char *text)
+{
+	size_t len = strlen(text);
+
+	return !strstr(text, ": ") && !(len && text[len - 1] == ':');
+}
+
 static int print_rules(FILE *f, const struct xe_config *config)
 {
 	char text[XE_RULE_TEXT_SIZE];
@@ -74,7 +82,7 @@ static int print_rules(FILE *f, const struct xe_config *config)
 
 		if (ret < 0)
 			return ret;
-		fprintf(f, "  - %s\n", text);
+		fprintf(f, is_bare_rule(text) ? "  - %s\n" : "  - '%s'\n", text);
 	}
 	return 0;
 }

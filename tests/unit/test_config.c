@@ -373,14 +373,23 @@ static void test_no_conflict(void **state)
 		"rules: [masquerade from 10.0.0.0/8, drop from 10.1.2.3]",
 		/* same pool twice counts once */
 		"rules: [snat tcp source 198.18.0.0-198.18.0.255, snat source 198.18.0.1]",
+		/* YAML takes a colon before a blank, or at the end, for its own */
+		"ports: [{name: va, role: inside, allow: [\"fd00::/64\"]}]\n"
+		"rules: [\"drop from fd00:: to [fd01::]:80\", \"kernel to [::]\"]",
 		/* from outside */
 		"ports: [{name: va, role: inside, allow: [10.1.0.0/16]}, {name: e, role: uplink}]\n"
 		"rules: [accept from 192.0.2.0/24 in e, kernel from 192.0.2.0/24]",
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		xe_config_free(parse(texts[i]));
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct xe_config *config = parse(texts[i]);
+		char *text = print(config);
+
+		xe_config_free(config);
+		xe_config_free(parse(text));
+		free(text);
+	}
 }
 
 /* What a file says must not break the one line of a message, or a terminal. */
