@@ -63,8 +63,8 @@ static void print_ports(FILE *f, const struct xe_config *config)
 	fputs("]\n", f);
 }
 
-/* Rules start with a verb and hold no ` #`: bare text in YAML, but where a word ends with a colon, as
- * the address fd00:: does. They hold no quotes. */
+/* Rules start with a verb and hold no ` #`: bare text in YAML, but where a word ends with a colon,
+ * as the address fd00:: does. They hold no quotes. */
 static bool is_bare_rule(const char *text)
 {
 	size_t len = strlen(text);

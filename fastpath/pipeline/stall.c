@@ -51,6 +51,23 @@ static void drop_stale(struct xe_lane *lane)
 		xe_handoff_publish(lane->handoff, lane->worker);
 }
 
+/* A TCP flow whose first SYN had not been answered here has sent another one meanwhile, by the
+ * kernel's path and mapping, and may be established there. Its next segment must not leave by ours:
+ * the peer would answer with a reset. Without a session it is a flow of the kernel's, which comes
+ * here with the others (control/ct_adopt.h), or begins anew. */
+static void forget_unanswered(struct xe_lane *lane)
+{
+	struct xe_sessions *t = &lane->sessions;
+
+	for (uint32_t i = 0; i < t->high; i++) {
+		struct xe_session *s = &t->slots[i];
+		enum xe_dir answer = s->flags & XE_SF_FROM_OUTSIDE ? XE_DIR_OUT : XE_DIR_BACK;
+
+		if (s->key[XE_DIR_OUT].proto == IPPROTO_TCP && !xe_session_packets(s, answer))
+			xe_flow_end(lane, s);
+	}
+}
+
 bool xe_stall_tick(struct xe_lane *lane, uint64_t now_ns)
 {
 	uint64_t gap_ns = now_ns - lane->ticked_ns;
@@ -59,6 +76,7 @@ bool xe_stall_tick(struct xe_lane *lane, uint64_t now_ns)
 	if (stalled) {
 		lane->stood_ns += gap_ns;
 		drop_stale(lane);
+		forget_unanswered(lane);
 		__atomic_store_n(&lane->stall_last_ns, gap_ns, __ATOMIC_RELAXED);
 		__atomic_store_n(&lane->stall_cnt, lane->stall_cnt + 1, __ATOMIC_RELEASE);
 	}

@@ -3,6 +3,7 @@
  * test_stall.c - a worker that stood still: its clock, what it had in its hands, and who is told to
  * be stalled, in a lane in memory (lane_fixture.h).
  */
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -105,6 +106,41 @@ static void test_rings_are_emptied(void **state)
 	assert_int_equal(*stale, 100);
 }
 
+/* One whose SYN was not answered may be the kernel's by now; one that was stays. */
+static void test_unanswered_tcp_ends(void **state)
+{
+	struct lf *f = *state;
+	struct xe_lane *lane = f->lane;
+	uint64_t now_ns = start(f);
+	struct lf_spec syn = out, answer = {.src = out.dst,
+					    .sport = out.dport,
+					    .dst = "192.0.2.1",
+					    .proto = IPPROTO_TCP,
+					    .tcp_flags = XE_TH_SYN | XE_TH_ACK,
+					    .seq = 9000,
+					    .ack = 1};
+	const struct lf_sent *sent;
+
+	syn.proto = IPPROTO_TCP;
+	syn.tcp_flags = XE_TH_SYN;
+	syn.payload_len = 0;
+	sent = lf_pass(f, LF_INSIDE, &syn);
+	assert_non_null(sent);
+	answer.dport = lf_sport(sent);
+	assert_non_null(lf_pass(f, LF_UPLINK, &answer));
+	syn.sport++;
+	assert_non_null(lf_pass(f, LF_INSIDE, &syn));
+	assert_int_equal(lane->sessions.cnt, 2);
+	assert_true(xe_stall_tick(lane, now_ns + 2 * XE_NS_PER_SEC));
+	assert_int_equal(lane->sessions.cnt, 1);
+	syn.sport--;
+	syn.tcp_flags = XE_TH_ACK;
+	syn.seq = 1;
+	syn.ack = 9001;
+	assert_non_null(lf_pass(f, LF_INSIDE, &syn));
+	lf_check_conservation(f);
+}
+
 static void test_others(void **state)
 {
 	struct lf *f = *state;
@@ -130,6 +166,7 @@ int main(void)
 		STALL_TEST(test_clock),
 		STALL_TEST(test_sessions_stay),
 		STALL_TEST(test_rings_are_emptied),
+		STALL_TEST(test_unanswered_tcp_ends),
 		STALL_TEST(test_others),
 	};
 
