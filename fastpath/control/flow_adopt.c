@@ -34,6 +34,7 @@ struct xe_adopt {
 /* ---- many of them ---- */
 
 struct chunk {
+	const struct xe_flow_batch *batch;
 	uint32_t cnt;
 	struct xe_flow_record *records[CHUNK];
 	struct xe_adoptee adoptees[CHUNK];
@@ -153,6 +154,8 @@ static void adopt_chunk(struct xe_service *svc, struct xe_worker *w, struct chun
 	for (int turn = 0; turn < TURNS_MAX && any_later(c); turn++) {
 		xe_state_dir_grow(svc, w);
 		xe_worker_call(w, adopt_call, c);
+		if (!w->running && !any_later(c))
+			break; /* no packet waits for what they have asked */
 		xe_resolver_poll(svc);
 		for (int i = 0; i < TURNS_MAX && xe_nexthops_are_behind(&w->lane->nexthops); i++)
 			xe_resolver_poll(svc);
@@ -170,6 +173,9 @@ static void adopt_chunk(struct xe_service *svc, struct xe_worker *w, struct chun
 		    c->outcome[i] == XE_ADOPT_THERE)
 			c->records[i]->flags |= XE_FR_ADOPTED;
 		count(counts, c->outcome[i]);
+		if (c->batch->places)
+			c->batch->places[c->records[i] - c->batch->file.records] =
+				(struct xe_adopt_place){c->outcome[i], w->idx, c->slot[i]};
 	}
 	c->cnt = 0;
 }
@@ -181,6 +187,7 @@ static void adopt_list(struct xe_service *svc, struct xe_flow_batch *b, uint32_t
 {
 	uint32_t *at = &b->head[file_port];
 
+	c->batch = b;
 	c->cnt = 0;
 	while (*at != XE_NIL) {
 		uint32_t i = *at;
@@ -195,6 +202,8 @@ static void adopt_list(struct xe_service *svc, struct xe_flow_batch *b, uint32_t
 		*at = b->next[i];
 		b->left--;
 		if (can != XE_ADOPTED) {
+			if (b->places)
+				b->places[i].outcome = can;
 			count(counts, can);
 			xe_flow_reserve(svc, r, false);
 			continue;
@@ -283,6 +292,34 @@ int xe_adopt_add(struct xe_service *svc, struct xe_flow_file *file, struct xe_ad
 	if (counts)
 		*counts = mine;
 	return (int)mine.adopted;
+}
+
+int xe_adopt_now(struct xe_service *svc, const struct xe_flow_file *file,
+		 struct xe_adopt_place *places)
+{
+	struct xe_flow_batch *b = xe_flow_batch_new(file), **at;
+	struct xe_adopt_counts counts = {};
+
+	if (!svc->adopt)
+		svc->adopt = calloc(1, sizeof(*svc->adopt));
+	if (!b || !svc->adopt) {
+		xe_flow_batch_free(b);
+		return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < file->record_cnt; i++)
+		places[i] = (struct xe_adopt_place){.outcome = XE_ADOPT_LATER};
+	b->places = places;
+	b->in_use = true;
+	b->older = svc->adopt->batches;
+	svc->adopt->batches = b;
+	xe_flow_batch_reserve(svc, b, true);
+	adopt_waiting(svc, &counts);
+	for (at = &svc->adopt->batches; *at != b;)
+		at = &(*at)->older;
+	*at = b->older;
+	xe_flow_batch_reserve(svc, b, false);
+	xe_flow_batch_free(b);
+	return 0;
 }
 
 void xe_adopt_ports(struct xe_service *svc)

@@ -15,6 +15,7 @@
 #define XE_FLOW_ADOPT_H
 
 #include "control/service.h"
+#include "pipeline/adopt.h"
 #include "state/flow_record.h"
 
 /* What has become of records, since they were added. */
@@ -29,8 +30,20 @@ struct xe_adopt_counts {
 
 /* Queue (copies of) the records. Those of ports that are attached become sessions at once, and are
  * in *counts, which may be NULL; records in `file` that a session has now, or had before, are
- * marked XE_FR_ADOPTED, and XE_FR_TAGS. Returns how many were adopted; -ENOMEM. */
+ * marked XE_FR_ADOPTED, and XE_FR_TAGS. Where their worker does not run yet, what they asked of
+ * the resolver waits until somebody polls it. Returns how many were adopted; -ENOMEM. */
 int xe_adopt_add(struct xe_service *svc, struct xe_flow_file *file, struct xe_adopt_counts *counts);
+/* What has become of one record. */
+struct xe_adopt_place {
+	enum xe_adopted outcome; /* XE_ADOPT_LATER: its port is not attached */
+	uint16_t worker;         /* the session, where one was made */
+	uint32_t slot;
+};
+
+/* The same for records of which none is to wait; places[] says of each what has become of it. 0;
+ * -ENOMEM: nothing was done. */
+int xe_adopt_now(struct xe_service *svc, const struct xe_flow_file *file,
+		 struct xe_adopt_place *places);
 /* Those that wait for ports which are attached by now, with their rules in force; they need not be
  * live. Logs one line, if there was anything. */
 void xe_adopt_ports(struct xe_service *svc);

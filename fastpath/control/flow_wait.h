@@ -19,7 +19,8 @@ struct xe_flow_batch {
 	uint32_t *head;         /* the same; XE_NIL ends a list */
 	uint32_t *next;         /* by record */
 	uint32_t left;          /* records in the lists */
-	bool in_use;            /* who added it has yet to be told what became of the records */
+	struct xe_adopt_place *places; /* xe_adopt_now(): by record, not owned; NULL: none */
+	bool in_use; /* who added it has yet to be told what became of the records */
 	struct xe_flow_batch *older;
 };
 

@@ -343,7 +343,7 @@ static void on_event(struct xe_service *svc, int fd)
 
 /* The first packet of a flow waits for this thread's answer, while the CPU may be full of what the
  * containers do: it must get its turn in less than a time slice. */
-static void raise_priority(void)
+void xe_service_raise_priority(void)
 {
 	if (setpriority(PRIO_PROCESS, 0, CONTROL_NICE))
 		xe_log_info("control thread: stays at normal priority: %s", strerror(errno));
@@ -353,7 +353,7 @@ int xe_service_run(struct xe_service *svc)
 {
 	struct epoll_event ev[8];
 
-	raise_priority();
+	xe_service_raise_priority();
 	if (xe_confine_control(!svc->steer.plain_only))
 		xe_log_warn("control thread: keeps the capabilities of the start");
 	xe_watchdog_open(&svc->watchdog, POLL_MS);

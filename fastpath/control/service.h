@@ -164,6 +164,8 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 int xe_service_run(struct xe_service *svc);
 /* A signal that asks for the end may have come. */
 void xe_service_signals(struct xe_service *svc);
+/* The thread's: for xe_service_run(), and before others wait for it. */
+void xe_service_raise_priority(void);
 /* Interfaces and the control socket wait, or no longer. */
 void xe_service_hold_still(struct xe_service *svc, bool still);
 /* `on-stop: clean`: host exactly as found. `handback`: but for the safety net, and sessions go on

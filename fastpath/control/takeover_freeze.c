@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "control/flow_export.h"
 #include "io/attach.h"
 #include "io/umem_give.h"
 #include "pipeline/pipeline.h"
@@ -19,6 +18,8 @@
  * are, and are told as such. In copy mode into a veth all are back when the send call returns. */
 #define SENT_MAX_NS  (3 * XE_NS_PER_MS)
 #define SENT_LOOK_US 100
+/* Changed flows in one answer: 3 MiB, some 10 ms in which the control thread does nothing else. */
+#define CHANGES_MAX 16384u
 /* What one worker hands over while another is drained: a packet changes the worker twice at most
  * (to whose it may be, to whose it is), hairpins twice that. */
 #define DRAIN_ROUNDS 8
@@ -266,7 +267,6 @@ static int tell_lanes(struct xe_service *svc, struct xe_to_frozen *to, struct xe
 	tell_sockets(svc, f, to);
 	tell_held(svc, f, to);
 	tell_port_counters(svc, f, to);
-	fwrite(svc->nat_ports, sizeof(svc->nat_ports), 1, f);
 	fwrite(svc->ext_addrs, sizeof(svc->ext_addrs), 1, f);
 	if (ferror(f) || !to->frame_cnt)
 		err = -ENOMEM;
@@ -275,28 +275,54 @@ static int tell_lanes(struct xe_service *svc, struct xe_to_frozen *to, struct xe
 	return err;
 }
 
-static int tell_flows(struct xe_service *svc, struct xe_to_fds *fds)
+int xe_freeze_tell(struct xe_service *svc, struct xe_to_frozen *to, struct xe_to_fds *fds)
 {
-	int fd = new_memfd(fds, "xegress-flows"), err;
-	struct xe_flow_file file;
+	memset(to, 0, sizeof(*to));
+	return tell_lanes(svc, to, fds);
+}
+
+static int put(int fd, const void *from, size_t len)
+{
+	ssize_t n = len ? write(fd, from, len) : 0;
+
+	return n < 0 ? -errno : (size_t)n == len ? 0 : -ENOSPC; /* a memfd takes all or is full */
+}
+
+static int find_changes(struct xe_service *svc, struct xe_flows_told *told, bool all,
+			struct xe_flow_changes *changes)
+{
+	int more;
+
+	if (!all)
+		return xe_flows_export_changes(svc, told, CHANGES_MAX, changes);
+	told->worker = told->slot = 0; /* from the beginning, wherever the last pass had come to */
+	do {
+		more = xe_flows_export_changes(svc, told, UINT32_MAX, changes);
+	} while (more > 0);
+	return more;
+}
+
+int xe_freeze_changes(struct xe_service *svc, struct xe_flows_told *told, bool all,
+		      struct xe_to_changes *to, struct xe_to_fds *fds)
+{
+	int fd = new_memfd(fds, "xegress-flows"), ret;
+	struct xe_flow_changes changes;
 
 	if (fd < 0)
 		return fd;
-	xe_flow_file_init(&file);
-	err = xe_flows_export(svc, NULL, &file);
-	if (!err)
-		err = xe_flow_file_write(&file, fd);
-	xe_flow_file_free(&file);
-	return err;
-}
-
-int xe_freeze_tell(struct xe_service *svc, struct xe_to_frozen *to, struct xe_to_fds *fds)
-{
-	int err;
-
-	memset(to, 0, sizeof(*to));
-	err = tell_lanes(svc, to, fds);
-	return err ? err : tell_flows(svc, fds);
+	xe_flow_changes_init(&changes);
+	ret = find_changes(svc, told, all, &changes);
+	if (ret < 0)
+		goto out;
+	*to = (struct xe_to_changes){.cnt = changes.cnt, .more = ret > 0};
+	ret = put(fd, svc->nat_ports, sizeof(svc->nat_ports));
+	if (!ret)
+		ret = put(fd, changes.list, changes.cnt * sizeof(*changes.list));
+	if (!ret)
+		ret = xe_flow_file_write(&changes.file, fd);
+out:
+	xe_flow_changes_free(&changes);
+	return ret;
 }
 
 /* ---- back ---- */

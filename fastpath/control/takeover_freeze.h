@@ -6,6 +6,7 @@
 #ifndef XE_TAKEOVER_FREEZE_H
 #define XE_TAKEOVER_FREEZE_H
 
+#include "control/flow_export.h"
 #include "control/service.h"
 #include "control/takeover_wire.h"
 
@@ -21,8 +22,12 @@ void xe_freeze_prepare(struct xe_service *svc);
  * being sent has been, as far as the devices are done with it within some milliseconds. Their
  * heartbeats stand still, too: after a second steer leaves packets to the kernel. */
 void xe_freeze_workers(struct xe_service *svc);
-/* Frames, counters, held packets, flows. The fds are the caller's. -errno. */
+/* Frames, counters, held packets. The fds are the caller's. -errno. */
 int xe_freeze_tell(struct xe_service *svc, struct xe_to_frozen *to, struct xe_to_fds *fds);
+/* Flows that have changed since they were told: some thousands of them, while the workers run; all,
+ * when they stand still. Likewise. */
+int xe_freeze_changes(struct xe_service *svc, struct xe_flows_told *told, bool all,
+		      struct xe_to_changes *to, struct xe_to_fds *fds);
 /* As before xe_freeze_workers(), whatever the new process has changed meanwhile. */
 void xe_unfreeze(struct xe_service *svc);
 

@@ -31,6 +31,7 @@ struct xe_give {
 	bool welcome;     /* it has been let in */
 	bool still;       /* from BEGIN on */
 	uint64_t word_ns; /* when it last said something */
+	struct xe_flows_told told;
 	bool sweep;       /* one has failed, and may have left files of sessions */
 	struct stat file; /* the socket file we made */
 	char path[PATH_MAX + 16];
@@ -97,6 +98,7 @@ void xe_give_close(struct xe_service *svc)
 
 	if (!give)
 		return;
+	xe_flows_told_free(&give->told);
 	if (give->listen_fd >= 0 && !lstat(give->path, &now) && now.st_dev == give->file.st_dev &&
 	    now.st_ino == give->file.st_ino)
 		unlink(give->path);
@@ -135,6 +137,7 @@ static void end(struct xe_service *svc, const char *why)
 	if (give->still)
 		xe_service_hold_still(svc, false);
 	give->still = false;
+	xe_flows_told_free(&give->told);
 }
 
 static bool may_take(int fd, pid_t *pid)
@@ -217,6 +220,24 @@ static int tell_port(struct xe_service *svc, uint32_t n)
 	return xe_to_send(svc->give->conn_fd, &msg, XE_TO_PORT, &fds);
 }
 
+/* Some of the flows. Rules and ports stay as they are meanwhile, so a record that was told means
+ * the same when it is looked at again. */
+static int tell_changes(struct xe_service *svc)
+{
+	struct xe_give *give = svc->give;
+	struct xe_to_msg msg = {};
+	struct xe_to_fds fds = {};
+	int err;
+
+	if (!give->still)
+		return -EPROTO;
+	err = xe_freeze_changes(svc, &give->told, false, &msg.changes, &fds);
+	if (!err)
+		err = xe_to_send(give->conn_fd, &msg, XE_TO_COPIED, &fds);
+	xe_to_close_fds(&fds);
+	return err;
+}
+
 /* ---- from FREEZE to GO ---- */
 
 static int wait_done(struct xe_give *give)
@@ -247,6 +268,8 @@ static int freeze(struct xe_service *svc)
 	xe_freeze_prepare(svc);
 	xe_freeze_workers(svc);
 	err = xe_freeze_tell(svc, &msg.frozen, &fds);
+	if (!err)
+		err = xe_freeze_changes(svc, &give->told, true, &msg.frozen.changes, &fds);
 	ready_ns = xe_now_ns();
 	if (!err)
 		err = xe_to_send(give->conn_fd, &msg, XE_TO_FROZEN, &fds);
@@ -283,6 +306,8 @@ static int answer(struct xe_service *svc, const struct xe_to_msg *msg)
 		return tell_ports(svc);
 	case XE_TO_PORT_WANTED:
 		return tell_port(svc, msg->number);
+	case XE_TO_COPY:
+		return tell_changes(svc);
 	case XE_TO_FREEZE:
 		return freeze(svc);
 	case XE_TO_REFUSED:

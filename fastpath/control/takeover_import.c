@@ -60,8 +60,6 @@ static int find_parts(struct xe_take *take)
 	take->parts.gone = next_part(take, &at, take->welcome.steer_counters_size);
 	take->parts.carried =
 		next_part(take, &at, (size_t)f->port_cnt * take->welcome.steer_counters_size);
-	take->parts.nat_ports =
-		next_part(take, &at, XE_BITMAP_WORDS * sizeof(*take->parts.nat_ports));
 	take->parts.ext_addrs = next_part(take, &at, XE_MAX_EXT_ADDRS * sizeof(struct xe_addr));
 	return take->parts.ext_addrs && at == take->lanes_size &&
 			       f->frame_cnt == take->welcome.frame_cnt &&
@@ -138,35 +136,12 @@ int xe_import_lanes(struct xe_service *svc)
 		svc->gone_counters = *take->parts.gone;
 		svc->gone_xsk_lost = f->gone_xsk_lost;
 	}
-	for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++)
-		svc->nat_ports[w] |= take->parts.nat_ports[w];
-	xe_guarded_publish(svc);
 	if (!take->shares)
 		return 0;
 	import_frames(svc, take->parts.given, take->parts.held, f->held_cnt);
 	for (uint32_t i = 0; i < f->socket_cnt; i++)
 		xe_port_given_resume(svc, &take->parts.sockets[i]);
 	return 0;
-}
-
-int xe_import_flows(struct xe_service *svc)
-{
-	struct xe_take *take = svc->take;
-	struct xe_flow_file file;
-	char text[256] = "";
-	int err;
-
-	if (lseek(take->flows_fd, 0, SEEK_SET) < 0)
-		return -errno;
-	err = xe_flow_file_read(&file, take->flows_fd, text, sizeof(text));
-	if (err) {
-		xe_log_err("takeover: flows: %s", text[0] ? text : strerror(-err));
-		return err;
-	}
-	/* The rest waits for its port, which comes up when the old process has gone. */
-	err = file.record_cnt ? xe_adopt_add(svc, &file, &take->flows) : 0;
-	xe_flow_file_free(&file);
-	return err < 0 ? err : 0;
 }
 
 static void run_held(struct xe_service *svc, const struct xe_to_held *held, uint32_t held_cnt)

@@ -8,6 +8,7 @@
 
 #include "control/flow_adopt.h"
 #include "control/service.h"
+#include "control/takeover_flows.h"
 #include "control/takeover_mirror.h"
 #include "control/takeover_wire.h"
 
@@ -44,16 +45,14 @@ struct xe_take {
 		const struct xe_to_socket *sockets;
 		const struct xe_to_held *held;
 		const struct xe_port_counters *gone, *carried;
-		const uint64_t *nat_ports;
 		const struct xe_addr *ext_addrs;
 	} parts;
+	struct xe_take_flows *told; /* from the first COPIED on */
 	struct xe_adopt_counts flows;
 };
 
 /* Frames, sockets, counters. -errno, logged. */
 int xe_import_lanes(struct xe_service *svc);
-/* Records become sessions. -errno, logged. */
-int xe_import_flows(struct xe_service *svc);
 /* Packets that waited for a next hop go on. */
 void xe_import_held(struct xe_service *svc);
 /* What the old programs counted, when they run no more. The workers may run. */

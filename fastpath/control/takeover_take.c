@@ -23,6 +23,11 @@
 #define SLICE_MIN 4096u
 /* Fewer flows than this touch a page each of tables that are much larger. */
 #define ROOM_MIN 64
+/* Changed flows that are no reason for another pass: they take less than a tenth of a millisecond.
+ */
+#define CHANGES_FEW 64u
+/* Each is of what changed in the one before, so where it does not end soon it never does. */
+#define PASSES_MAX 8
 /* systemd reads what it is told within this, or the old process may end before it knows. */
 #define NOTIFY_US (2 * 1000 * 1000)
 /* After DONE only the old process can say what is; how often that is said to whoever waits. */
@@ -259,6 +264,7 @@ static int freeze(struct xe_service *svc)
 	struct xe_to_fds fds;
 	int err;
 
+	xe_service_raise_priority();
 	take->freeze_ns = xe_now_ns();
 	err = ask(take, &msg, XE_TO_FREEZE, XE_TO_FROZEN, &fds);
 	if (err)
@@ -356,6 +362,49 @@ static void make_room(struct xe_service *svc)
 	}
 }
 
+/* Once through all of the old one's flows, in parts; *cnt: how many had changed. */
+static int copy_flows(struct xe_service *svc, uint32_t *cnt)
+{
+	struct xe_take *take = svc->take;
+	struct xe_to_msg msg = {};
+	struct xe_to_fds fds;
+	int err;
+
+	*cnt = 0;
+	do {
+		err = ask(take, &msg, XE_TO_COPY, XE_TO_COPIED, &fds);
+		if (err)
+			return err;
+		err = fds.cnt == 1
+			      ? xe_take_flows_follow(svc, take->told, fds.fd[0], &msg.changes, NULL)
+			      : -EPROTO;
+		xe_to_close_fds(&fds);
+		*cnt += msg.changes.cnt;
+	} while (!err && msg.changes.more);
+	return err;
+}
+
+/* Until there are few, or it does not get better: then as many change as it takes to tell. */
+static int follow_flows(struct xe_service *svc)
+{
+	uint32_t cnt = UINT32_MAX, before;
+	int err;
+
+	svc->take->told = xe_take_flows_open();
+	if (!svc->take->told)
+		return -ENOMEM;
+	for (int pass = 0; pass < PASSES_MAX; pass++) {
+		before = cnt;
+		err = copy_flows(svc, &cnt);
+		if (err)
+			return err;
+		xe_log_debug("takeover: %u flows have changed", cnt);
+		if (cnt <= CHANGES_FEW || (pass > 1 && cnt > before / 2))
+			break;
+	}
+	return 0;
+}
+
 /* Before the old workers stop: all that need not wait for that. */
 static int get_ready(struct xe_service *svc)
 {
@@ -367,6 +416,9 @@ static int get_ready(struct xe_service *svc)
 	if (err)
 		return err;
 	make_room(svc);
+	err = follow_flows(svc);
+	if (err)
+		return err;
 	take->mirrors = take->shares && take->welcome.worker_cnt == svc->worker_cnt &&
 			take->welcome.live_mask == svc->steer.settings.live_mask &&
 			!xe_mirror_open(&take->mirror, &svc->steer, take->shared_fds);
@@ -380,7 +432,8 @@ static int adopt_all(struct xe_service *svc)
 	int err = xe_import_lanes(svc);
 
 	if (!err)
-		err = xe_import_flows(svc);
+		err = xe_take_flows_follow(svc, take->told, take->flows_fd, &take->frozen.changes,
+					   &take->flows);
 	if (!err && take->mirrors)
 		xe_mirror_begin(&take->mirror, svc, take->parts.ext_addrs);
 	else if (!err)
@@ -403,10 +456,11 @@ int xe_take_finish(struct xe_service *svc)
 	err = start_workers(svc);
 	if (err)
 		return err;
+	xe_resolver_poll(svc); /* what the last flows have asked */
 	xe_log_info("audit: uid=%u pid=%u took the service over from pid %d: %u ports, %u flows "
-		    "(%u not), stood still for %.1f ms",
+		    "(%u not), %u of them told at last, stood still for %.1f ms",
 		    getuid(), getpid(), take->pid, take->port_cnt, take->flows.adopted,
-		    take->flows.over + take->flows.refused,
+		    take->flows.over + take->flows.refused, take->frozen.changes.cnt,
 		    (double)(xe_now_ns() - take->freeze_ns) / XE_NS_PER_MS);
 	if (take->mirrors)
 		switch_links(svc, false);
@@ -487,6 +541,7 @@ void xe_take_close(struct xe_service *svc)
 		xe_to_close_fds(&take->rest[i].fds);
 	free(take->rest);
 	free(take->ids);
+	xe_take_flows_close(take->told);
 	if (take->lanes)
 		munmap(take->lanes, take->lanes_size);
 	close_fd(take->sock);

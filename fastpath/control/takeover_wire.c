@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "control/flow_export.h"
 #include "io/xsk.h"
 #include "state/flow_record.h"
 #include "xegress/steer_abi.h"
@@ -22,6 +23,7 @@ struct xe_to_sizes xe_to_our_sizes(void)
 		.record = sizeof(struct xe_flow_record),
 		.frame = XE_FRAME_SIZE,
 		.ring = XE_RING_SIZE,
+		.change = sizeof(struct xe_flow_change),
 	};
 }
 

@@ -12,13 +12,20 @@
  *       |-- PORT_WANTED (n) ------------------------------------->|
  *       |<------------------------- PORT (its link, its sockets) -'  for each
  *       |  maps their rings, tells its own maps of them           |
+ *       |-- COPY ------------------------------------------------>|
+ *       |<------------ COPIED (flows that have changed) ----------'  until few have:
+ *       |  flows become sessions                                  |  the workers run
  *       |-- FREEZE ---------------------------------------------->|  workers stop
- *       |<---------------- FROZEN (who holds each frame; flows) --|
- *       |  flows become sessions, links get the new program       |
+ *       |<-- FROZEN (who holds each frame; flows that have changed)
+ *       |  so do these, links get the new program                 |
  *       |-- DONE ------------------------------------------------>|
  *       |<----------------------------------------------------- GO
  *       |  workers run; it is the service                         |
  *       |-- BYE ------------------------------------------------->|  exits
+ *
+ * Flows are told while the old workers go on, as often as it takes; what has changed since the last
+ * time is told again. So all stand still only for what has changed since the very last time,
+ * however many flows there are. COPY may be left out: then FROZEN has them all.
  *
  * Until GO the old one is the service: a word of refusal, the end of the connection or five seconds
  * of silence, and it goes on as if nothing had been. So after DONE the new one must not go away by
@@ -41,7 +48,7 @@
 #define XE_TO_WELCOME_FDS 6           /* without the punt devices */
 #define XE_TO_MAGIC       0x4f545845u /* "EXTO" as bytes in order */
 /* Raise it with every change of what is below, of struct xe_meta, or of what its fields mean. */
-#define XE_TO_VERSION     1
+#define XE_TO_VERSION     2
 #define XE_TO_SOCKET_NAME "takeover.sock"
 /* Neither side waits longer for a word of the other, GO excepted. */
 #define XE_TO_SILENCE_MS 5000
@@ -57,6 +64,8 @@ enum xe_to_type {
 	XE_TO_PORTS,
 	XE_TO_PORT_WANTED,
 	XE_TO_PORT,
+	XE_TO_COPY,
+	XE_TO_COPIED,
 	XE_TO_FREEZE,
 	XE_TO_FROZEN,
 	XE_TO_DONE,
@@ -66,7 +75,7 @@ enum xe_to_type {
 
 /* Sizes that both must agree on, beside the version: a forgotten raise is found. */
 struct xe_to_sizes {
-	uint32_t message, meta, record, frame, ring;
+	uint32_t message, meta, record, frame, ring, change;
 };
 
 /* Fds: lock, memory of the frames, the maps `counters`, `owned`, `live` and `beats`, and if punt:
@@ -103,7 +112,14 @@ struct xe_to_port {
 	struct xe_to_queue queues[XE_MAX_QUEUES];
 };
 
-/* Fds: lanes, flows (an xe_flow_file). In lanes, one after the other: */
+/* Fds: a file, with a bitmap of XE_BITMAP_WORDS words (the L4 ports in NAT ranges), then cnt times
+ * struct xe_flow_change, then an xe_flow_file. */
+struct xe_to_changes {
+	uint32_t cnt;
+	uint32_t more; /* this pass through the sessions is not at its end */
+};
+
+/* Fds: lanes; what has changed. In lanes, one after the other: */
 struct xe_to_frozen {
 	uint32_t frame_cnt;  /* uint16_t each, see umem_give.h */
 	uint32_t worker_cnt; /* struct xe_lane_counters of each */
@@ -112,9 +128,9 @@ struct xe_to_frozen {
 	uint32_t port_cnt, reserved;
 	uint64_t gone_xsk_lost;
 	/* Behind them struct xe_port_counters: of ports that are no more, and of each port in the
-	 * order of PORTS what the old one had from the one before it, and is not in its map. Then
-	 * the bitmap of L4 ports in NAT ranges, XE_BITMAP_WORDS words; last the Ext addresses by
-	 * their numbers, XE_MAX_EXT_ADDRS. */
+	 * order of PORTS what the old one had from the one before it, and is not in its map. Last
+	 * the Ext addresses by their numbers, XE_MAX_EXT_ADDRS. */
+	struct xe_to_changes changes;
 };
 
 struct xe_to_socket {
@@ -140,6 +156,7 @@ struct xe_to_msg {
 		struct xe_to_welcome welcome;
 		uint32_t number; /* PORTS: how many; PORT_WANTED: which */
 		struct xe_to_port port;
+		struct xe_to_changes changes;
 		struct xe_to_frozen frozen;
 		char text[XE_TO_TEXT];
 	};

@@ -309,6 +309,45 @@ enum xe_adopted xe_adopt(struct xe_lane *lane, const struct xe_adoptee *a, struc
 	return ret;
 }
 
+#define WHO_SIZE offsetof(struct xe_flow_record, in_port) /* addresses and L4 ports */
+#define KIND     (XE_FR_FROM_OUTSIDE | XE_FR_EXT | XE_FR_MAPPED | XE_FR_HAIRPIN)
+
+static bool is_who_it_was(const struct xe_lane *lane, const struct xe_session *s,
+			  const struct xe_flow_record *now)
+{
+	struct xe_flow_record was;
+
+	xe_session_record(&lane->sessions, s, lane->now_s, &was);
+	return !memcmp(&was, now, WHO_SIZE) && was.proto == now->proto && was.verb == now->verb &&
+	       !((was.flags ^ now->flags) & KIND);
+}
+
+bool xe_adopt_go_on(struct xe_lane *lane, struct xe_session *s, const struct xe_flow_record *now,
+		    uint16_t out_port)
+{
+	uint8_t was = s->tcp_state;
+	bool closed;
+
+	if (!is_who_it_was(lane, s, now) ||
+	    (out_port != s->out_port && s->key[XE_DIR_BACK].port == XE_PORT_ANYUPLINK))
+		return false;
+	/* As flow.c has it: the first answer to who has come from outside. */
+	if (s->flags & XE_SF_FROM_OUTSIDE && !xe_session_packets(s, XE_DIR_OUT) &&
+	    now->packets[XE_DIR_OUT]) {
+		lane->unanswered--;
+		if (s->ext != XE_EXT_NONE)
+			xe_natpool_use(&lane->pool, s->mapping, &s->key[XE_DIR_BACK]);
+	}
+	xe_session_fill(s, now);
+	s->last_used_s = lane->now_s - now->idle_s;
+	closed = s->tcp_state == XE_TCP_CLOSED;
+	if (s->source != XE_NIL && closed != (was == XE_TCP_CLOSED))
+		xe_source_set_closed(&lane->sources, s->source, closed);
+	if (s->tcp_state != was || closed)
+		xe_flow_retime(lane, s);
+	return true;
+}
+
 bool xe_adopt_is_taken(struct xe_lane *lane, const struct xe_flow_record *record)
 {
 	struct xe_adoptee a = {.record = record};

@@ -41,4 +41,9 @@ bool xe_adopt_is_taken(struct xe_lane *lane, const struct xe_flow_record *record
 /* *s: the new session, where there is one; may be NULL. */
 enum xe_adopted xe_adopt(struct xe_lane *lane, const struct xe_adoptee *a, struct xe_session **s);
 
+/* A session whose flow has gone on where it is still carried: as the record says now. False: it has
+ * become another one, with another mapping or other flags; its end, and xe_adopt(), are the way. */
+bool xe_adopt_go_on(struct xe_lane *lane, struct xe_session *s, const struct xe_flow_record *now,
+		    uint16_t out_port);
+
 #endif

@@ -109,6 +109,13 @@ uint32_t xe_nexthop_get_addr(struct xe_nexthops *t, const struct xe_addr *dst,
 			     const struct xe_addr *src, uint16_t in_port);
 /* The same for IPv4. */
 uint32_t xe_nexthop_get(struct xe_nexthops *t, __be32 dst_be, __be32 src_be, uint16_t in_port);
+/* Does any request wait for the control thread? */
+static inline bool xe_nexthops_wait(const struct xe_nexthops *t)
+{
+	return atomic_load_explicit(&t->head, memory_order_acquire) !=
+	       atomic_load_explicit(&t->tail, memory_order_relaxed);
+}
+
 /* Worker. Has the control thread more than half a ring of requests before it? The other half is
  * left to new flows from inside. */
 static inline bool xe_nexthops_are_behind(const struct xe_nexthops *t)

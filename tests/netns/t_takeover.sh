@@ -68,6 +68,18 @@ check "of two takeovers at one time one is refused" "$PY" "$HERE/taker.py" "$T/r
 check "the old process goes on" xe_ctl status
 load_end 3000 # none on a quiet machine; on a busy one the rings do not hold what comes meanwhile
 carried_end "takeovers"
+# What was told while it was carried was brought up to date: nothing was counted twice, or not.
+flows "$T/flows.now"
+"$PY" - "$T/flows.now" "$SRV1:7002" >"$T/counted" <<-'EOP'
+	import json, sys
+	flows = [json.loads(line) for line in open(sys.argv[1])]
+	print(*["%d %d" % (f["packets"], f["back_packets"]) for f in flows if f["dst"] == sys.argv[2]])
+EOP
+read -r out back <"$T/counted"
+sent=$(json "$T/udp.log" "j['sent']") received=$(json "$T/udp.log" "j['received']")
+between "datagrams out, as its session counts them" "$out" "$received" "$sent"
+between "datagrams back" "$back" "$received" "$sent"
+check "a takeover when nothing moves: flow by flow the same" take_over_unmoved
 
 # The configuration of the new process rules.
 sed '/vethc2/d' "$T/xegress.yaml" >"$T/less.yaml"

@@ -51,14 +51,14 @@ before=$(programs)
 load_begin $((12 * XE_SLOW))
 sleep 0.3
 check "what nobody asked for is refused" "$PY" "$HERE/taker.py" "$T/run" garbage
-for stage in hello begin port freeze links; do
+for stage in hello begin port copy freeze links; do
 	check "the new process dies after $stage" "$PY" "$HERE/taker.py" "$T/run" $stage
 	within 2000 xe_ctl status
 	same "every port has its program again ($stage)" "$(programs)" "$before"
 done
 load_end 5000 # a foreign program in the links is the kernel's way until they are put back
 check "the log says how each of them ended" \
-	test "$(grep -c 'it has gone: this service goes on' "$T/xegressd.1.log")" -ge 5
+	test "$(grep -c 'it has gone: this service goes on' "$T/xegressd.1.log")" -ge 6
 
 # Half a second of silence is nothing; five end it. Meanwhile the kernel has the packets, which
 # drops what is in the middle of a connection: nothing is lost but time.

@@ -61,6 +61,26 @@ took() { # what the last one says of itself
 	sed -n 's/.*took the service over from pid [0-9]*: //p' "$T/xegressd.$XE_RUN.log"
 }
 
+# All that is known of the flows but what time does to them, a line each.
+flows() { # FILE
+	xe_ctl flow list --json | "$PY" -c '
+import json, sys
+for f in sorted(json.dumps({k: v for k, v in f.items() if not k.endswith("_ms")}, sort_keys=True)
+		for f in json.load(sys.stdin)["flows"]):
+	print(f)' >"$1"
+}
+
+# Nothing moves: the new process has exactly the flows that the old one had.
+take_over_unmoved() {
+	local differ
+
+	flows "$T/flows.old"
+	take_over || return 1
+	flows "$T/flows.new"
+	differ=$(diff "$T/flows.old" "$T/flows.new") || { echo "$differ" | head -n 2; return 1; }
+	[ -s "$T/flows.old" ] || { echo "no flow to compare"; return 1; }
+}
+
 # A takeover that is to fail: exit code 1, and the old process is the service.
 take_fails() { # COMMAND...
 	local rc=0

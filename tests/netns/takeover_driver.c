@@ -8,6 +8,6 @@ int main(void)
 {
 	struct xe_to_sizes s = xe_to_our_sizes();
 
-	printf("%u %u %u %u %u\n", s.message, s.meta, s.record, s.frame, s.ring);
+	printf("%u %u %u %u %u %u\n", s.message, s.meta, s.record, s.frame, s.ring, s.change);
 	return 0;
 }

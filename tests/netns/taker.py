@@ -5,8 +5,8 @@
   version   speaks another version: is refused, by a text that names both
   two       while it is at it another one comes: that one is refused
   garbage   says what nobody asked for
-  STAGE     says no more after hello, begin, port, freeze or links, and ends at once; with `links` it
-            has put a program of its own into every link
+  STAGE     says no more after hello, begin, port, copy, freeze or links, and ends at once; with `links`
+            it has put a program of its own into every link
   STAGE-silent  the same, but stays until the service has had enough
 
 Exit 0: the service said what it must, and closed the connection where it must. Layout of the
@@ -22,9 +22,10 @@ import struct
 import sys
 import time
 
-HELLO, REFUSED, WELCOME, BEGIN, PORTS, PORT_WANTED, PORT, FREEZE, FROZEN, DONE, GO, BYE = range(1, 13)
+(HELLO, REFUSED, WELCOME, BEGIN, PORTS, PORT_WANTED, PORT, COPY, COPIED, FREEZE, FROZEN, DONE, GO,
+ BYE) = range(1, 15)
 MAGIC = 0x4F545845
-VERSION = 1
+VERSION = 2
 HEAD = struct.Struct("=IHH")
 
 
@@ -85,7 +86,7 @@ def hello(run_dir):
     old = Old(run_dir)
     body = sizes()
     old.size = body[0]
-    old.send(HELLO, struct.pack("=5I", *body))
+    old.send(HELLO, struct.pack("=6I", *body))
     return old
 
 
@@ -123,6 +124,11 @@ def go_to(old, stage):
         old.want(PORT)
         links.append(old.fds[0])
     if stage == "port":
+        return
+    for _ in range(3):
+        old.send(COPY)
+        old.want(COPIED)
+    if stage == "copy":
         return
     old.send(FREEZE)
     old.want(FROZEN)
