@@ -6,8 +6,8 @@
 #   c 10.1.0.2 ---- 10.1.0.1 in0 [h] up0 198.51.100.1 ---- 198.51.100.2 w
 #
 # foreign_pass sits on in0 and up0 first, by libxdp's dispatcher in generic mode; then xegressd
-# attaches xe_steer beside it, carries a transfer, is killed, takes the place of what it left there,
-# and leaves. With "frags" the foreign program can take superpackets. w has no route to 10.1.0.0/24: only translated packets get an answer.
+# attaches xe_steer beside it, carries a transfer, is taken over by another process, is killed, takes
+# the place of what it left there, and leaves. With "frags" the foreign program can take superpackets. w has no route to 10.1.0.0/24: only translated packets get an answer.
 # XE_BUILD names another folder with xegressd and xegressctl than build/.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/checks.sh"
@@ -59,7 +59,7 @@ ctl()
 	"$build/xegressctl" --run-dir "$work/run" "$@"
 }
 
-start_daemon()
+start_daemon() # [OPTION]
 {
 	mkdir -p "$work/run"
 	cat >"$work/xegress.yaml" <<-END
@@ -74,7 +74,7 @@ start_daemon()
 	END
 	# Not by in_ns: $! of a function is a subshell. nsenter becomes the daemon, so $! is the daemon's.
 	nsenter --net="/run/netns/$h" "$build/xegressd" -c "$work/xegress.yaml" --run-dir "$work/run" \
-		>"$work/daemon.log" 2>&1 &
+		"$@" >>"$work/daemon.log" 2>&1 &
 	daemon_pid=$!
 }
 
@@ -175,6 +175,36 @@ transfer()
 	check "the foreign program saw the packets, too" seen_grew "$seen"
 }
 
+old_is_gone()
+{
+	! kill -0 "$1" 2>/dev/null
+}
+
+# In the middle of a download. Ports in a dispatcher are attached anew when the old process has gone.
+take_over()
+{
+	local old=$daemon_pid seen rc curl_pid
+	seen=$(seen_packets foreign_seen)
+	rm -f "$work/got"
+	nsenter --net="/run/netns/$c" curl -sS --max-time 90 --limit-rate "$rate" \
+		-o "$work/got" http://198.51.100.2/file &
+	curl_pid=$!
+	check "a flow to take over" wait_for 15 flow_listed
+	start_daemon --takeover
+	check "the old process goes" wait_for "$start_s" old_is_gone "$old"
+	wait "$old"
+	rc=$?
+	check "with exit code 0" test "$rc" -eq 0
+	check "status says that all is in force" wait_for "$start_s" ctl status
+	check "the log says why ports are attached anew" \
+		grep -q "port in0 is attached anew: its program is in libxdp's dispatcher" \
+		"$work/daemon.log"
+	check "the flow lives on" flow_listed
+	check "the download goes on to its end" wait "$curl_pid"
+	check "sha256 of it is the file's" same_file
+	check "the foreign program saw it, too" seen_grew "$seen"
+}
+
 # superpackets PORT: what status says is $kept.
 superpackets()
 {
@@ -248,6 +278,12 @@ done
 transfer
 for port in in0 up0; do
 	check "superpackets of $port are said to be kept: $kept" superpackets "$port"
+done
+take_over
+for port in in0 up0; do
+	check "the dispatcher on $port calls foreign_pass after the takeover" \
+		has_program "$h" "$port" foreign_pass
+	check "one xe_steer on $port, the old process's is gone" one_steer "$port"
 done
 check "native mode beside a generic dispatcher is refused, with why" refuses_native
 check "a port comes back beside the foreign program" \
