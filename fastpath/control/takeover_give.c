@@ -260,13 +260,14 @@ static int freeze(struct xe_service *svc)
 	struct xe_give *give = svc->give;
 	struct xe_to_msg msg = {};
 	struct xe_to_fds fds = {};
-	uint64_t start_ns = xe_now_ns(), ready_ns;
+	uint64_t start_ns = xe_now_ns(), still_ns, ready_ns;
 	int err;
 
 	if (!give->still)
 		return -EPROTO;
 	xe_freeze_prepare(svc);
 	xe_freeze_workers(svc);
+	still_ns = xe_now_ns();
 	err = xe_freeze_tell(svc, &msg.frozen, &fds);
 	if (!err)
 		err = xe_freeze_changes(svc, &give->told, true, &msg.frozen.changes, &fds);
@@ -283,8 +284,10 @@ static int freeze(struct xe_service *svc)
 		return err;
 	}
 	svc->given = svc->stop = true;
-	xe_log_info("audit: uid=%u pid=%u the service was given to pid %d (%.1f ms to tell it all)",
-		    getuid(), getpid(), give->taker, (double)(ready_ns - start_ns) / XE_NS_PER_MS);
+	xe_log_info("audit: uid=%u pid=%u the service was given to pid %d (%.1f ms until all stood "
+		    "still, %.1f ms to tell the rest)",
+		    getuid(), getpid(), give->taker, (double)(still_ns - start_ns) / XE_NS_PER_MS,
+		    (double)(ready_ns - still_ns) / XE_NS_PER_MS);
 	return 0;
 }
 

@@ -29,8 +29,9 @@ struct xe_take {
 	bool shares;  /* the area is the old one's */
 	bool mirrors; /* the old programs are of use until ours are in the links */
 	struct xe_take_mirror mirror;
-	uint64_t freeze_ns; /* when it was asked to */
-	uint32_t port_cnt;  /* taken */
+	/* When it was asked to, had done so, all was ours, the word was given, workers ran. */
+	uint64_t freeze_ns, frozen_ns, adopted_ns, go_ns, run_ns;
+	uint32_t port_cnt; /* taken */
 	struct xe_take_rest *rest;
 	uint32_t rest_cnt;
 	uint16_t *ids; /* of ports, in the order of PORTS */

@@ -21,8 +21,6 @@
 /* Frames a worker needs: half of what one has by default (service.c), which receives and sends as
  * fast on some dozens of ports. */
 #define SLICE_MIN 4096u
-/* Fewer flows than this touch a page each of tables that are much larger. */
-#define ROOM_MIN 64
 /* Changed flows that are no reason for another pass: they take less than a tenth of a millisecond.
  */
 #define CHANGES_FEW 64u
@@ -273,6 +271,7 @@ static int freeze(struct xe_service *svc)
 		xe_to_close_fds(&fds);
 		return -EPROTO;
 	}
+	take->frozen_ns = xe_now_ns();
 	take->frozen = msg.frozen;
 	take->lanes_fd = fds.fd[0];
 	take->flows_fd = fds.fd[1];
@@ -347,21 +346,6 @@ static int start_workers(struct xe_service *svc)
 	return err;
 }
 
-/* Page by page it would take the longest while of all that stands still. */
-static void make_room(struct xe_service *svc)
-{
-	for (uint32_t w = 0; w < svc->worker_cnt; w++)
-		xe_state_dir_grow(svc, &svc->workers[w]);
-	if (svc->take->welcome.session_cnt < ROOM_MIN)
-		return;
-	for (uint32_t w = 0; w < svc->worker_cnt; w++) {
-		struct xe_lane *lane = svc->workers[w].lane;
-
-		xe_sessions_expect(&lane->sessions);
-		xe_index_expect(&lane->pool.mapping_index);
-	}
-}
-
 /* Once through all of the old one's flows, in parts; *cnt: how many had changed. */
 static int copy_flows(struct xe_service *svc, uint32_t *cnt)
 {
@@ -415,7 +399,6 @@ static int get_ready(struct xe_service *svc)
 		err = put_rules_in_force(svc);
 	if (err)
 		return err;
-	make_room(svc);
 	err = follow_flows(svc);
 	if (err)
 		return err;
@@ -438,7 +421,25 @@ static int adopt_all(struct xe_service *svc)
 		xe_mirror_begin(&take->mirror, svc, take->parts.ext_addrs);
 	else if (!err)
 		err = switch_links(svc, true);
+	take->adopted_ns = xe_now_ns();
 	return err ? err : wait_go(take);
+}
+
+static double ms(uint64_t from_ns, uint64_t to_ns)
+{
+	return (double)(to_ns - from_ns) / XE_NS_PER_MS;
+}
+
+static void say_taken(const struct xe_take *take)
+{
+	xe_log_info("audit: uid=%u pid=%u took the service over from pid %d: %u ports, %u flows "
+		    "(%u not), %u of them told at last, stood still for %.1f ms (told %.1f, ours "
+		    "%.1f, given %.1f, running %.1f)",
+		    getuid(), getpid(), take->pid, take->port_cnt, take->flows.adopted,
+		    take->flows.over + take->flows.refused, take->frozen.changes.cnt,
+		    ms(take->freeze_ns, take->run_ns), ms(take->freeze_ns, take->frozen_ns),
+		    ms(take->frozen_ns, take->adopted_ns), ms(take->adopted_ns, take->go_ns),
+		    ms(take->go_ns, take->run_ns));
 }
 
 int xe_take_finish(struct xe_service *svc)
@@ -452,16 +453,14 @@ int xe_take_finish(struct xe_service *svc)
 		err = adopt_all(svc);
 	if (err)
 		return err;
+	take->go_ns = xe_now_ns();
 	svc->given = false; /* from here on it is ours to clean up */
 	err = start_workers(svc);
 	if (err)
 		return err;
+	take->run_ns = xe_now_ns();
 	xe_resolver_poll(svc); /* what the last flows have asked */
-	xe_log_info("audit: uid=%u pid=%u took the service over from pid %d: %u ports, %u flows "
-		    "(%u not), %u of them told at last, stood still for %.1f ms",
-		    getuid(), getpid(), take->pid, take->port_cnt, take->flows.adopted,
-		    take->flows.over + take->flows.refused, take->frozen.changes.cnt,
-		    (double)(xe_now_ns() - take->freeze_ns) / XE_NS_PER_MS);
+	say_taken(take);
 	if (take->mirrors)
 		switch_links(svc, false);
 	xe_steer_wait(); /* no old program runs any more */

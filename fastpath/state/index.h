@@ -43,12 +43,6 @@ static inline int xe_index_open(struct xe_index *x, uint32_t capacity)
 	return 0;
 }
 
-/* Many are about to come: what they will touch is there before. A hint (kernel 5.14). */
-static inline void xe_index_expect(struct xe_index *x)
-{
-	madvise(x->slots, ((size_t)x->mask + 1) * sizeof(*x->slots), 23 /* MADV_POPULATE_WRITE */);
-}
-
 static inline void xe_index_close(struct xe_index *x)
 {
 	if (x->slots)

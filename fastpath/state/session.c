@@ -4,11 +4,6 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* Of kernel 5.14; without it pages come as they are touched. */
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 static void *region(size_t size)
 {
 	void *m = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -65,12 +60,6 @@ int xe_sessions_open_at(struct xe_sessions *t, uint32_t capacity, uint64_t k0, u
 	t->k0 = k0;
 	t->k1 = k1;
 	return 0;
-}
-
-void xe_sessions_expect(struct xe_sessions *t)
-{
-	madvise(t->buckets, ((size_t)t->bucket_mask + 1) * sizeof(*t->buckets),
-		MADV_POPULATE_WRITE);
 }
 
 void xe_sessions_close(struct xe_sessions *t)

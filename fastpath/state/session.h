@@ -169,9 +169,6 @@ int xe_sessions_open_at(struct xe_sessions *t, uint32_t capacity, uint64_t k0, u
 uint32_t xe_session_addr_cnt(uint32_t capacity);
 void xe_sessions_close(struct xe_sessions *t);
 
-/* Many are about to come: the buckets, of which they will touch any, are there before. A hint. */
-void xe_sessions_expect(struct xe_sessions *t);
-
 /* A zeroed session with both keys in the index, or NULL: full (of sessions, or both buckets of a
  * key are). That neither key is there yet, the caller has seen to. Holds the addresses of IPv6 keys
  * until its end. */
