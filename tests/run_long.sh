@@ -41,12 +41,14 @@ run() { # NAME LIMIT COMMAND...
 
 run tsan-build 300 make -j2 SAN=thread build-thread/xegressd build-thread/xegressctl \
 	build-thread/tests/unit/test_nexthop build-thread/tests/unit/test_handoff build-thread/tests/unit/test_worker_call \
-	build-thread/tests/tools/tcp_many build-thread/tests/tools/udp_echo build-thread/tests/tools/udp_send
+	build-thread/tests/tools/tcp_many build-thread/tests/tools/udp_echo build-thread/tests/tools/udp_send \
+	build-thread/tests/takeover_driver
 export TSAN_OPTIONS=halt_on_error=1:exitcode=66
 run tsan-nexthop 120 build-thread/tests/unit/test_nexthop
 run tsan-tcp 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_tcp.sh
 run tsan-handoff 120 build-thread/tests/unit/test_handoff
 run tsan-workers 300 env BUILD=build-thread XE_SLOW=4 tests/netns/t_workers.sh
+run tsan-takeover 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_takeover.sh
 run tsan-route 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_route.sh
 run tsan-worker-call 60 build-thread/tests/unit/test_worker_call
 for name in stall stall_stop crash handback foreign; do
@@ -60,9 +62,9 @@ run conformance-soak 600 tests/conformance/soak.py --packets "${LONG_SOAK_PACKET
 run long-scenarios 500 tests/run.sh --only netns/t_route6 --only netns/t_ra6 --only netns/t_icmp_workers \
 	--only conformance/t_clients
 run survive-scenarios 700 tests/run.sh --only netns/t_crash_refused --only netns/t_fallback_dnat \
-	--only netns/t_foreign_long --only netns/t_handback_whole --only netns/t_stall_long --only netns/t_stall_syn \
-	--only netns/t_takeover_fail --only netns/t_takeover_many --only netns/t_takeover_workers \
-	--only netns/t_uplink_native
+	--only netns/t_foreign_long --only netns/t_handback_whole --only netns/t_stall_long \
+	--only netns/t_stall_syn --only netns/t_takeover_fail --only netns/t_takeover_four \
+	--only netns/t_takeover_many --only netns/t_takeover_workers --only netns/t_uplink_native
 run faults-inject 600 env XE_INJECT="${LONG_INJECT:-200}" tests/faults/t_inject.sh
 # shellcheck disable=SC2086
 run faults 900 tests/faults/run.py --json "$LOGS/faults.json" ${LONG_FAULTS:-}

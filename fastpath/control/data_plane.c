@@ -158,19 +158,19 @@ static const char *rps_dir(const struct xe_service *svc, char path[XE_RUN_PATH_S
 static void leave_cpus(struct xe_service *svc)
 {
 	char path[XE_RUN_PATH_SIZE];
-	cpu_set_t cpus;
+	cpu_set_t cpus, rps_cpus;
 	int err;
 
 	if (sched_getaffinity(0, sizeof(cpus), &cpus))
 		return;
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		CPU_CLR(svc->workers[i].cpu, &cpus);
-	if (svc->config->rps == XE_RPS_AUTO) {
-		err = xe_rps_open(&svc->rps, &cpus, rps_dir(svc, path));
-		if (err)
-			xe_log_info("rps: not set, no sysfs of this network namespace: %s",
-				    strerror(-err));
-	}
+	rps_cpus = cpus;
+	if (svc->config->rps != XE_RPS_AUTO)
+		CPU_ZERO(&rps_cpus);
+	err = xe_rps_open(&svc->rps, &rps_cpus, rps_dir(svc, path));
+	if (err)
+		xe_log_info("rps: not set, no sysfs of this network namespace: %s", strerror(-err));
 	if (CPU_COUNT(&cpus) && sched_setaffinity(0, sizeof(cpus), &cpus))
 		xe_log_info("control thread: stays on the workers' CPUs: %s", strerror(errno));
 }
@@ -216,6 +216,21 @@ int xe_data_plane_start(struct xe_service *svc)
 	if (!err)
 		leave_cpus(svc);
 	return err;
+}
+
+/* Its name, if it is an interface without a mask of ours. */
+static const char *without_mask(void *ctx, int ifindex)
+{
+	const struct xe_service *svc = ctx;
+	const struct xe_port *port = xe_port_by_ifindex(svc, ifindex);
+	const struct xe_link *link = xe_netlink_link(svc->netlink, ifindex);
+
+	return link && !(port && port->rps.cnt) ? link->name : NULL;
+}
+
+void xe_data_plane_clean_rps(struct xe_service *svc)
+{
+	xe_rps_clean_others(&svc->rps, without_mask, svc);
 }
 
 void xe_data_plane_close_rps(struct xe_service *svc)

@@ -16,6 +16,9 @@ int xe_data_plane_check(const struct xe_service *svc);
 int xe_data_plane_start(struct xe_service *svc);
 /* What the workers had in common, when they are closed. */
 void xe_data_plane_close_shared(struct xe_service *svc);
+/* The queues' RPS masks that another process has set, where no port of ours has one: as they were
+ * found. */
+void xe_data_plane_clean_rps(struct xe_service *svc);
 /* The queues' RPS masks as they were found. */
 void xe_data_plane_close_rps(struct xe_service *svc);
 

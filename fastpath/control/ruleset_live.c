@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "control/rule_index.h"
 #include "control/service.h"
+#include "control/takeover_take.h"
 #include "control/verbs.h"
 #include "state/deny.h"
 #include "state/session_file.h"
@@ -319,6 +320,10 @@ void xe_safety_net_apply(struct xe_service *svc)
 	};
 	char err[256] = "out of memory";
 
+	if (xe_take_waits(svc)) { /* another process's net has the ports that are not ours yet */
+		free(ports);
+		return;
+	}
 	svc->fallback_stale = false;
 	svc->fallback_ours = true;
 	if (ports)

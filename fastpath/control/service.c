@@ -205,6 +205,7 @@ static void first_ports(struct xe_service *svc)
 	xe_ports_sync(svc);
 	if (svc->fallback_stale)
 		xe_safety_net_apply(svc);
+	xe_data_plane_clean_rps(svc); /* of a service that crashed */
 }
 
 /* All that another process has had so far. What is said about it in the run directory follows. */

@@ -47,8 +47,6 @@ void xe_freeze_welcome(const struct xe_service *svc, struct xe_to_welcome *to,
 		.translated6 = svc->translated6,
 		.punt = svc->punt_fd >= 0 && svc->punt_uplink_fd >= 0,
 	};
-	for (uint32_t w = 0; w < svc->worker_cnt; w++)
-		to->session_cnt += svc->workers[w].lane->sessions.cnt;
 	memcpy(to->punt_name, svc->punt_name, sizeof(to->punt_name));
 	memcpy(to->punt_uplink_name, svc->punt_uplink_name, sizeof(to->punt_uplink_name));
 	add_fd(fds, svc->lock_fd);

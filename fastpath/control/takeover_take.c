@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/data_plane.h"
 #include "control/port_given.h"
 #include "control/state_dir.h"
 #include "control/takeover_import.h"
@@ -501,6 +502,11 @@ int xe_take_fd(const struct xe_service *svc)
 	return svc->take ? svc->take->pid_fd : -1;
 }
 
+bool xe_take_waits(const struct xe_service *svc)
+{
+	return svc->take && svc->take->rest_cnt;
+}
+
 /* Links that did not take our program have ended with the old process: a new one each. */
 static void attach_again(struct xe_service *svc)
 {
@@ -522,6 +528,7 @@ void xe_take_gone(struct xe_service *svc)
 	attach_again(svc);
 	xe_take_close(svc);
 	xe_ports_sync(svc);
+	xe_data_plane_clean_rps(svc); /* of ports that only the old one had */
 }
 
 static void close_fd(int fd)

@@ -35,6 +35,9 @@ void xe_take_settle(struct xe_service *svc);
 /* Readable when the old process has ended; -1: it has, or there never was one. */
 int xe_take_fd(const struct xe_service *svc);
 void xe_take_gone(struct xe_service *svc);
+/* Are there ports that can only be ours when the old process has ended? Until then its safety net
+ * stays in force, with which they are left to the kernel. */
+bool xe_take_waits(const struct xe_service *svc);
 void xe_take_close(struct xe_service *svc);
 
 #endif

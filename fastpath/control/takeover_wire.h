@@ -86,7 +86,6 @@ struct xe_to_welcome {
 	uint32_t worker_cnt;
 	uint32_t live_mask;
 	uint32_t steer_counters_size, lane_counters_size; /* others' are not carried on */
-	uint32_t session_cnt;
 	uint32_t notified;                          /* systemd started it, and has to be told */
 	uint32_t watchdog_every, watchdog_patience; /* of control/watchdog.h: systemd tells it to
 						       the process that it starts only */

@@ -71,7 +71,8 @@ int xe_rps_open(struct xe_rps *rps, const cpu_set_t *cpus, const char *found_dir
 
 	rps->cpus = *cpus;
 	rps->class_fd = rps->found_fd = -1;
-	if (!CPU_COUNT(cpus))
+	/* what another one has set is put back also where nothing is to be set */
+	if (!CPU_COUNT(cpus) && access(found_dir, F_OK))
 		return 0;
 	if (mkdir(found_dir, 0700) && errno != EEXIST)
 		return -errno;
@@ -227,7 +228,9 @@ void xe_rps_set(const struct xe_rps *rps, const char *ifname, int ifindex, uint3
 	char mask[XE_RPS_TEXT], path[64];
 
 	port->cnt = 0;
-	port->queues = rps->class_fd < 0 ? NULL : calloc(queue_cnt, sizeof(*port->queues));
+	port->queues = NULL;
+	if (rps->class_fd >= 0 && CPU_COUNT(&rps->cpus))
+		port->queues = calloc(queue_cnt, sizeof(*port->queues));
 	if (!port->queues)
 		return;
 	mask_print(&rps->cpus, mask);
@@ -296,15 +299,13 @@ void xe_rps_restore(const struct xe_rps *rps, struct xe_rps_port *port)
 	*port = (struct xe_rps_port){};
 }
 
-/* One file of the folder: IFINDEX.QUEUE. */
-static void clean_one(const struct xe_rps *rps, const char *name)
+/* One file of the folder. */
+static void clean_one(const struct xe_rps *rps, unsigned int ifindex, unsigned int queue,
+		      const char *ifname)
 {
-	char now[XE_RPS_TEXT], ifname[IF_NAMESIZE], path[64];
+	char now[XE_RPS_TEXT], path[64];
 	struct xe_rps_queue q = {};
-	unsigned int ifindex, queue;
 
-	if (sscanf(name, "%u.%u", &ifindex, &queue) != 2 || !if_indextoname(ifindex, ifname))
-		return;
 	snprintf(q.name, sizeof(q.name), "%u.%u", ifindex, queue);
 	snprintf(path, sizeof(path), "%s/queues/rx-%u/rps_cpus", ifname, queue);
 	q.fd = openat(rps->class_fd, path, O_RDWR | O_CLOEXEC);
@@ -319,6 +320,8 @@ static void clean_one(const struct xe_rps *rps, const char *name)
 void xe_rps_clean(const char *found_dir)
 {
 	struct xe_rps rps = {.class_fd = -1, .found_fd = -1};
+	char ifname[IF_NAMESIZE];
+	unsigned int ifindex, queue;
 	struct dirent *entry;
 	DIR *dir = opendir(found_dir);
 
@@ -329,7 +332,33 @@ void xe_rps_clean(const char *found_dir)
 	if (rps.class_fd < 0)
 		rps.class_fd = open_public();
 	while (rps.class_fd >= 0 && rps.found_fd >= 0 && (entry = readdir(dir)))
-		clean_one(&rps, entry->d_name);
+		if (sscanf(entry->d_name, "%u.%u", &ifindex, &queue) == 2 &&
+		    if_indextoname(ifindex, ifname))
+			clean_one(&rps, ifindex, queue, ifname);
 	closedir(dir);
 	xe_rps_close(&rps, found_dir);
+}
+
+void xe_rps_clean_others(const struct xe_rps *rps, xe_rps_other_fn other, void *ctx)
+{
+	int fd = rps->found_fd < 0 ? -1
+				   : openat(rps->found_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	unsigned int ifindex, queue;
+	const struct dirent *entry;
+	const char *ifname;
+
+	if (!dir && fd >= 0)
+		close(fd);
+	while (dir && (entry = readdir(dir))) {
+		if (sscanf(entry->d_name, "%u.%u", &ifindex, &queue) != 2)
+			continue;
+		ifname = other(ctx, (int)ifindex);
+		if (!ifname)
+			continue;
+		clean_one(rps, ifindex, queue, ifname);
+		unlinkat(rps->found_fd, entry->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
 }

@@ -59,4 +59,9 @@ void xe_rps_restore(const struct xe_rps *rps, struct xe_rps_port *port);
 /* The same for all that a service which is no more has left in `found_dir`. */
 void xe_rps_clean(const char *found_dir);
 
+/* Of what another service has set in our folder, that of interfaces which are no ports of ours with
+ * a mask: other() returns the name of such a one, NULL for ours and those that are gone. */
+typedef const char *(*xe_rps_other_fn)(void *ctx, int ifindex);
+void xe_rps_clean_others(const struct xe_rps *rps, xe_rps_other_fn other, void *ctx);
+
 #endif
