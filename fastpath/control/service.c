@@ -169,13 +169,10 @@ static int start_loop(struct xe_service *svc)
 
 void xe_service_hold_still(struct xe_service *svc, bool still)
 {
-	int fds[] = {xe_netlink_fd(svc->netlink), xe_ctl_fd(svc->ctl)};
-
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		if (still)
-			epoll_ctl(svc->epoll_fd, EPOLL_CTL_DEL, fds[i], NULL);
-		else if (watch(svc, fds[i]))
-			xe_log_err("the event loop has lost a descriptor: %s", strerror(errno));
+	if (still)
+		epoll_ctl(svc->epoll_fd, EPOLL_CTL_DEL, xe_ctl_fd(svc->ctl), NULL);
+	else if (watch(svc, xe_ctl_fd(svc->ctl)))
+		xe_log_err("the event loop has lost the control socket: %s", strerror(errno));
 }
 
 static int watch_all(struct xe_service *svc)
@@ -302,8 +299,7 @@ static void on_timer(struct xe_service *svc)
 	xe_give_tick(svc);
 	/* Once a second also without an event: an interrupted resync is tried again there. */
 	if (++svc->ticks % (1000 / POLL_MS) == 0) {
-		if (!xe_give_holds_still(svc))
-			xe_netlink_dispatch(svc->netlink);
+		xe_netlink_dispatch(svc->netlink);
 		xe_log_flush(false);
 	}
 	if (!xe_give_holds_still(svc))

@@ -166,7 +166,7 @@ int xe_service_run(struct xe_service *svc);
 void xe_service_signals(struct xe_service *svc);
 /* The thread's: for xe_service_run(), and before others wait for it. */
 void xe_service_raise_priority(void);
-/* Interfaces and the control socket wait, or no longer. */
+/* The control socket waits, or no longer. Events of interfaces do so by xe_watch_defers(). */
 void xe_service_hold_still(struct xe_service *svc, bool still);
 /* `on-stop: clean`: host exactly as found. `handback`: but for the safety net, and sessions go on
  * in the kernel. Given away: all as it stands. NULL members are fine: also the error path of start,

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "control/ct_adopt.h"
 #include "control/port_attach.h"
+#include "control/takeover_give.h"
 #include "control/watch_state.h"
 
 /* Later than this, and the tick says more of this thread than of the workers: in a process that was
@@ -149,7 +150,7 @@ const struct xe_worker *xe_watch_stalled(struct xe_service *svc)
 
 bool xe_watch_defers(struct xe_service *svc)
 {
-	if (!svc->watch || !xe_watch_stalled(svc))
+	if (!svc->watch || !(xe_give_holds_still(svc) || xe_watch_stalled(svc)))
 		return false;
 	svc->watch->deferred = true;
 	return true;
