@@ -6,6 +6,11 @@
  * from the address of ours that the asker knows: the one it spoke to where the flow is translated
  * and the asker is outside, else the host's own on that port (RFC 1812 section 4.3.2.4). A reset
  * comes from whom the asker spoke to.
+ *
+ * Half way between two containers (hairpin.c) the packet has been translated once, and its sender
+ * is an Ext address: the answer goes there, from the one it spoke to, and comes in again as the
+ * packet did. So the sender's session, wherever it is, makes of it and of what it quotes what the
+ * sender knows.
  */
 #include "pipeline/answer.h"
 
@@ -15,6 +20,7 @@
 #include <netinet/ip_icmp.h>
 
 #include "base/insum.h"
+#include "pipeline/icmp.h"
 #include "pipeline/pipeline.h"
 
 #define ICMP_HDR 8
@@ -107,8 +113,8 @@ static bool answer_from(const struct xe_lane *lane, const struct xe_packet *p, u
 {
 	const struct xe_lane_port *port = &lane->ports[p->in_port];
 	const uint8_t *ip = p->l2 + XE_L3_OFF;
-	bool spoken_to =
-		p->role == XE_ROLE_UPLINK && p->session && xe_session_is_translated(p->session);
+	bool spoken_to = p->hairpin || (p->role == XE_ROLE_UPLINK && p->session &&
+					xe_session_is_translated(p->session));
 
 	if (is_v6(p)) {
 		memcpy(from, spoken_to ? ip + XE_IP6_DST : port->own6.b, 16);
@@ -241,6 +247,22 @@ static uint32_t write_reset(uint8_t *l2, const struct xe_packet *p)
 	return (uint32_t)(tcp - l2) + XE_TCP_HDR_MIN;
 }
 
+/* Back to where a hairpin packet comes from. */
+static void send_back_in(struct xe_lane *lane, const struct xe_packet *about,
+			 struct xe_packet *answer, bool reset)
+{
+	memset(answer->l2 - sizeof(struct xe_meta), 0, sizeof(struct xe_meta));
+	if (!reset) {
+		xe_icmp_again(lane, answer, about->in_port);
+		return;
+	}
+	answer->in_port = about->in_port;
+	answer->proto = IPPROTO_TCP;
+	answer->l4_len = XE_TCP_HDR_MIN;
+	answer->l4_off = (uint16_t)(answer->len - answer->l4_len);
+	xe_hairpin_packet(lane, answer);
+}
+
 void xe_answer(struct xe_lane *lane, const struct xe_packet *about, enum xe_answer_kind kind,
 	       uint32_t arg)
 {
@@ -262,5 +284,8 @@ void xe_answer(struct xe_lane *lane, const struct xe_packet *about, enum xe_answ
 				    kind == XE_ANSWER_REJECT ? XE_ANSWER_PROHIBITED : kind, arg);
 	answer.frames[0].len = answer.len;
 	xe_count(&lane->cnt.made, 1);
-	xe_tx_piece(lane, &answer);
+	if (about->hairpin)
+		send_back_in(lane, about, &answer, reset);
+	else
+		xe_tx_piece(lane, &answer);
 }

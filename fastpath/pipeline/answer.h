@@ -3,8 +3,9 @@
  * answer.h - packets that a worker makes itself, because of one that it does not carry: ICMP and
  * ICMPv6 errors, and TCP resets.
  *
- * An answer leaves by the port that the packet came in by, to the Ethernet address it came from. It
- * is counted in `made`, and then as sent or dropped as any other packet. None is made about what
+ * An answer leaves by the port that the packet came in by, to the Ethernet address it came from;
+ * one about a packet between two containers (hairpin.c) by its sender's session. It is counted in
+ * `made`, and then as sent, handed over or dropped as any other packet. None is made about what
  * must not be answered (RFC 1122 section 3.2.2, RFC 4443 section 2.4: ICMP, later fragments,
  * senders that are no single host, resets), and none beyond the limits below.
  *
@@ -29,8 +30,8 @@ enum xe_answer_kind {
  * What a router gives without being asked is bounded (RFC 1812 section 4.3.2.8, RFC 4443 section
  * 2.4). In a second, a worker: 1000 ICMP messages, as many as the kernel allows itself
  * (icmp_msgs_per_sec). A source (IPv6: a /64): 100 of them, for one a flow is what path MTU
- * discovery takes. Resets are no larger than what they answer and each spares its sender a
- * timeout: ten times as many.
+ * discovery takes; those between containers count as their Ext address's. Resets are no larger than
+ * what they answer and each spares its sender a timeout: ten times as many.
  */
 #define XE_ANSWERS_PER_S        1000u
 #define XE_ANSWERS_PER_SOURCE_S 100u

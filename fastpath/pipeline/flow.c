@@ -221,8 +221,7 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 		return false;
 	}
 	if (*xe_packet_ttl(p) <= 1) {
-		if (!p->hairpin)
-			xe_answer(lane, p, XE_ANSWER_TTL, 0);
+		xe_answer(lane, p, XE_ANSWER_TTL, 0);
 		xe_packet_drop(lane, p, XE_R_W_TTL);
 		return false;
 	}
@@ -239,8 +238,7 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 		too_big(lane, p, mtu);
 		return false;
 	}
-	if (!p->hairpin)
-		xe_answer(lane, p, XE_ANSWER_TOO_BIG, mtu);
+	xe_answer(lane, p, XE_ANSWER_TOO_BIG, mtu);
 	xe_packet_drop(lane, p, XE_R_TOO_BIG);
 	return false;
 }

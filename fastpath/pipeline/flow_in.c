@@ -98,8 +98,7 @@ static bool by_rule(struct xe_lane *lane, struct xe_packet *p, struct inside *in
 		xe_packet_drop(lane, p, XE_R_W_DROP_RULE);
 		return false;
 	case XE_VERB_REJECT:
-		if (!p->hairpin)
-			xe_answer(lane, p, XE_ANSWER_REJECT, 0);
+		xe_answer(lane, p, XE_ANSWER_REJECT, 0);
 		xe_packet_drop(lane, p, XE_R_REJECTED);
 		return false;
 	default:
@@ -228,6 +227,15 @@ static void with_target(struct xe_lane *lane, struct xe_packet *p, const struct 
 		xe_flow_refuse(lane, p, reason);
 }
 
+/* Of what strangers may use up: forged addresses are not answered, another of ours is. */
+static void no_room(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason)
+{
+	if (p->hairpin)
+		xe_flow_refuse(lane, p, reason);
+	else
+		xe_packet_drop(lane, p, reason);
+}
+
 static void begin(struct xe_lane *lane, struct xe_packet *p, const struct inside *in)
 {
 	static const struct xe_addr anybody;
@@ -235,7 +243,7 @@ static void begin(struct xe_lane *lane, struct xe_packet *p, const struct inside
 	bool hold_full = xe_hold_is_full(lane, p->in_port);
 
 	if (lane->unanswered >= lane->sessions.capacity / XE_UNANSWERED_SHARE) {
-		xe_packet_drop(lane, p, XE_R_SESSIONS_FULL);
+		no_room(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}
 	if (lane->sessions.cnt == lane->sessions.capacity && !xe_reclaim_session(lane)) {
@@ -256,7 +264,7 @@ static void begin(struct xe_lane *lane, struct xe_packet *p, const struct inside
 	lane->nexthops.only_known = hold_full || xe_nexthops_are_behind(&lane->nexthops);
 	toward = xe_nexthop_get_addr(&lane->nexthops, &in->addr, &anybody, XE_PORT_NONE);
 	if (toward == XE_NIL) {
-		xe_packet_drop(lane, p, hold_full ? XE_R_HOLD_FULL : XE_R_NEXTHOPS_FULL);
+		no_room(lane, p, hold_full ? XE_R_HOLD_FULL : XE_R_NEXTHOPS_FULL);
 	} else {
 		xe_nexthop_ref(&lane->nexthops, toward);
 		with_target(lane, p, in, toward);
@@ -278,7 +286,7 @@ void xe_flow_in(struct xe_lane *lane, struct xe_packet *p)
 		return;
 	}
 	if (xe_packet_is_v6(p) && !xe_flow6_hold(lane, p)) {
-		xe_packet_drop(lane, p, XE_R_SESSIONS_FULL);
+		no_room(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}
 	if (by_mapping(lane, p, &in) || by_rule(lane, p, &in))

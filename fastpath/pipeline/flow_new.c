@@ -234,8 +234,7 @@ static int find_rule(struct xe_lane *lane, struct xe_packet *p, uint16_t out_por
 /* For want of resources: the sender is told, live flows keep what they have (RFC 5508 REQ-8). */
 void xe_flow_refuse(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason)
 {
-	if (!p->hairpin) /* or the answer would leave by the uplink */
-		xe_answer(lane, p, XE_ANSWER_PROHIBITED, 0);
+	xe_answer(lane, p, XE_ANSWER_PROHIBITED, 0);
 	xe_packet_drop(lane, p, reason);
 }
 

@@ -57,6 +57,23 @@ static void turn(struct xe_lane *lane, struct xe_packet *p)
 	p->guess = xe_session_guess(t, p->hash);
 }
 
+void xe_hairpin_packet(struct xe_lane *lane, struct xe_packet *p)
+{
+	p->role = XE_ROLE_UPLINK;
+	p->hairpin = true;
+	if (!xe_parse_joined(lane, p)) {
+		xe_packet_drop(lane, p, XE_R_W_MALFORMED);
+		return;
+	}
+	xe_flow_packet(lane, p);
+	if (!p->ended)
+		xe_nat_packet(lane, p);
+	if (p->ended)
+		return;
+	xe_fwd_packet(&lane->ports[p->out_port], p);
+	xe_tx_piece(lane, p);
+}
+
 void xe_hairpin(struct xe_lane *lane, struct xe_burst *burst)
 {
 	lane->hairpins = 0;

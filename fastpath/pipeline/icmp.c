@@ -13,6 +13,9 @@
  * Type, code, MTU and everything behind the quoted L4 ports (RFC 4884 extensions too) are left as
  * they are. The checksums of the quoted packet are updated like those of a packet that goes the way
  * of the error: that undoes what was done to it. The ICMP checksum is looked at, and made anew.
+ *
+ * Between two containers (hairpin.c) it goes both ways: by the session of the one that sends it
+ * out, and in again by the other's, which may be another worker's.
  */
 #include "pipeline/icmp.h"
 
@@ -68,12 +71,20 @@ static bool is_spoofed(const struct xe_lane *lane, const struct xe_packet *p,
 	       !is_from(lane, e, s->key[p->dir].src_be);
 }
 
+/* Does it come in again behind the session that has translated it? */
+static bool comes_again(const struct xe_packet *p)
+{
+	return p->session->hairpin && p->dir == XE_DIR_OUT;
+}
+
 /* Where it goes, as flow.c finds it for packets. 0, or why it ends. */
 static enum xe_worker_reason find_way(struct xe_lane *lane, struct xe_packet *p)
 {
 	const struct xe_session *s = p->session;
 	uint32_t mtu;
 
+	if (comes_again(p)) /* the way is found then */
+		return *xe_packet_ttl(p) <= 1 ? XE_R_W_TTL : XE_R_NONE;
 	if (p->dir == XE_DIR_OUT) {
 		p->nexthop = xe_nexthop_read(&lane->nexthops.slots[s->nexthop]);
 		if (p->nexthop.state != XE_NH_READY || p->nexthop.port != s->out_port)
@@ -213,6 +224,10 @@ void xe_icmp(struct xe_lane *lane, struct xe_packet *p)
 		return;
 	}
 	translate(lane, p, &e);
+	if (comes_again(p)) {
+		xe_icmp_again(lane, p, p->session->out_port);
+		return;
+	}
 	xe_fwd_packet(&lane->ports[p->out_port], p);
 	if (p->frag_mtu) {
 		xe_fragment(lane, p);
@@ -222,4 +237,34 @@ void xe_icmp(struct xe_lane *lane, struct xe_packet *p)
 	xe_tx_piece(lane, p); /* a copy, whose the frames are now */
 	p->frame_cnt = 0;
 	p->ended = true;
+}
+
+/* Of the quoted tuple backwards, as steer makes it. */
+static uint64_t hash_of(const struct xe_lane *lane, const struct xe_packet *p)
+{
+	const struct xe_sessions *t = &lane->sessions;
+	struct xe_icmp_error e;
+	struct xe_addr src, dst;
+
+	if (!xe_packet_is_v6(p))
+		return xe_flow_hash(&p->key, t->k0, t->k1);
+	xe_icmp_parts(p, &e);
+	memcpy(&src, e.quoted + XE_IP6_DST, sizeof(src));
+	memcpy(&dst, e.quoted + XE_IP6_SRC, sizeof(dst));
+	return xe_flow_hash6(&p->key, &src, &dst, t->k0, t->k1);
+}
+
+void xe_icmp_again(struct xe_lane *lane, struct xe_packet *p, uint16_t uplink)
+{
+	p->in_port = uplink;
+	p->role = XE_ROLE_UPLINK;
+	p->hairpin = true;
+	p->handed = XE_HANDED_NOT;
+	p->session = NULL;
+	if (!xe_icmp_parse(p)) { /* it was one before: what it quotes now is no packet */
+		xe_packet_drop(lane, p, XE_R_W_MALFORMED);
+		return;
+	}
+	p->hash = hash_of(lane, p);
+	xe_icmp(lane, p);
 }

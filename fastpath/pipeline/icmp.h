@@ -37,5 +37,9 @@ void xe_icmp_parts(const struct xe_packet *p, struct xe_icmp_error *e);
  * The session stays as it is, its timer too: an error ends nothing (RFC 5382 REQ-9, RFC 4787
  * REQ-12). */
 void xe_icmp(struct xe_lane *lane, struct xe_packet *p);
+/* The same for one from the far end of a hairpin flow (hairpin.c), as it is between the two
+ * sessions, translated by that end's or made here: it comes in by the uplink that neither left by.
+ * In front of its frame there is metadata, which is read where another worker has the session. */
+void xe_icmp_again(struct xe_lane *lane, struct xe_packet *p, uint16_t uplink);
 
 #endif

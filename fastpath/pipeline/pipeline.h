@@ -126,6 +126,9 @@ void xe_flow_in_follow(struct xe_lane *lane, struct xe_session *s);
 bool xe_hairpin_wanted(const struct xe_lane *lane, const struct xe_packet *p);
 /* What xe_flow() has sent to XE_PORT_AGAIN comes in by its uplink. */
 void xe_hairpin(struct xe_lane *lane, struct xe_burst *burst);
+/* One packet that was made here (answer.c), whole and outside of any burst, likewise, and on to its
+ * end. in_port, proto, l4_off and l4_len are known. */
+void xe_hairpin_packet(struct xe_lane *lane, struct xe_packet *p);
 
 /* flow6.c: numbers for the addresses of an IPv6 packet's key. Of a packet of a known flow those
  * that its session has; else those that are known, XE_NIL for what is not (no session has it then).

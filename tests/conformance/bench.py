@@ -15,7 +15,7 @@ import net as n
 from wire import Sender, Tap
 
 SLOW = float(os.environ.get("XE_SLOW", "1"))
-MAC_AT = {("c1", "eth0"): ("h", "vethc1"), ("c2", "eth0"): ("h", "vethc2"), ("r", "up0"): ("h", "eth0"),
+MAC_AT = {("c1", "eth0"): ("h", "vethc1"), ("c2", "eth0"): ("h", "vethc2"), ("c3", "eth0"): ("h", "vethc3"), ("r", "up0"): ("h", "eth0"),
           ("o1", "eth0"): ("r", "ro1"), ("o2", "eth0"): ("r", "ro2")}
 # L4 port counters of one process: a set of them for each service, by Net.
 _counters = {}

@@ -4,6 +4,7 @@
         c1 10.1.0.2  --\\                      203.0.113.10, .11  o1
                         h (service) --- r ---<
         c2 10.1.0.3  --/   198.51.100.0/24     203.0.113.140, .141 o2 (.141 behind MTU 1300)
+        c3 10.1.0.4  -/ (MTU 1300; other containers' tests speak to it)
 
 IPv6 beside it: 2001:db8:1::/64 inside, 2001:db8:100::/64 uplink, 2001:db8:a::/64 and b::/64 servers.
 
@@ -20,16 +21,16 @@ import subprocess
 import tempfile
 import time
 
-C1, C2, C2B = "10.1.0.2", "10.1.0.3", "10.1.0.67"
+C1, C2, C3, C2B = "10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.67"
 INSIDE = "10.1.0.0/16"
 EXT, GW = "198.51.100.2", "198.51.100.1"
 POOL = ("198.51.100.20", "198.51.100.23")
 STATIC = "198.51.100.40"  # 1:1 nat of C2B
 SERVICE = "198.51.100.41"  # dnat
 O1A, O1B, O2A, O2B = "203.0.113.10", "203.0.113.11", "203.0.113.140", "203.0.113.141"
-SMALL_MTU = 1300  # toward O2B, known to r only
+SMALL_MTU = 1300  # toward O2B, known to r only; of C3's link
 
-C1_6, C2_6 = "2001:db8:1::2", "2001:db8:1::3"
+C1_6, C2_6, C3_6 = "2001:db8:1::2", "2001:db8:1::3", "2001:db8:1::4"
 INSIDE_6 = "2001:db8:1::/64"
 EXT_6, GW_6 = "2001:db8:100::2", "2001:db8:100::1"
 POOL_6 = "2001:db8:100::20"
@@ -37,7 +38,7 @@ SERVICE_6 = "2001:db8:100::41"
 O1A_6, O1B_6, O2A_6 = "2001:db8:a::10", "2001:db8:a::11", "2001:db8:b::140"
 O2B_6 = "2001:db8:b::141"
 
-CONTAINERS = ("c1", "c2")
+CONTAINERS = ("c1", "c2", "c3")
 SERVERS = ("o1", "o2")
 # L4 ports whose traffic a test makes and reads by itself: that namespace's stack never sees it.
 RAW_CLIENT = range(61000, 65000)
@@ -153,14 +154,16 @@ class Net:
     # ---- the picture above
 
     def up(self):
-        self.add("c1", "c2", "h", "r", "o1", "o2")
+        self.add("c1", "c2", "c3", "h", "r", "o1", "o2")
         for ns in ("h", "r"):
             self.on(ns, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1",
                     "net.ipv6.conf.all.forwarding=1")
         for ns in SERVERS:
             self.on(ns, "sysctl", "-q", "-w", "net.ipv4.tcp_max_syn_backlog=4096")
-        for ns, addr, addr6 in (("c1", C1, C1_6), ("c2", C2, C2_6)):
+        for ns, addr, addr6 in (("c1", C1, C1_6), ("c2", C2, C2_6), ("c3", C3, C3_6)):
             self._container(ns, addr, addr6)
+        for ns, dev in (("h", "vethc3"), ("c3", "eth0")):
+            self.batch(ns, ["link set %s mtu %d" % (dev, SMALL_MTU)])
         self.batch("c2", ["addr add %s/32 dev eth0" % C2B])
         self.batch("h", ["route add %s/32 dev vethc2" % C2B])
         self.link("h", "eth0", "r", "up0", self.queues)

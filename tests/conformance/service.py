@@ -11,7 +11,7 @@ import re
 import subprocess
 import time
 
-from net import (C2, C2B, C2_6, EXT, INSIDE, INSIDE_6, POOL, POOL_6, SERVICE, SERVICE_6, STATIC,
+from net import (C2, C2B, C2_6, C3, C3_6, EXT, INSIDE, INSIDE_6, POOL, POOL_6, SERVICE, SERVICE_6, STATIC,
                  SetupError, run)
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
@@ -25,6 +25,7 @@ EDM, FILTER_EI, FILTER_AD, REJECT, MSS, LIMIT_PPS, LIMIT_FLOWS, EIM_TCP, EXEMPT 
     7950, 7960, 7970, 7980, 7990, 8000, 8010, 8020, 8030)
 HALF, MSS_AUTO, LIMIT_BIT, FULL, NONE_LEFT, SHARED = (
     8040, 8050, 8060, 8070, 8080, 8090)
+FAR, NARROW = 8400, 8401  # of SERVICE, without `in`: between containers
 SMALL_RANGE, EDM_RANGE, DEFAULT_RANGE = (18000, 18063), (18100, 18101), (20000, 29999)
 HALF_RANGE = (18600, 18999)
 FULL_RANGE, NONE_LEFT_RANGE, SHARED_RANGE = (19000, 19063), (19064, 19127), (19128, 19191)
@@ -40,6 +41,10 @@ RULES = [
     ("dnat-in", "dnat tcp to %s:8081 in eth0 dest %s:81" % (SERVICE, C2)),
     ("dnat-range", "dnat udp to %s:8100-8109 in eth0 dest %s:8200-8209" % (SERVICE, C2)),
     ("dnat-weights", "dnat udp to %s:8300 in eth0 dest 10.1.0.2:8300*3,%s:8300*1" % (SERVICE, C2)),
+    ("hairpin", "dnat to %s:%d dest %s:%d" % (SERVICE, NARROW, C3, NARROW)),
+    ("hairpin", "dnat to [%s]:%d dest [%s]:%d" % (SERVICE_6, NARROW, C3_6, NARROW)),
+    ("hairpin", "dnat to %s:%d dest %s:%d" % (SERVICE, FAR, C2, FAR)),
+    ("hairpin", "dnat to [%s]:%d dest [%s]:%d" % (SERVICE_6, FAR, C2_6, FAR)),
     ("nat", "nat from %s/32 out eth0 source %s/32" % (C2B, STATIC)),
     ("", "snat from %s to %s:%d-%d out eth0 source %s-%s ports 20000-29999" % (
         INSIDE, ANY, PAIRED, PAIRED + 9, *POOL)),
@@ -117,6 +122,7 @@ class Service:
         ports = "".join("  - {name: %s, xdp: %s, %s}\n" % (dev, self.xdp, rest) for dev, rest in (
             ("vethc1", "role: inside, allow: [10.1.0.2/32, 2001:db8:1::2/128]"),
             ("vethc2", "role: inside, allow: [10.1.0.3/32, 10.1.0.64/28, 2001:db8:1::3/128]"),
+            ("vethc3", "role: inside, allow: [10.1.0.4/32, 2001:db8:1::4/128]"),
             ("eth0", "role: uplink")))
         return "%son-stop: clean\nports:\n%srules:\n%s%s" % (
             "workers: [%s]\n" % ", ".join(map(str, range(self.workers))) if self.workers > 1 else "",

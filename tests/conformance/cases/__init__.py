@@ -3,5 +3,5 @@
 import importlib
 
 MODULES = [importlib.import_module("cases." + m) for m in (
-    "udp", "fragments", "tcp", "tcp_track", "icmp", "limits", "forwarding", "rules", "ipv6", "security",
+    "udp", "fragments", "tcp", "tcp_track", "icmp", "hairpin", "limits", "forwarding", "rules", "ipv6", "security",
     "counters", "scripts")]
