@@ -380,7 +380,7 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 	lane->nexthops.only_known = xe_hold_is_full(lane, p->in_port);
 	f.nexthop = get_nexthop(lane, p);
 	if (f.nexthop == XE_NIL) {
-		xe_packet_drop(lane, p,
+		xe_flow_refuse(lane, p,
 			       lane->nexthops.only_known ? XE_R_HOLD_FULL : XE_R_NEXTHOPS_FULL);
 	} else {
 		/* Keep the entry while we look; without a session or a held packet it goes again.

@@ -21,6 +21,20 @@ bool xe_hold_is_full(const struct xe_lane *lane, uint16_t port)
 	return lane->hold.frames + 2 * lane->ports[port].held >= XE_HOLD_SIZE;
 }
 
+/*
+ * A new flow of a container for which there is no room because others wait: its sender is told, as
+ * wherever something runs out. Not where packets wait for this next hop, which are mostly the
+ * flow's own: it begins as soon as the answer is there, and one datagram too many of a burst must
+ * not end it. The kernel is silent about a full queue to a neighbour, too.
+ */
+static void refuse(struct xe_lane *lane, struct xe_packet *p, const struct xe_nexthop *nh)
+{
+	if (!p->session && !nh->held && (p->role == XE_ROLE_INSIDE || p->hairpin))
+		xe_flow_refuse(lane, p, XE_R_HOLD_FULL);
+	else
+		xe_packet_drop(lane, p, XE_R_HOLD_FULL);
+}
+
 void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 {
 	struct xe_hold *hold = &lane->hold;
@@ -28,7 +42,7 @@ void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 	bool is_first = !nh->held;
 
 	if (nh->held >= XE_HOLD_PER_HOP || xe_hold_is_full(lane, p->in_port)) {
-		xe_packet_drop(lane, p, XE_R_HOLD_FULL);
+		refuse(lane, p, nh);
 		return;
 	}
 	hold->held[hold->cnt] = (struct xe_held){

@@ -666,7 +666,8 @@ static void put_destinations(struct lf *f, uint16_t port, uint32_t n)
 	lf_poll(f);
 }
 
-/* One port has at most half as many as are free; others find places then, too. */
+/* One port has at most half as many as are free; others find places then, too. Whose flow waits
+ * is not told that there is no room for more of it, the others are. */
 static void test_hold_full(void **state)
 {
 	struct lf *f = *state;
@@ -679,16 +680,19 @@ static void test_hold_full(void **state)
 	assert_int_equal(f->lane->hold.cnt, one);
 	assert_int_equal(f->lane->cnt.reason[XE_R_HOLD_FULL], one + 5);
 	assert_int_equal(f->lane->nexthops.cnt, one);
+	assert_int_equal(f->lane->cnt.made, 5);
+	assert_int_equal(f->lane->cnt.tx_packets, 5);
 	put_destinations(f, LF_INSIDE2, two + 5);
 	assert_int_equal(f->lane->hold.cnt, one + two);
 	assert_int_equal(f->lane->cnt.reason[XE_R_HOLD_FULL], one + 10);
 	assert_int_equal(lf_drops(f), one + 10);
+	assert_int_equal(f->lane->cnt.made, 10);
 	lf_answer(f);
 	xe_hold_poll(f->lane);
 	lf_check_conservation(f);
 	assert_int_equal(f->lane->hold.cnt, 0);
 	assert_int_equal(f->lane->hold.frames, 0);
-	assert_int_equal(f->lane->cnt.tx_packets, one);
+	assert_int_equal(f->lane->cnt.tx_packets, one + 10);
 	assert_int_equal(lf_punts(f), two); /* no rule is for them */
 }
 
@@ -705,6 +709,7 @@ static void test_hold_full_hop(void **state)
 	lf_poll(f);
 	assert_int_equal(f->lane->hold.cnt, XE_HOLD_PER_HOP);
 	assert_int_equal(f->lane->cnt.reason[XE_R_HOLD_FULL], 3);
+	assert_int_equal(f->lane->cnt.made, 0);
 	lf_answer(f);
 	f->sent_cnt = 0;
 	xe_hold_poll(f->lane);

@@ -230,7 +230,8 @@ static const struct reason_case {
 static bool is_answered(enum xe_worker_reason reason)
 {
 	return reason == XE_R_TOO_BIG || reason == XE_R_W_TTL || reason == XE_R_SESSIONS_FULL ||
-	       reason == XE_R_SOURCE_LIMIT || reason == XE_R_L4_PORTS_EXHAUSTED;
+	       reason == XE_R_NEXTHOPS_FULL || reason == XE_R_SOURCE_LIMIT ||
+	       reason == XE_R_L4_PORTS_EXHAUSTED;
 }
 
 static bool is_punt(enum xe_worker_reason reason)

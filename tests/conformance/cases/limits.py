@@ -8,6 +8,7 @@ from bench import check, same
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Raw
 from table import case
+from wire import Packet
 
 
 @case("rfc6888_req4_sessions_per_source", "Limits",
@@ -94,6 +95,28 @@ def _(t):
     for c, e in ext[::9]:
         o.sendto(b"lives", e)
         same("existing flow", t.heard(c, 1), b"lives")
+
+
+@case("rfc5508_req8_no_places_answered", "Limits",
+      "A new flow whose next hop cannot be asked for, because too many packets of its container wait for others, is dropped "
+      "and answered by ICMP 3/13; live flows and other containers' new ones go on.", alone=True)
+def _(t):
+    c, o = t.udp("c1"), t.udp("o1", n.O1A, t.port())
+    ext = t.ext(c, o, n.O1A)
+    back = t.tap("c1")
+    for host in range(200, 220):  # neighbours that are not there
+        for i in range(60):
+            t.put("c1", IP(src=n.C1, dst="198.51.100.%d" % host) / UDP(sport=15000 + i, dport=9) / Raw(b"waits"))
+        time.sleep(0.02)
+    p = back.wait(lambda p: p.proto == 1 and p.type == 3 and p.code == 13, 1)
+    check(p and p.ok(), "no ICMP 3/13 for a flow without a place")
+    q = Packet(p.data)
+    same("quoted", (q.src, q.dport, q.data), (n.C1, 9, b"waits"))
+    check(q.ok(), "checksums of the quoted packet")
+    o.sendto(b"lives", ext)
+    same("live flow", t.heard(c, 1), b"lives")
+    t.ext(t.udp("c2"), o, n.O1A)
+    time.sleep(4.5)  # until their places are free
 
 
 @case("rfc6888_req9_fields_of_flow_list", "Limits",
