@@ -12,7 +12,8 @@
  *
  * An L4 port of a mapping that has ended rests for 120 s (RFC 6888 REQ-8) before another source
  * gets it; its own source has it back at once. So what still comes for the old one reaches nobody
- * else.
+ * else. A shared one does not rest, of UDP neither: its filter is address and port dependent, so
+ * that what still comes from the old one's peers reaches nobody anyway, and REQ-8 (C) exempts it.
  *
  *   mapping:  free --take--> live (refs > 0) --last give--> resting --120 s--> free
  *                              ^---- the same inside endpoint, or its source short of others -----'

@@ -306,7 +306,8 @@ def _(t):
 
 
 @case("rfc6888_req8_freed_udp_port_rests", "UDP",
-      "A freed UDP Ext L4 port is not given to another source before a rest (120 s).", profile="short")
+      "A freed UDP Ext L4 port of a mapping is not given to another source before a rest (120 s). (Exempt by REQ-8 C: `mapping "
+      "endpoint-dependent`.)", profile="short")
 def _(t):
     # Fill a small range, let it expire, and ask from the other container at once: nobody may get one.
     port = t.port(s.SMALL)
@@ -322,6 +323,26 @@ def _(t):
             got.append(heard[1][1])
     same("Ext L4 ports of c1 that c2 got within 120 s", sorted(mine & set(got)), [])
     check(got or not t.kernel, "nothing arrived")
+
+
+@case("rfc6888_req8_shared_port_filters", "UDP",
+      "A UDP Ext L4 port of `mapping endpoint-dependent`, which need not rest (REQ-8 C): the source that has it next hears "
+      "nothing from peers of the one before.", rule="mapping", profile="short")
+def _(t):
+    port = t.port(s.EDM)
+    o, x = t.udp("o1", n.O1A, port), t.udp("o2", n.O2A, port)
+    before = [t.udp("c1") for _ in range(2)]
+    for c in before:
+        t.ext(c, x, n.O2A)  # all that the range has toward x
+    time.sleep(9)
+    c = t.udp("c3")  # of the same worker, which has the range's only block
+    ext = t.ext(c, o, n.O1A)
+    check(ext[1] in s.EDM_RANGE or t.kernel, "Ext L4 port %d" % ext[1])
+    for l4_port in s.EDM_RANGE:
+        x.sendto(b"for the one before", (ext[0], l4_port))
+    same("c3 hears", t.heard(c, 0.5), None)
+    o.sendto(b"its own", ext)
+    same("from whom it sent to", t.heard(c, 1), b"its own")
 
 
 @case("rfc6888_req8_own_port_reusable", "UDP",
