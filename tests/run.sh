@@ -215,6 +215,9 @@ run_all() {
 }
 
 mkdir -p "$LOGS"
+# What tests write when they have seen a packet counted under a reason, once and under no other.
+export XE_REASONS_SEEN=$LOGS/reasons-seen
+[ $LIST = 1 ] || : >"$XE_REASONS_SEEN"
 if [ "$XE_KERNEL" = 0 ]; then
 	suite unit 120 "$BUILD"/tests/unit/test_*
 	suite bpf 60 "$BUILD"/tests/bpf/test_*
@@ -228,6 +231,11 @@ suite netns 120 tests/netns/t_*.sh
 LANES=${XE_LANES:-$([ "$(nproc)" -ge 2 ] && [ ${#ONLY[@]} = 0 ] && echo 2 || echo 1)}
 SECONDS=0
 run_all
+# After all of them: each reason has been counted by some test.
+if [ ${#ONLY[@]} = 0 ] && [ "$XE_KERNEL" = 0 ]; then
+	begin alone unit/reasons_seen 20 tests/reasons_seen.sh
+	end_one
+fi
 echo "$SECONDS s, skipped: $SKIPPED, logs: $LOGS"
 echo "$PASSED passed, $FAILED failed"
 [ $FAILED -eq 0 ] && [ $((PASSED + SKIPPED)) -gt 0 ]

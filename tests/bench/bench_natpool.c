@@ -83,7 +83,7 @@ static int64_t begin(struct flow *f, uint8_t proto, uint32_t src, uint32_t peer)
 
 static void end(struct flow *f)
 {
-	xe_natpool_give(&pool, &f->back, EXT, f->mapping);
+	xe_natpool_give(&pool, &f->back, EXT, f->mapping, true);
 	xe_session_free(&sessions, f->s);
 	if (f->mapping != XE_NIL)
 		xe_natpool_tick(&pool, pool.now_s + XE_NAT_REST_S, UINT32_MAX);

@@ -3,6 +3,7 @@
 #include "cases.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 
@@ -143,14 +144,22 @@ void metadata_room(void **state)
 	expect_run(rig, &run, XE_R_NO_METADATA, "hardly any headroom left");
 }
 
-/* Last: a reason that no case has made count is a reason that is not tested. */
+/* Last: a reason that no case has made count is a reason that is not tested. For
+ * tests/reasons_seen.sh, too, which asks the same of all reasons. */
 void every_reason_was_seen(void **state)
 {
 #define NAME_OF(name, class, text) #name,
 	static const char *const names[] = {XE_REASONS_STEER(NAME_OF)};
+	const char *path = getenv("XE_REASONS_SEEN");
+	FILE *f = path && path[0] ? fopen(path, "a") : NULL;
 	const struct rig *rig = *state;
 
-	for (int r = 0; r < XE_R_STEER_CNT; r++)
+	for (int r = 0; r < XE_R_STEER_CNT; r++) {
 		if (!rig->seen[r] && !(r == XE_R_NO_METADATA && rig->meta_limited))
 			fail_msg("no packet was counted as %s", names[r]);
+		if (f)
+			fprintf(f, "%s\n", names[r]);
+	}
+	if (f)
+		fclose(f);
 }

@@ -81,10 +81,21 @@ between "datagrams out, as its session counts them" "$out" "$received" "$sent"
 between "datagrams back" "$back" "$received" "$sent"
 check "a takeover when nothing moves: flow by flow the same" take_over_unmoved
 
+# A datagram of which the rest never comes waits here for 30 s: the new process is not told of it.
+kept() { [ "$(json "$(xe_ctl stats --json)" "sum(w['in_flight'] for w in j['workers'])")" = 1 ]; }
+check "a first fragment is sent" on c1 "$PY" "$HERE/frag.py" halves $C1 $SRV1 1 100
+check "it waits for the rest" within 3000 kept
+worker_drops() { json "$(xe_ctl stats --json)" "'%d %d' % (sum(w['drops']['LEFT_BEHIND'] for w in
+	j['workers']), sum(sum(w['drops'].values()) for w in j['workers']))"; }
+read -r was_left was_dropped <<<"$(worker_drops)"
+
 # The configuration of the new process rules.
 sed '/vethc2/d' "$T/xegress.yaml" >"$T/less.yaml"
 cp "$T/less.yaml" "$T/xegress.yaml"
 check "takeover by a configuration with a port less" take_over
+left="$((was_left + 1)) $((was_dropped + 1))"
+check "the fragment that waited is counted, once, and nothing else" test "$(worker_drops)" = "$left" &&
+	[ -n "${XE_REASONS_SEEN:-}" ] && echo LEFT_BEHIND >>"$XE_REASONS_SEEN"
 within 3000 grep -q 'has ended' "$T/xegressd.$XE_RUN.log"
 same "it has the ports that it names" \
 	"$(json "$(xe_ctl port list --json)" "sorted(p['name'] for p in j['ports'])")" \

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_handover.c - to which worker does a packet go whose session is not here? The lane is one of
- * three workers; what it hands over is looked for in the rings.
+ * test_handover.c - to which worker does a packet go whose session is not here, and what becomes of
+ * it when that one does not keep up, or stands still? The lane is one of three workers; what it
+ * hands over is looked for in the rings.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -9,10 +10,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
 #include "lane_fixture.h"
+#include "reason_fixture.h"
 
 #define WORKERS 3
 #define HASH    0x1234567890abcdefull
@@ -135,12 +138,74 @@ static void test_tags_end(void **state)
 	assert_int_equal(goes_to(f, 2, XE_HANDED_NOT, &meta), XE_NO_WORKER);
 }
 
+/* ---- the other worker does not take it ---- */
+
+static const struct lf_spec back = {
+	.src = "198.51.100.9", .sport = 7, .dst = "192.0.2.1", .dport = 5000, .payload_len = 50};
+
+/* A packet from outside counts so, and nothing goes to another worker. */
+static void ends_as(struct lf *f, const struct lf_spec *spec, enum xe_worker_reason reason)
+{
+	uint64_t out = f->lane->cnt.handed_out;
+
+	rf_mark(f->lane);
+	lf_put(f, LF_UPLINK, spec);
+	lf_poll(f);
+	rf_expect(f->lane, reason, 1);
+	assert_int_equal(f->lane->cnt.handed_out, out);
+	assert_int_equal(f->sent_cnt, 0);
+}
+
+static void test_full_ring(void **state)
+{
+	struct lf *f = *state;
+	struct xdp_desc d = {.len = 60};
+	uint32_t n = 0;
+
+	set_block(f, 5000, 2);
+	while (xe_handoff_put(&handoff, 0, 2, &d, 1)) /* of packets that are none of the lane's */
+		n++;
+	assert_int_equal(n, XE_HANDOFF_SIZE);
+	ends_as(f, &back, XE_R_HANDOVER_FULL);
+}
+
+/* Translated flows nobody else can carry; what is not translated, the kernel can. */
+static void test_stalled_owner(void **state)
+{
+	struct lf *f = *state;
+	const struct lf_ring *rx = &f->rings[LF_UPLINK * 4 + 1];
+	struct xe_live live = f->lane->live;
+	struct lf_spec plain = back;
+	struct xe_meta meta;
+	char punted[2048];
+	bool second;
+
+	set_block(f, 5000, 2);
+	f->lane->stalled = 1u << 2;
+	ends_as(f, &back, XE_R_OWNER_STALLED);
+	plain.dst = "10.1.0.2";
+	rf_mark(f->lane);
+	lf_put(f, LF_UPLINK, &plain);
+	memcpy(&meta,
+	       xe_umem_ptr(&f->lane->umem, rx->descs[(rx->producer - 1) % LF_RING].addr) -
+		       sizeof(meta),
+	       sizeof(meta));
+	live.buckets = f->lane->live_all + 2 * (size_t)(live.mask + 1);
+	assert_true(xe_live_add(&live, meta.flow_hash, &second));
+	lf_poll(f);
+	rf_expect(f->lane, XE_R_P_OWNER_STALLED, 1);
+	assert_true(recv(f->punt_fd, punted, sizeof(punted), MSG_DONTWAIT) > 0);
+	f->lane->stalled = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_tag_below_the_block, open_workers,
 						close_workers),
 		cmocka_unit_test_setup_teardown(test_tags_end, open_workers, close_workers),
+		cmocka_unit_test_setup_teardown(test_full_ring, open_workers, close_workers),
+		cmocka_unit_test_setup_teardown(test_stalled_owner, open_workers, close_workers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

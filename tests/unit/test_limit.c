@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "lane_fixture.h"
+#include "reason_fixture.h"
 
 #define SYN XE_TH_SYN
 #define ACK XE_TH_ACK
@@ -25,6 +26,9 @@ static const char *const rules[] = {
 	"masquerade from 10.1.0.0/16 to 198.51.100.4 mss-clamp 1000",
 	"masquerade from 10.1.0.0/16 to 198.51.100.5 mss-clamp auto",
 	"masquerade from 10.1.0.0/16 to 198.51.100.6 no-limit",
+	"masquerade from 10.1.0.0/16 to 198.51.100.10 limit 8pps per-source",
+	"masquerade from 10.1.0.0/16 to 198.51.100.11 limit 80kbit",
+	"masquerade from 10.1.0.0/16 to 198.51.100.12 limit 4flows per-source",
 	"masquerade from 10.1.0.0/16",
 	NULL,
 };
@@ -141,6 +145,46 @@ static void test_new_flows(void **state)
 	assert_int_equal(f->lane->sessions.cnt, before + 1);
 }
 
+/* Each kind of limit has a name of its own: n packets of c1 until that counts, once a packet, and no
+ * other; whether the neighbour is held, too, is the difference between a rule's and a source's. */
+static void test_each_kind(void **state)
+{
+	static const struct {
+		const char *dst;
+		enum xe_worker_reason reason;
+		bool new_flows, of_source;
+	} kinds[] = {
+		{"198.51.100.1", XE_R_LIMIT_PACKETS, false, false},
+		{"198.51.100.10", XE_R_LIMIT_SOURCE_PACKETS, false, true},
+		{"198.51.100.11", XE_R_LIMIT_BITS, false, false},
+		{"198.51.100.2", XE_R_LIMIT_SOURCE_BITS, false, true},
+		{"198.51.100.3", XE_R_LIMIT_FLOWS, true, false},
+		{"198.51.100.12", XE_R_LIMIT_SOURCE_FLOWS, true, true},
+	};
+	struct lf *f = *state;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct lf_spec s = {.src = "10.1.0.2",
+				    .sport = 6000,
+				    .dst = kinds[i].dst,
+				    .dport = 7,
+				    .payload_len = 1200};
+		uint32_t sent = 0;
+
+		print_message("%s\n", s.dst);
+		rf_mark(f->lane);
+		for (int n = 0; n < 40; n++) {
+			s.sport += kinds[i].new_flows;
+			sent += lf_pass(f, LF_INSIDE, &s) != NULL;
+		}
+		assert_in_range(sent, 1, 20);
+		rf_expect(f->lane, kinds[i].reason, 40 - sent);
+		s.src = "10.1.0.3";
+		assert_int_equal(lf_pass(f, LF_INSIDE, &s) != NULL, kinds[i].of_source);
+		rf_expect(f->lane, kinds[i].reason, 40 - sent + !kinds[i].of_source);
+	}
+}
+
 /* Put a SYN with an MSS option at an even or odd offset through; what it announces afterwards. */
 static uint16_t clamped(struct lf *f, uint16_t port, const struct lf_spec *spec, uint16_t mss,
 			bool odd)
@@ -235,8 +279,10 @@ static void test_reject(void **state)
 			    .tcp_flags = SYN,
 			    .seq = 77};
 	struct lf *f = *state;
-	const struct lf_sent *sent = lf_pass(f, LF_INSIDE, &s);
+	const struct lf_sent *sent;
 
+	rf_mark(f->lane);
+	sent = lf_pass(f, LF_INSIDE, &s);
 	assert_non_null(sent);
 	assert_int_equal(sent->port, LF_INSIDE);
 	assert_int_equal(sent->bytes[14 + 20 + 13] & XE_TH_RST, XE_TH_RST);
@@ -247,7 +293,7 @@ static void test_reject(void **state)
 	assert_int_equal(sent->bytes[14 + 9], IPPROTO_ICMP);
 	assert_int_equal(sent->bytes[34], 3);
 	assert_int_equal(sent->bytes[35], 13);
-	assert_int_equal(dropped(f, XE_R_REJECTED), 2);
+	rf_expect(f->lane, XE_R_REJECTED, 2);
 	assert_int_equal(f->lane->cnt.made, 2);
 	assert_int_equal(f->lane->sessions.cnt, 0);
 }
@@ -299,7 +345,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_packets), TEST(test_bits_of_source), TEST(test_new_flows), TEST(test_mss),
-		TEST(test_reject),  TEST(test_no_limit),       TEST(test_flags),
+		TEST(test_reject),  TEST(test_no_limit),       TEST(test_flags),     TEST(test_each_kind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "lane_fixture.h"
+#include "reason_fixture.h"
 #include "pipeline/reassemble.h"
 
 #define CNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -192,16 +193,14 @@ static struct xe_lane_counters before;
 static void mark(struct lf *f)
 {
 	before = f->lane->cnt;
+	rf_mark(f->lane);
 	f->sent_cnt = 0;
 }
 
 /* Since mark(): this reason so often, and no other. */
 static void expect_reason(const struct lf *f, enum xe_worker_reason reason, uint64_t n)
 {
-	for (int r = 1; r < XE_R_WORKER_CNT; r++)
-		if (f->lane->cnt.reason[r] - before.reason[r] != (r == (int)reason ? n : 0))
-			fail_msg("reason %d moved by %lu", r,
-				 (unsigned long)(f->lane->cnt.reason[r] - before.reason[r]));
+	rf_expect(f->lane, reason, n);
 }
 
 /* ---- through, out and back ---- */

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "lane_fixture.h"
+#include "reason_fixture.h"
 #include "pipeline/stall.h"
 
 static const char *const rules[] = {"masquerade from 10.1.0.0/16", NULL};
@@ -95,8 +96,9 @@ static void test_rings_are_emptied(void **state)
 	assert_int_equal(f->lane->hold.cnt, 3);
 	for (; s.sport <= 100; s.sport++)
 		lf_put(f, LF_INSIDE, &s);
+	rf_mark(f->lane);
 	assert_true(xe_stall_tick(f->lane, now_ns + 5 * XE_NS_PER_SEC));
-	assert_int_equal(*stale, 100);
+	rf_expect(f->lane, XE_R_STALE, 100);
 	assert_int_equal(f->lane->hold.cnt, 0);
 	assert_int_equal(f->lane->sessions.cnt, 0);
 	lf_poll(f);
