@@ -43,6 +43,8 @@ run tsan-build 300 make -j2 SAN=thread build-thread/xegressd build-thread/xegres
 	build-thread/tests/unit/test_nexthop build-thread/tests/unit/test_handoff build-thread/tests/unit/test_worker_call \
 	build-thread/tests/tools/tcp_many build-thread/tests/tools/udp_echo build-thread/tests/tools/udp_send \
 	build-thread/tests/takeover_driver
+# What is not installed is a failure here, not a skip.
+export XE_STRICT=1
 export TSAN_OPTIONS=halt_on_error=1:exitcode=66
 run tsan-nexthop 120 build-thread/tests/unit/test_nexthop
 run tsan-tcp 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_tcp.sh

@@ -32,7 +32,7 @@ enum mode { MODE_HIT, MODE_MISS, MODE_RECORDED };
 static const char *const mode_name[] = {"hit", "miss", "recorded"};
 
 struct bench {
-	uint32_t sessions, rules, idle_ports, reps, packets;
+	uint32_t sessions, rules, idle_ports, reps, packets, l4_ports;
 	enum mode mode;
 	bool random, cold, callgrind;
 	const char *file;
@@ -317,7 +317,7 @@ static bool prepare(struct bench *b)
 	if (b->mode == MODE_RECORDED && !recording_read(&b->rec, b->file))
 		return false;
 	b->rig = rig_open(wanted > capacity ? wanted : capacity, b->rules, b->idle_ports,
-			  b->flows.v6);
+			  b->l4_ports, b->flows.v6);
 	b->flows.ext = calloc(b->sessions + 1, sizeof(*b->flows.ext));
 	if (!b->rig || !b->flows.ext)
 		return false;
@@ -350,13 +350,21 @@ static int run(struct bench *b)
 }
 
 static const struct option options[] = {
-	{"sessions", required_argument, NULL, 's'}, {"rules", required_argument, NULL, 'r'},
-	{"mode", required_argument, NULL, 'm'},     {"file", required_argument, NULL, 'f'},
-	{"imix", no_argument, NULL, 'i'},           {"tcp", no_argument, NULL, 't'},
-	{"ipv6", no_argument, NULL, '6'},           {"random", no_argument, NULL, 'o'},
-	{"cold", no_argument, NULL, 'c'},           {"idle-ports", required_argument, NULL, 'p'},
-	{"reps", required_argument, NULL, 'n'},     {"packets", required_argument, NULL, 'k'},
-	{"callgrind", no_argument, NULL, 'g'},      {},
+	{"sessions", required_argument, NULL, 's'},
+	{"rules", required_argument, NULL, 'r'},
+	{"mode", required_argument, NULL, 'm'},
+	{"file", required_argument, NULL, 'f'},
+	{"imix", no_argument, NULL, 'i'},
+	{"tcp", no_argument, NULL, 't'},
+	{"ipv6", no_argument, NULL, '6'},
+	{"random", no_argument, NULL, 'o'},
+	{"cold", no_argument, NULL, 'c'},
+	{"idle-ports", required_argument, NULL, 'p'},
+	{"reps", required_argument, NULL, 'n'},
+	{"packets", required_argument, NULL, 'k'},
+	{"callgrind", no_argument, NULL, 'g'},
+	{"l4-ports", required_argument, NULL, 'l'},
+	{},
 };
 
 static bool take_option(struct bench *b, int opt)
@@ -379,6 +387,9 @@ static bool take_option(struct bench *b, int opt)
 	case 'p':
 		b->idle_ports = n;
 		return n <= RIG_PORTS_MAX - RIG_FIRST_IDLE;
+	case 'l':
+		b->l4_ports = n;
+		return n > 0 && n <= 64512; /* 1024 to 65535 */
 	case 'f':
 		b->file = optarg;
 		return true;
@@ -433,7 +444,7 @@ usage:
 	fprintf(stderr,
 		"usage: %s [--mode hit|miss|recorded] [--file PCAP] [--sessions N]\n"
 		"\t[--rules N] [--imix] [--tcp] [--random] [--cold] [--idle-ports N]\n"
-		"\t[--reps N] [--packets N] [--callgrind]\n",
+		"\t[--reps N] [--packets N] [--l4-ports N] [--callgrind]\n",
 		argv[0]);
 	return 2;
 }

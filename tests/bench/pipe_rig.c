@@ -107,7 +107,7 @@ static __u32 port_ids(void *ctx, const char *name, __u16 *ids, __u32 max)
 	return 1;
 }
 
-static bool open_rules(struct rig *r, uint32_t rule_cnt, bool v6)
+static bool open_rules(struct rig *r, uint32_t rule_cnt, uint32_t l4_ports, bool v6)
 {
 	struct xe_rule *rules = calloc(rule_cnt, sizeof(*rules));
 	char text[128], err[256] = "out of memory";
@@ -133,6 +133,10 @@ static bool open_rules(struct rig *r, uint32_t rule_cnt, bool v6)
 	}
 	r->ranges[rule_cnt - 1] = (struct xe_nat_range){
 		.port_min = 1024, .port_max = 65535, .ext_cnt = RIG_EXT_CNT, .ext = ext_list};
+	if (l4_ports) {
+		r->ranges[rule_cnt - 1].ext_cnt = 1;
+		r->ranges[rule_cnt - 1].port_max = (uint16_t)(1024 + l4_ports - 1);
+	}
 	r->rules->attach = r->ranges;
 	r->lane->rules = r->rules;
 	free(rules);
@@ -180,7 +184,8 @@ static bool open_tables(struct rig *r, uint32_t sessions, bool v6)
 	return true;
 }
 
-struct rig *rig_open(uint32_t sessions, uint32_t rule_cnt, uint32_t idle_ports, bool v6)
+struct rig *rig_open(uint32_t sessions, uint32_t rule_cnt, uint32_t idle_ports, uint32_t l4_ports,
+		     bool v6)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	bool ok;
@@ -198,7 +203,8 @@ struct rig *rig_open(uint32_t sessions, uint32_t rule_cnt, uint32_t idle_ports, 
 	r->lane->timeouts = (struct xe_timeouts){7440, 240, 300, 20};
 	r->lane->gso.bypass_fd = r->lane->gso.qdisc_fd = -1;
 	r->lane->punt_fd = -1;
-	ok = r->lane->ports && open_tables(r, sessions, v6) && open_rules(r, rule_cnt, v6);
+	ok = r->lane->ports && open_tables(r, sessions, v6) &&
+	     open_rules(r, rule_cnt, l4_ports, v6);
 	r->port_cnt = RIG_FIRST_IDLE + idle_ports;
 	for (uint16_t port = 1; ok && port < r->port_cnt; port++)
 		ok = open_port(r, port);

@@ -49,9 +49,10 @@ struct rig_packet {
 	uint64_t hash;
 };
 
-/* rule_cnt rules, the last of which translates everything of an IP version. NULL: out of memory,
- * said on stderr. */
-struct rig *rig_open(uint32_t sessions, uint32_t rule_cnt, uint32_t idle_ports, bool v6);
+/* rule_cnt rules, the last of which translates everything of an IP version. l4_ports: that many of
+ * one Ext address, 0: all of all. NULL: out of memory, said on stderr. */
+struct rig *rig_open(uint32_t sessions, uint32_t rule_cnt, uint32_t idle_ports, uint32_t l4_ports,
+		     bool v6);
 void rig_close(struct rig *r);
 
 /* Packets that the port's fill ring has frames for. */

@@ -145,8 +145,9 @@ static void test_new_flows(void **state)
 	assert_int_equal(f->lane->sessions.cnt, before + 1);
 }
 
-/* Each kind of limit has a name of its own: n packets of c1 until that counts, once a packet, and no
- * other; whether the neighbour is held, too, is the difference between a rule's and a source's. */
+/* Each kind of limit has a name of its own: n packets of c1 until that counts, once a packet, and
+ * no other; whether the neighbour is held, too, is the difference between a rule's and a source's.
+ */
 static void test_each_kind(void **state)
 {
 	static const struct {
@@ -344,8 +345,9 @@ static void test_flags(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_packets), TEST(test_bits_of_source), TEST(test_new_flows), TEST(test_mss),
-		TEST(test_reject),  TEST(test_no_limit),       TEST(test_flags),     TEST(test_each_kind),
+		TEST(test_packets), TEST(test_bits_of_source), TEST(test_new_flows),
+		TEST(test_mss),     TEST(test_reject),         TEST(test_no_limit),
+		TEST(test_flags),   TEST(test_each_kind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * test_pipeline_reason.c - how packets end that are not sent: every reason of a worker, counted
- * once and nothing else with it, in a lane in memory (lane_fixture.h). Those that need more than one
- * packet stand with what they are about (test_cut.c, test_reassemble.c, test_icmp.c, test_limit.c,
- * test_flow_in.c, test_handover.c, test_stall.c), LEFT_BEHIND in tests/netns/t_takeover.sh.
+ * once and nothing else with it, in a lane in memory (lane_fixture.h). Those that need more than
+ * one packet stand with what they are about (test_cut.c, test_reassemble.c, test_icmp.c,
+ * test_limit.c, test_flow_in.c, test_handover.c, test_stall.c), LEFT_BEHIND in
+ * tests/netns/t_takeover.sh.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -10,6 +10,10 @@ script("rfc1624_no_wrong_checksum", "Whole runs",
        "No wrong checksum, byte, address or L4 port in 10,000,000 packets of every size, UDP and TCP, both directions.",
        "t_soak.sh")
 
+script("counter_each_reason", "Counters",
+       "Each reason of docs/reasons.md has a test that makes it count, once a packet, while no other moves; one that no test "
+       "of `make check` has made count fails it.", "reasons_seen.sh")
+
 for name, text in (
         ("stun_mapping", "coturn's natdiscovery finds endpoint-independent mapping."),
         ("stun_filtering", "It finds address-and-port-dependent filtering."),
