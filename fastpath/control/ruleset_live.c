@@ -147,22 +147,21 @@ static uint32_t *rule_moves(const struct xe_rule_index *was, uint32_t old_cnt,
 	return NULL;
 }
 
-/* Workers first: what steer still takes by the old rules, they judge by the new ones. */
-static int put_in_force(struct xe_service *svc, struct xe_ruleset *rs,
-			const struct xe_rule_index *was)
+/* Nothing here can fail. Workers first: what steer still takes by the old rules, they judge by the
+ * new ones. */
+static void put_in_force(struct xe_service *svc, struct xe_ruleset *rs,
+			 const struct xe_rule_index *was)
 {
 	struct xe_ruleset *old = svc->ruleset;
 	uint32_t *moves = old ? rule_moves(was, old->rule_cnt, rs) : NULL;
 	struct change_over c = {.rs = rs, .moves = moves, .move_cnt = old ? old->rule_cnt : 0};
-	int err;
 
 	for (uint32_t w = 0; w < svc->worker_cnt; w++)
 		xe_worker_call(&svc->workers[w], change_over, &c);
 	free(moves);
-	err = xe_steer_set_rules(&svc->steer, rs);
+	xe_steer_switch_rules(&svc->steer, rs);
 	svc->ruleset = rs;
 	ruleset_free(old);
-	return err;
 }
 
 /* The guard keeps watching over ranges that a changed rule set no longer names: their sessions live
@@ -174,6 +173,17 @@ static void remember_ranges(struct xe_service *svc, const struct xe_ruleset *rs)
 	for (uint32_t i = 0; i < rs->rule_cnt; i++)
 		if (rs->rules[i].verb == XE_VERB_MASQUERADE || rs->rules[i].verb == XE_VERB_SNAT)
 			xe_guarded_remember(svc, ranges[i].port_min, ranges[i].port_max);
+}
+
+static int ready_steer(struct xe_service *svc, const struct xe_ruleset *rs, char *err,
+		       size_t err_size)
+{
+	int ret = xe_steer_ready_rules(&svc->steer, rs);
+
+	if (ret)
+		snprintf(err, err_size, "rules: the steering tables refuse them: %s",
+			 strerror(-ret));
+	return ret;
 }
 
 /* Before the other rules: should it be refused, nothing has changed. */
@@ -232,20 +242,22 @@ static int publish(struct xe_service *svc, struct xe_ruleset *rs, const struct x
 	if (!ret) {
 		announce_tags(svc, rs);
 		remember_ranges(svc, rs);
+		ret = ready_steer(svc, rs, err, err_size);
+	}
+	if (!ret) {
 		ret = publish_deny(svc, err, err_size);
+		if (ret)
+			xe_steer_drop_rules(&svc->steer);
 	}
 	if (ret) {
 		ruleset_free(rs);
 		return ret;
 	}
 	xe_guarded_reserve(svc, rs->rules, rs->rule_cnt);
-	ret = put_in_force(svc, rs, was);
+	put_in_force(svc, rs, was);
 	__atomic_store_n(&svc->steer.conf->any_inbound, rs->any_inbound, __ATOMIC_RELAXED);
-	if (ret)
-		snprintf(err, err_size, "rules: the steering tables refuse them: %s",
-			 strerror(-ret));
 	svc->fallback_stale = true;
-	return ret;
+	return 0;
 }
 
 int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size)

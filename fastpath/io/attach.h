@@ -46,8 +46,10 @@ struct xe_steer {
 	struct xe_steer_conf *conf;
 	struct xe_allow_key *deny_keys; /* deny lists in force, sorted */
 	uint32_t deny_key_cnt;
-	struct xe_rule_key *rule_keys; /* entries of the rules in force */
-	uint32_t rule_key_cnt;
+	struct steer_rule_keys {
+		struct xe_rule_key *keys;
+		uint32_t cnt;
+	} rule_keys, rule_keys_next; /* entries of the rules in force, and of those made ready */
 	size_t owned_size, live_size;
 	struct xe_port_counters *carried; /* by port; NULL: none */
 };
@@ -65,11 +67,14 @@ int xe_steer_set_socket(struct xe_steer *st, uint32_t port, uint32_t queue, int 
 void xe_steer_del_socket(struct xe_steer *st, uint32_t port, uint32_t queue);
 int xe_steer_set_ext(struct xe_steer *st, const struct xe_addr *addr, uint32_t ext);
 void xe_steer_del_ext(struct xe_steer *st, const struct xe_addr *addr);
-/* A rule set: its tuples and entries are added beside those in force, then the generation is
- * switched, then the entries of the one before are removed, which steer remembers. rs->gen must be
- * one more than conf->rules_gen. On an error the rules in force stay. */
+/* A rule set, rs->gen one more than conf->rules_gen, in two steps, of which only the first can
+ * fail: its tuples and entries are added beside those in force (on an error nothing of them is
+ * left); then the generation is switched, and the entries of the one before are removed, which
+ * steer remembers. Or it is dropped after all. */
 struct xe_ruleset;
-int xe_steer_set_rules(struct xe_steer *st, const struct xe_ruleset *rs);
+int xe_steer_ready_rules(struct xe_steer *st, const struct xe_ruleset *rs);
+void xe_steer_switch_rules(struct xe_steer *st, const struct xe_ruleset *rs);
+void xe_steer_drop_rules(struct xe_steer *st);
 /* The deny lists of all uplinks become these (sorted, none twice; at most XE_MAX_DENY). Only the
  * difference is carried out, what is new first: a prefix in both is denied throughout. On an error
  * those in force stay. (steer_deny.c) */

@@ -99,7 +99,8 @@ void xe_steer_close(struct xe_steer *st)
 		munmap(st->beats, whole_pages(1));
 	if (st->conf)
 		munmap(st->conf, whole_pages(1));
-	free(st->rule_keys);
+	free(st->rule_keys.keys);
+	free(st->rule_keys_next.keys);
 	free(st->deny_keys);
 	free(st->carried);
 	xe_steer_prog_close(st);
@@ -200,39 +201,50 @@ void xe_steer_wait(void)
 		usleep(10000); /* a system without membarrier: far longer than a walk takes */
 }
 
-static void drop_entries(struct xe_steer *st, const struct xe_rule_key *keys, uint32_t cnt)
+static void drop_entries(struct xe_steer *st, struct steer_rule_keys *k)
 {
-	for (uint32_t i = 0; i < cnt; i++)
-		del(st->skel->maps.rules, &keys[i]);
+	for (uint32_t i = 0; i < k->cnt; i++)
+		del(st->skel->maps.rules, &k->keys[i]);
+	free(k->keys);
+	*k = (struct steer_rule_keys){};
 }
 
-int xe_steer_set_rules(struct xe_steer *st, const struct xe_ruleset *rs)
+int xe_steer_ready_rules(struct xe_steer *st, const struct xe_ruleset *rs)
 {
-	struct xe_rule_key *keys = calloc(rs->entry_cnt + 1, sizeof(*keys));
-	uint32_t half = rs->gen & 1, done = 0, idx;
-	int err = keys ? 0 : -ENOMEM;
+	struct steer_rule_keys *next = &st->rule_keys_next;
+	uint32_t half = rs->gen & 1, idx;
+	int err = 0;
 
+	*next = (struct steer_rule_keys){.keys = calloc(rs->entry_cnt + 1, sizeof(*next->keys))};
+	if (!next->keys)
+		return -ENOMEM;
 	for (uint32_t i = 0; i < rs->tuple_cnt && !err; i++) {
 		idx = half * XE_MAX_TUPLES + i;
 		err = set(st->skel->maps.tuples, &idx, &rs->tuples[i]);
 	}
-	for (; done < rs->entry_cnt && !err; done++) {
-		keys[done] = rs->entries[done].key;
-		err = set(st->skel->maps.rules, &keys[done], &rs->entries[done].value);
+	for (uint32_t i = 0; i < rs->entry_cnt && !err; i++) {
+		err = set(st->skel->maps.rules, &rs->entries[i].key, &rs->entries[i].value);
+		if (!err)
+			next->keys[next->cnt++] = rs->entries[i].key;
 	}
-	if (err) {
-		drop_entries(st, keys, done);
-		free(keys);
-		return err;
-	}
-	__atomic_store_n(&st->conf->tuple_cnt[half], rs->tuple_cnt, __ATOMIC_RELEASE);
+	if (err)
+		drop_entries(st, next);
+	return err;
+}
+
+void xe_steer_drop_rules(struct xe_steer *st)
+{
+	drop_entries(st, &st->rule_keys_next);
+}
+
+void xe_steer_switch_rules(struct xe_steer *st, const struct xe_ruleset *rs)
+{
+	__atomic_store_n(&st->conf->tuple_cnt[rs->gen & 1], rs->tuple_cnt, __ATOMIC_RELEASE);
 	__atomic_store_n(&st->conf->rules_gen, rs->gen, __ATOMIC_RELEASE);
 	xe_steer_wait();
-	drop_entries(st, st->rule_keys, st->rule_key_cnt);
-	free(st->rule_keys);
-	st->rule_keys = keys;
-	st->rule_key_cnt = rs->entry_cnt;
-	return 0;
+	drop_entries(st, &st->rule_keys);
+	st->rule_keys = st->rule_keys_next;
+	st->rule_keys_next = (struct steer_rule_keys){};
 }
 
 void xe_steer_shared_fds(const struct xe_steer *st, int fds[XE_STEER_SHARED])

@@ -205,7 +205,10 @@ __u32 rig_port_ids(void *ctx, const char *name, __u16 *ids, __u32 max)
 
 void rig_set_compiled(struct rig *rig, struct xe_ruleset *rs)
 {
-	int err = xe_steer_set_rules(&rig->steer, rs);
+	int err = xe_steer_ready_rules(&rig->steer, rs);
+
+	if (!err)
+		xe_steer_switch_rules(&rig->steer, rs);
 
 	if (err)
 		fail_msg("rule set %u: %s", rs->gen, strerror(-err));

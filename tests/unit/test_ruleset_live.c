@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * test_ruleset_live.c - one rule set follows another: what of the old one goes on (terms, targets,
- * the numbers that sessions know their rules by), which L4 ports are guarded, and how long it
- * takes. As root: the steering program's maps are real.
+ * the numbers that sessions know their rules by), which L4 ports are guarded, how long it takes,
+ * and that one which steer has no room for changes nothing. As root: the steering program's maps
+ * are real.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -14,10 +15,12 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
 #include <cmocka.h>
 
 #include "control/rule_index.h"
 #include "control/service.h"
+#include "steer.skel.h"
 #include "pipeline/pipeline.h"
 
 #define MANY 10000
@@ -232,6 +235,45 @@ static void test_many_changed(void **state)
 	assert_true(s < 1.0 || getenv("XE_SLOW"));
 }
 
+/* The steering tables are full: workers and steer keep the rules they have, both of them. */
+static void test_refused_changes_nothing(void **state)
+{
+	struct bpf_map *map = svc ? svc->steer.skel->maps.rules : NULL;
+	struct xe_rule_key other = {.gen = 77};
+	struct xe_rule_value value = {};
+	const struct xe_ruleset *was;
+	uint32_t gen, foreign = 0;
+	char err[256] = "";
+
+	(void)state;
+	if (!svc)
+		skip();
+	begin();
+	rule("masquerade from 10.1.0.0/16");
+	publish();
+	was = svc->ruleset;
+	gen = svc->steer.conf->rules_gen;
+	while (!bpf_map_update_elem(bpf_map__fd(map), &other, &value, BPF_NOEXIST)) {
+		other.src.w_be[3]++;
+		foreign++;
+	}
+	begin();
+	for (int i = 0; i < 3000; i++) /* more than the kernel keeps in reserve for each CPU */
+		rule("drop tcp from 10.1.0.0/16 to 192.0.2.0/24:%d", i + 1);
+	assert_int_not_equal(xe_rules_publish(svc, err, sizeof(err)), 0);
+	assert_non_null(strstr(err, "the steering tables refuse them"));
+	assert_ptr_equal(svc->ruleset, was);
+	assert_ptr_equal(atomic_load(&svc->workers[0].rules), was);
+	assert_int_equal(svc->steer.conf->rules_gen, gen);
+	/* and there is room again as soon as there is room */
+	for (; foreign--; other.src.w_be[3]--)
+		bpf_map_delete_elem(bpf_map__fd(map), &other);
+	publish();
+	assert_int_equal(svc->ruleset->rule_cnt, 3000);
+	assert_ptr_equal(atomic_load(&svc->workers[0].rules), svc->ruleset);
+	assert_int_equal(svc->steer.conf->rules_gen, gen + 1);
+}
+
 static void test_rule_index(void **state)
 {
 	struct xe_rule *rules = calloc(MANY, sizeof(*rules)), other;
@@ -271,6 +313,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_held_stays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_many_ranges, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_many_changed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_refused_changes_nothing, set_up, tear_down),
 		cmocka_unit_test(test_rule_index),
 	};
 
