@@ -15,8 +15,8 @@
  * What is made before it is meddled with: UDP, TCP with all kinds of flags and options, IP options
  * and extension headers, fragments, ICMP echoes and errors that quote such packets, padding, short
  * frames; lengths from the shortest to the interface's MTU. Checksums are right in half of them.
- * Prints one JSON line: {"sent", "refused", "meddled"}. Exit 0 when all were sent or refused for
- * their own sake (EINVAL, EMSGSIZE), 1 otherwise.
+ * Prints one JSON line: {"sent", "refused", "meddled", "ipv6"}. Exit 0 when all were sent or
+ * refused for their own sake (EINVAL, EMSGSIZE), 1 otherwise.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -263,7 +263,7 @@ static uint32_t meddle(uint8_t *f, uint32_t len)
 		/* mostly in the headers, and the address of the host behind them is kept */
 		uint32_t off = 12 + below(one_in(4) ? len - 12 : len < 92 ? len - 12 : 80);
 
-		f[off] = (uint8_t)(one_in(2) ? below(256) : f[off] ^ 1u << below(8));
+		f[off] ^= (uint8_t)(one_in(2) ? 1 + below(255) : 1u << below(8));
 	}
 	if (one_in(8))
 		len = ETH + 1 + below(len - ETH - 1);
@@ -300,7 +300,7 @@ static void wait_for_turn(uint64_t start_ns, uint64_t sent)
 
 static int storm(int fd)
 {
-	uint64_t sent = 0, refused = 0, meddled = 0, start_ns;
+	uint64_t sent = 0, refused = 0, meddled = 0, ipv6 = 0, start_ns;
 	struct mmsghdr msgs[BATCH] = {};
 	struct iovec iov[BATCH];
 	struct timespec now;
@@ -314,6 +314,7 @@ static int storm(int fd)
 		for (unsigned int i = 0; i < n; i++) {
 			uint32_t len = make_frame(frames[i]);
 
+			ipv6 += frames[i][12] == (ETH_P_IPV6 >> 8);
 			if (below(100) < opt.meddle_percent) {
 				len = meddle(frames[i], len);
 				meddled++;
@@ -337,7 +338,8 @@ static int storm(int fd)
 		}
 		wait_for_turn(start_ns, sent);
 	}
-	printf("{\"sent\": %lu, \"refused\": %lu, \"meddled\": %lu}\n", sent, refused, meddled);
+	printf("{\"sent\": %lu, \"refused\": %lu, \"meddled\": %lu, \"ipv6\": %lu}\n", sent,
+	       refused, meddled, ipv6);
 	return 0;
 }
 
