@@ -70,6 +70,7 @@ run survive-scenarios 700 tests/run.sh --only netns/t_crash_refused --only netns
 run faults-inject 600 env XE_INJECT="${LONG_INJECT:-200}" tests/faults/t_inject.sh
 # shellcheck disable=SC2086
 run faults 900 tests/faults/run.py --json "$LOGS/faults.json" ${LONG_FAULTS:-}
+run limit-workers 200 env XE_WORKERS=2 tests/netns/t_limit.sh
 run syn-flood-workers 120 env XE_WORKERS=2 tests/netns/t_synflood.sh
 run syn-flood-million 200 env XE_FLOOD=1000000 XE_FLOOD_SECONDS=10 tests/netns/t_synflood.sh
 for target in tests/fuzz/fuzz_*.c; do
