@@ -30,6 +30,26 @@ def out_and_back(t, **ip):
     return p, q
 
 
+def syn_and_back(t, flags="S", **ip):
+    """A TCP flow's first segment with these fields out and the answer to it back; (p, q)."""
+    sport, dport = t.port("raw_client"), t.port("raw_server")
+    out, back = t.tap("o1"), t.tap("c1")
+    for _ in range(3):
+        t.put("c1", IP(src=n.C1, dst=n.O1A, **ip) / TCP(sport=sport, dport=dport, flags=flags, seq=1000, window=64000))
+        p = out.wait(lambda p: p.proto == 6 and p.dport == dport, 1)
+        if p:
+            break
+    check(p and p.ok(), "nothing right came out with %s" % ip)
+    for _ in range(3):
+        t.put("o1", IP(src=n.O1A, dst=p.src, **ip) / TCP(
+            sport=dport, dport=p.sport, flags=flags.replace("C", "") + "A", seq=5000, ack=1001, window=64000))
+        q = back.wait(lambda q: q.proto == 6 and q.dport == sport and q.sport == dport, 1)
+        if q:
+            break
+    check(q and q.ok(), "nothing right came back with %s" % ip)
+    return p, q
+
+
 @case("rfc1812_sec5_3_1_ttl_decremented_once", "Forwarding",
       "TTL goes down by one for this hop, both ways, UDP and TCP.")
 def _(t):
@@ -37,6 +57,8 @@ def _(t):
         p, q = out_and_back(t, ttl=ttl)
         same("TTL out (two hops: host, router)", p.ttl, ttl - 2)
         same("TTL back", q.ttl, ttl - 2)
+        p, q = syn_and_back(t, ttl=ttl)
+        same("TTL of a SYN, and of its answer", (p.ttl, q.ttl), (ttl - 2, ttl - 2))
 
 
 @case("rfc1812_sec5_3_1_expired_answered", "Forwarding",
@@ -68,11 +90,13 @@ def _(t):
         same("TOS out, back", (p.tos, q.tos), (dscp << 2, dscp << 2))
 
 
-@case("rfc3168_ecn_untouched", "Forwarding", "All four ECN values pass as they are, both ways; ECN is negotiated end to end.")
+@case("rfc3168_ecn_untouched", "Forwarding", "All four ECN values pass as they are, both ways, and so do the TCP flags by which its ends agree on ECN.")
 def _(t):
     for ecn in range(4):
         p, q = out_and_back(t, tos=ecn)
         same("TOS out, back", (p.tos, q.tos), (ecn, ecn))
+    p, q = syn_and_back(t, flags="SEC")
+    same("flags of the SYN, and of its answer", (p.flags, q.flags), (0xc2, 0x52))
 
 
 @case("rfc791_df_and_id", "Forwarding", "DF passes as it is; a packet without DF keeps an IP id.")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """ICMP: RFC 5508, 4884, 1191, 792; and what the host says itself (RFC 1812)."""
+import errno
 import os
 import socket
 import struct
@@ -14,6 +15,7 @@ from table import case
 from wire import Packet, ones_sum
 
 FAR = "192.0.2.77"  # one that we never sent to
+NOWHERE = "192.0.2.99"  # the router has no way there
 
 
 def a_router(t):
@@ -121,7 +123,7 @@ def _(t):
 
 
 @case("rfc5508_req4_error_seen_by_socket", "ICMP",
-      "A connected socket of a container gets the error: refused for UDP to a closed L4 port, unreachable for TCP.")
+      "A container's socket gets the error: refused for UDP to a closed L4 port, no route to host for a TCP connect.")
 def _(t):
     c = t.udp("c1")
     c.connect((n.O1A, t.port()))  # nobody listens there
@@ -133,6 +135,14 @@ def _(t):
         pass
     except TimeoutError:
         raise AssertionError("the socket waits for an answer that ICMP said will not come")
+    t.net.on("r", "ip", "route", "add", "unreachable", NOWHERE + "/32")
+    try:
+        t.connect("c1", NOWHERE, t.port(), seconds=8)  # a router says so once a second at most, and SYNs come again
+        raise AssertionError("a connection to nobody")
+    except OSError as e:
+        same("what connect() says", errno.errorcode.get(e.errno, str(e)), "EHOSTUNREACH")
+    finally:
+        t.net.on("r", "ip", "route", "del", "unreachable", NOWHERE + "/32")
 
 
 @case("rfc5508_req4_truncated_inner", "ICMP",
