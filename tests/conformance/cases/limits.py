@@ -146,6 +146,7 @@ def _(t):
     o = t.udp("o1", n.O1A, dport)
     o.setsockopt(1, 33, 4 << 20)
     for ns, addr in (("c1", n.C1), ("c2", n.C2)):
+        t.ext(t.udp(ns), o, n.O1A)  # the way is known: nothing waits for it, and too many would not
         counted = held(t)
         start, sent = time.monotonic(), 0
         raw = bytes(IP(src=addr, dst=n.O1A) / UDP(sport=t.port("raw_client"), dport=dport) / Raw(b"l"))
@@ -153,9 +154,10 @@ def _(t):
             t.put(ns, raw)
             sent += 1
             time.sleep(0.001)
-        got = 0
-        while t.heard(o, 0.3) is not None:
-            got += 1
+        got, end = 0, time.monotonic() + 4
+        while time.monotonic() < end and (t.kernel or got + held(t) - counted < sent):
+            while t.heard(o, 0.2) is not None:
+                got += 1
         # A bucket may hold a second's worth at the start.
         check(150 <= got <= 330, "%s: %d of %d passed in 2 s, limit is 100 a second" % (ns, got, sent))
         counted = held(t) - counted
