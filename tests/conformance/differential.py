@@ -6,9 +6,9 @@
 
 Each item of traffic.py is played in both networks, step by step. What comes out on the uplink and at
 the containers is put into one form (Ext L4 port, IP id and TTL left out, checksums as right or wrong,
-fragments put together) and compared. A difference is either in KNOWN below, which docs/limitations.md
-explains under the name given there, or it fails the run. --step: every so many sizes; --show prints
-each difference.
+fragments put together) and compared. A difference is either one of known.py, exactly, which
+docs/limitations.md explains under the name given there, or it fails the run; so does one that is known
+and is no difference any more. --step: every so many sizes; --show prints each difference.
 """
 import argparse
 import collections
@@ -21,6 +21,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
+import known  # noqa: E402
 import net as n  # noqa: E402
 import traffic  # noqa: E402
 from service import ROOT, Service  # noqa: E402
@@ -28,18 +29,12 @@ from wire import Packet, Sender, Tap, ones_sum  # noqa: E402
 
 BATCH = 50  # items at once: below the 1,000 L4 ports by which they are told apart
 
-# kind of item (pattern): name in docs/limitations.md, "Different from conntrack"
-KNOWN = [
-    ("udp_checksum_bad|tcp_checksum_bad", "Wrong checksums"),
-    ("tcp_midflow|tcp_flags", "Segments of no flow"),
-    ("tcp_window|tcp_rst_window|tcp_syn_live|tcp_rst", "Segments out of the window"),
-    ("ip_options", "IP options"),
-    ("lying_length", "Lengths that lie"),
-    ("icmp_odd", "Source quench"),
-    ("-", "ICMP answers of our own"),  # form() leaves out what is different of those
-]
-
 OUR_OWN = (n.EXT, "10.1.0.1")  # sources of the host's own ICMP errors
+
+
+# A packet, or a datagram of fragments (`cut`), so that two of them may be compared; Ext L4 port, checksums, IP id and
+# TTL left out. `sums`: which are right.
+Form = collections.namedtuple("Form", "src dst proto tos df total sums options l4 padding cut")
 
 
 class Twin:
@@ -121,12 +116,13 @@ class Twin:
             data += load[at].l4
             at += len(load[at].l4)
         if not last or at != last[0].offset + len(last[0].l4):
-            return ("incomplete", ps[0].src, ps[0].dst, sorted((p.offset, len(p.l4)) for p in ps))
+            return Form(ps[0].src, ps[0].dst, ps[0].proto, None, None, None, "incomplete", b"", b"", None,
+                        tuple(sorted((p.offset, len(p.l4)) for p in ps)))
         head = bytearray(load[0].ip[:load[0].head_len])
         head[2:4] = struct.pack("!H", (len(head) + len(data)) & 0xffff)
         head[6:8] = head[10:12] = b"\0\0"
         head[10:12] = struct.pack("!H", ~ones_sum(bytes(head)) & 0xffff)
-        return self.form(it, Packet(bytes(head) + data)) + (sorted((p.offset, len(p.l4)) for p in load.values()),)
+        return self.form(it, Packet(bytes(head) + data))._replace(cut=tuple(sorted((p.offset, len(p.l4)) for p in load.values())))
 
     def form(self, it, p):
         """One packet in a form that may be compared."""
@@ -156,31 +152,37 @@ class Twin:
                     inner[head + 6:head + 8] = b"CC"
                 l4[8:] = inner
         tos, df = (p.tos, p.df) if p.proto != 1 or p.type not in (3, 11) or p.src not in OUR_OWN else (None, None)
-        return (p.src, p.dst, p.proto, tos, df, p.total, sums, bytes(p.ip[20:p.head_len]).hex(), bytes(l4[:64]).hex(),
-                hash(bytes(l4)), bool(p.padding.strip(b"\0")))
+        return Form(p.src, p.dst, p.proto, tos, df, p.total, sums, bytes(p.ip[20:p.head_len]), bytes(l4),
+                    bool(p.padding.strip(b"\0")), ())
 
 
 def explain(a, b):
     """The first thing that differs, kernel and service, short."""
-    for x in [x for x in a if x not in b][:2] + [None]:
-        for y in [y for y in b if y not in a][:2] + [None]:
-            return "kernel: %s | service: %s" % (brief(x), brief(y))
+    a, b = apart(a, b)
+    return "kernel: %s | service: %s" % tuple(" and ".join(map(brief, x[:2])) or "nothing" for x in (a, b))
+
+
+def apart(a, b):
+    """What only one of two has, as often as it has it more."""
+    return [list((collections.Counter(x) - collections.Counter(y)).elements()) for x, y in ((a, b), (b, a))]
 
 
 def brief(x):
-    return "nothing" if x is None else "step %s %s %s" % (x[0], x[1], " ".join(map(str, x[2]))[:330])
+    step, where, f = x
+    return "step %s %s %s" % (step, where, " ".join(str(v) for v in f._replace(
+        options=f.options.hex(), l4=f.l4[:40].hex()) if v not in ("", None, False, ())))
 
 
 def known_in_docs():
     with open(os.path.join(ROOT, "docs/limitations.md")) as f:
         text = f.read()
     at = text.find("## Different from conntrack")
-    return [name for _, name in KNOWN if at < 0 or "**%s**" % name not in text[at:]]
+    return [name for name in known.NAMES if at < 0 or "**%s**" % name not in text[at:]]
 
 
 def compare(twins, items, args):
-    """Differences: (item, words) that nothing explains; counts by known name."""
-    found, known, packets = [], collections.Counter(), 0
+    """Differences: (item, words) that nothing explains; counts by known name and kind."""
+    found, explained, packets = [], collections.Counter(), 0
     for at in range(0, len(items), BATCH):
         batch = items[at:at + BATCH]
         for twin in twins:
@@ -195,14 +197,14 @@ def compare(twins, items, args):
             packets += len(a) + len(b)
             if a == b:
                 continue
-            name = next((name for pattern, name in KNOWN if re.fullmatch(pattern, it.kind)), None)
+            name = known.name_of(it, *apart(a, b))
             if args.show:
-                print("# %s (%d)%s: %s" % (it.kind, it.number, " known" if name else "", explain(a, b)))
+                print("# %s (%d) %s: %s" % (it.kind, it.number, name or "NOT KNOWN", explain(a, b)))
             if name:
-                known[name] += 1
+                explained[name, it.kind] += 1
             else:
                 found.append((it, explain(a, b)))
-    return found, known, packets
+    return found, explained, packets
 
 
 def cell(name, args):
@@ -218,16 +220,24 @@ def cell(name, args):
         twins = [Twin("kernel", nets[0], services[0]), Twin("service", nets[1], services[1])]
         items = [it for it in traffic.items(args.seed, args.step, args.count)
                  if not args.only or re.search(args.only, it.kind)]
-        found, known, packets = compare(twins, items, args)
+        found, explained, packets = compare(twins, items, args)
         # A machine that was busy loses packets: what differs is played once more, alone.
         for it, _ in found:
             it.saddr = n.O1B  # flows that neither has met before
-        again, _, _ = compare(twins, [it for it, _ in found], args) if found else ([], None, None)
+        again, more, _ = compare(twins, [it for it, _ in found], args) if found else ([], {}, None)
+        explained.update(more)
         for it, words in again:
             print("not ok %s_%d [%s]: %s" % (it.kind, it.number, name, words))
-        failed += len(again)
+        idle = [x for x in known.expected({it.kind for it in items}) if not explained[x]]
+        for what, kind in idle:
+            print("not ok known_%s [%s]: `%s` is known to differ and does not (known.py, limitations.md)" % (
+                what.replace(" ", "_"), name, kind))
+        failed += len(again) + len(idle)
+        by_name = collections.Counter()
+        for (what, _), count in explained.items():
+            by_name[what] += count
         print("ok same_traffic [%s]: %d flows, %d packets compared, %d differ as known: %s" % (
-            name, len(items), packets, sum(known.values()), dict(known)) if not again else
+            name, len(items), packets, sum(by_name.values()), dict(by_name)) if not again else
             "# %d flows, %d packets, %d differ" % (len(items), packets, len(again)))
         for what in services[1].complaints():
             print("not ok service [%s]: %s" % (name, what))

@@ -21,7 +21,7 @@ class Item:
     def __init__(self, kind, steps, proto=17, ns="c1"):
         self.kind, self.steps, self.proto, self.ns = kind, steps, proto, ns
         self.caddr = {"c1": n.C1, "c2": n.C2}[ns]
-        self.saddr = n.O1A
+        self.saddr, self.ext_addr = n.O1A, n.EXT
         self.number = self.cport = self.sport = None  # set by number()
 
     def number_as(self, i):

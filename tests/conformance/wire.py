@@ -4,6 +4,7 @@
 Imports nothing of the product. Frames are built by scapy; reading is by hand, because a test waits
 for one packet among thousands, and judges both checksums of it.
 """
+import errno
 import select
 import socket
 import struct
@@ -189,7 +190,16 @@ class Sender:
 
     def __call__(self, packet, pad=b""):
         raw = bytes(packet)
-        self.s.send(self.head + (b"\x08\0" if raw[0] >> 4 == 4 else b"\x86\xdd") + raw + pad)
+        frame = self.head + (b"\x08\0" if raw[0] >> 4 == 4 else b"\x86\xdd") + raw + pad
+        for _ in range(200):
+            try:
+                self.s.send(frame)
+                return
+            except OSError as e:  # the receiver is behind
+                if e.errno != errno.ENOBUFS:
+                    raise
+                time.sleep(0.005)
+        self.s.send(frame)
 
     def frame(self, raw):
         self.s.send(raw)

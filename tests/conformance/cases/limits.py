@@ -161,7 +161,8 @@ def _(t):
         # A bucket may hold a second's worth at the start.
         check(150 <= got <= 330, "%s: %d of %d passed in 2 s, limit is 100 a second" % (ns, got, sent))
         counted = held(t) - counted
-        check(t.kernel or sent - sent // 100 <= got + counted <= sent, "%s: %d sent, %d passed, %d counted" % (ns, sent, got, counted))
+        check(t.kernel or sent - sent // 100 <= got + counted <= sent,
+              "%s: %d sent, %d passed, %d counted" % (ns, sent, got, counted))
 
 
 @case("limit_new_flows_per_second", "Limits", "`limit N flows` lets N new flows a second begin; live ones are not slowed.",
