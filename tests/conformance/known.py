@@ -56,9 +56,10 @@ def flags(x):
 
 
 def host_resets(it, x):
-    """The host's own RST to the server, for what it did not find a flow for: of 40 bytes, by the Ext L4 port."""
+    """The host's own RST to the server, for what it did not find a flow for: headers only, by the Ext L4 port."""
     _, where, f = x
-    return where == "uplink" and (f.src, f.dst, f.total) == (it.ext_addr, it.saddr, 40) and f.l4[:2] == b"EE" and \
+    size = 60 if ":" in f.src else 40
+    return where == "uplink" and (f.src, f.dst, f.total) == (it.ext_addr, it.saddr, size) and f.l4[:2] == b"EE" and \
         flags(x) in (RST, RST | ACK)
 
 
@@ -70,14 +71,14 @@ def same_but_leaked(it, kernel, service):
 
 # ---- the differences
 
-@difference("Wrong checksums", "udp_checksum_bad", "tcp_checksum_bad")
+@difference("Wrong checksums", "udp_checksum_bad", "tcp_checksum_bad", "udp6_checksum_bad", "tcp6_checksum_bad")
 def _(it, kernel, service):
     return same_but_leaked(it, kernel, service) and all(leaks(it, x) for x in kernel) and all(
         "l4 WRONG" in x[2].sums for x in kernel + service) and all(
             x[1] == "uplink" or at_container(it, x) for x in service)
 
 
-@difference("Segments of no flow", "tcp_midflow", "tcp_flags")
+@difference("Segments of no flow", "tcp_midflow", "tcp_flags", "tcp6_midflow")
 def _(it, kernel, service):
     # One segment is all there is; the kernel begins a flow with it, or lets it out as it is.
     return len(it.steps) == 1 and not service and len(kernel) == 1 and kernel[0][1] == "uplink" and \
@@ -95,7 +96,7 @@ def _(it, kernel, service):
         all(leaks(it, x) and {flags(x)} == odd or host_resets(it, x) and x[0] == back for x in kernel)
 
 
-@difference("Segments out of the window", "tcp_window")
+@difference("Segments out of the window", "tcp_window", "tcp6_window")
 def _(it, kernel, service):
     return same_but_leaked(it, kernel, service) and [x[0] for x in service if at_container(it, x)] == [4] and \
         len(service) == 2 and all(leaks(it, x) or host_resets(it, x) and x[0] == 4 for x in kernel)
@@ -120,9 +121,14 @@ def _(it, kernel, service):
     return all(x[2].options[0] in SOURCE_ROUTES for x in rest)
 
 
-@difference("Lengths that lie", "lying_length")
+@difference("Lengths that lie", "lying_length", "lying_length6")
 def _(it, kernel, service):
     return not service and all(leaks(it, x) for x in kernel)
+
+
+@difference("Datagrams without a checksum", "udp6_checksum_zero")
+def _(it, kernel, service):
+    return not service and all(x[2].sums.endswith("none") for x in kernel)
 
 
 @difference("Source quench", "icmp_odd")

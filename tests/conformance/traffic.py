@@ -22,6 +22,7 @@ class Item:
         self.kind, self.steps, self.proto, self.ns = kind, steps, proto, ns
         self.caddr = {"c1": n.C1, "c2": n.C2}[ns]
         self.saddr, self.ext_addr = n.O1A, n.EXT
+        self.again = n.O1B  # for flows that nobody has met before
         self.number = self.cport = self.sport = None  # set by number()
 
     def number_as(self, i):
@@ -303,11 +304,11 @@ def _replay(side, raw):
     return side, make
 
 
-def items(seed, step, count):
+def items(seed, step, count, more=()):
     rng = random.Random(seed)
     made = list(fields()) + list(checksums()) + list(lengths()) + list(tcp_life()) + list(fragments(rng)) + list(
         too_big()) + list(errors()) + list(sizes(step)) + list(noise(rng, count)) + list(streams(rng, count)) + list(
-        recorded())
+        recorded()) + list(more)
     for i, item in enumerate(made):
         item.number_as(i)
     return made

@@ -3,7 +3,7 @@
 from table import script
 
 script("kernel_twin_same_traffic", "Whole runs",
-       "Recorded, systematic and random traffic (every size, odd fields, wrong checksums, lying lengths, fragments, errors, "
+       "Recorded, systematic and random traffic, IPv4 and IPv6 (every size, odd fields, wrong checksums, lying lengths, fragments, errors, "
        "TCP with loss) comes out as kernel masquerade lets it out; what differs is explained in limitations.md.",
        "t_differential.sh")
 script("rfc1624_no_wrong_checksum", "Whole runs",
