@@ -111,7 +111,7 @@ static struct xe_session *find_by_age(struct xe_lane *lane, const struct xe_pack
 
 		if (makes_room(lane, p, s) && !is_in_hand(lane, s))
 			return s;
-		idx = s->timer_next;
+		idx = xe_wheel_next_closed(&lane->wheel, &lane->sessions, idx);
 	}
 	return NULL;
 }

@@ -4,8 +4,8 @@
 void xe_wheel_init(struct xe_wheel *w, uint32_t now_s)
 {
 	memset(w->head, 0xff, sizeof(w->head)); /* XE_NIL */
-	w->closed_tail = XE_NIL;
-	w->now_s = now_s;
+	memset(w->closed_tail, 0xff, sizeof(w->closed_tail));
+	w->closed_from_s = w->closed_to_s = w->now_s = now_s;
 }
 
 void xe_wheel_add(struct xe_wheel *w, struct xe_sessions *t, struct xe_session *s, uint32_t in_s)
@@ -25,38 +25,121 @@ void xe_wheel_add(struct xe_wheel *w, struct xe_sessions *t, struct xe_session *
 	w->head[slot] = idx;
 }
 
+/* ---- the queue ---- */
+
+static uint32_t closed_list(uint32_t second)
+{
+	return XE_WHEEL_SLOTS + second % XE_WHEEL_CLOSED;
+}
+
+static uint32_t *tail_of(struct xe_wheel *w, uint32_t list)
+{
+	return &w->closed_tail[list - XE_WHEEL_SLOTS];
+}
+
+static bool is_before(uint32_t a_s, uint32_t b_s)
+{
+	return (int32_t)(a_s - b_s) < 0;
+}
+
+/* What is of the first second is of a later one from now on, in front of what is there. */
+static void join(struct xe_wheel *w, struct xe_sessions *t, uint32_t second)
+{
+	uint32_t from = closed_list(w->closed_from_s), to = closed_list(second);
+	uint32_t first = w->head[from], last = *tail_of(w, from);
+
+	w->closed_from_s = second;
+	if (first == XE_NIL || from == to)
+		return;
+	t->slots[first].timer_prev = XE_WHEEL_HEAD | to;
+	if (w->head[to] != XE_NIL) {
+		t->slots[last].timer_next = w->head[to];
+		t->slots[w->head[to]].timer_prev = last;
+	} else {
+		t->slots[last].timer_next = XE_WHEEL_HEAD | to;
+		*tail_of(w, to) = last;
+	}
+	w->head[to] = first;
+	w->head[from] = *tail_of(w, from) = XE_NIL;
+}
+
+/* The list of a second, which the queue now reaches to. */
+static uint32_t list_for(struct xe_wheel *w, struct xe_sessions *t, uint32_t second)
+{
+	if (xe_wheel_oldest_closed(w) == XE_NIL)
+		w->closed_from_s = w->closed_to_s = second;
+	if (is_before(w->closed_to_s, second)) {
+		while (second - w->closed_from_s >= XE_WHEEL_CLOSED)
+			join(w, t,
+			     w->closed_from_s == w->closed_to_s ? second - XE_WHEEL_CLOSED + 1
+								: w->closed_from_s + 1);
+		w->closed_to_s = second;
+	} else if (is_before(second, w->closed_from_s)) {
+		if (w->closed_to_s - second >= XE_WHEEL_CLOSED)
+			second = w->closed_to_s - XE_WHEEL_CLOSED + 1;
+		w->closed_from_s = second;
+	}
+	return closed_list(second);
+}
+
 void xe_wheel_close(struct xe_wheel *w, struct xe_sessions *t, struct xe_session *s)
 {
-	uint32_t idx = xe_session_idx(t, s);
+	uint32_t idx = xe_session_idx(t, s), list, last;
 
-	if (w->closed_tail == idx)
-		return;
 	xe_wheel_del(w, t, s);
-	s->timer_next = XE_NIL;
-	if (w->closed_tail == XE_NIL) {
-		s->timer_prev = XE_WHEEL_HEAD | XE_WHEEL_CLOSED;
-		w->head[XE_WHEEL_CLOSED] = idx;
+	list = list_for(w, t, s->last_used_s);
+	last = *tail_of(w, list);
+	s->timer_next = XE_WHEEL_HEAD | list;
+	if (last == XE_NIL) {
+		s->timer_prev = XE_WHEEL_HEAD | list;
+		w->head[list] = idx;
 	} else {
-		s->timer_prev = w->closed_tail;
-		t->slots[w->closed_tail].timer_next = idx;
+		s->timer_prev = last;
+		t->slots[last].timer_next = idx;
 	}
-	w->closed_tail = idx;
+	*tail_of(w, list) = idx;
 }
+
+uint32_t xe_wheel_oldest_closed(struct xe_wheel *w)
+{
+	uint32_t first = w->head[closed_list(w->closed_from_s)];
+
+	/* each second once, but for those that come late */
+	while (first == XE_NIL && w->closed_from_s != w->closed_to_s)
+		first = w->head[closed_list(++w->closed_from_s)];
+	return first;
+}
+
+uint32_t xe_wheel_next_closed(const struct xe_wheel *w, const struct xe_sessions *t, uint32_t idx)
+{
+	uint32_t next = t->slots[idx].timer_next, list, last = closed_list(w->closed_to_s);
+
+	if (!(next & XE_WHEEL_HEAD))
+		return next;
+	for (list = next & ~XE_WHEEL_HEAD; list != last;) {
+		list = closed_list(list - XE_WHEEL_SLOTS + 1);
+		if (w->head[list] != XE_NIL)
+			return w->head[list];
+	}
+	return XE_NIL;
+}
+
+/* ---- both ---- */
 
 void xe_wheel_del(struct xe_wheel *w, struct xe_sessions *t, struct xe_session *s)
 {
-	bool is_first = s->timer_prev & XE_WHEEL_HEAD;
+	bool is_first = s->timer_prev & XE_WHEEL_HEAD, is_last = s->timer_next & XE_WHEEL_HEAD;
 
 	if (s->timer_prev == XE_NIL)
 		return;
 	if (is_first)
-		w->head[s->timer_prev & ~XE_WHEEL_HEAD] = s->timer_next;
+		w->head[s->timer_prev & ~XE_WHEEL_HEAD] = is_last ? XE_NIL : s->timer_next;
 	else
 		t->slots[s->timer_prev].timer_next = s->timer_next;
-	if (s->timer_next != XE_NIL)
+	if (!is_last)
 		t->slots[s->timer_next].timer_prev = s->timer_prev;
-	else if (w->closed_tail == xe_session_idx(t, s))
-		w->closed_tail = is_first ? XE_NIL : s->timer_prev;
+	else if (s->timer_next != XE_NIL)
+		*tail_of(w, s->timer_next & ~XE_WHEEL_HEAD) = is_first ? XE_NIL : s->timer_prev;
 	s->timer_prev = XE_NIL;
 }
 
@@ -65,8 +148,10 @@ static bool advance_closed(struct xe_wheel *w, struct xe_sessions *t, uint32_t n
 			   uint32_t budget, uint32_t *visited, xe_wheel_left_fn left,
 			   xe_wheel_expire_fn expire, void *ctx)
 {
-	while (w->head[XE_WHEEL_CLOSED] != XE_NIL) {
-		struct xe_session *s = &t->slots[w->head[XE_WHEEL_CLOSED]];
+	uint32_t oldest;
+
+	while ((oldest = xe_wheel_oldest_closed(w)) != XE_NIL) {
+		struct xe_session *s = &t->slots[oldest];
 
 		if (*visited == budget)
 			return false;

@@ -296,6 +296,45 @@ static void test_tcp_states(void **state)
 	both_end(from, to);
 }
 
+/* Whatever the order they come in, the one that is idle for longest is the first to give way. */
+static void test_closed_order(void **state)
+{
+	static const uint32_t idle_s[] = {50, 200, 10, 120, 200, 0, 90};
+	struct lf *from = lf_open(rules, 64), *to = lf_open(rules, 64);
+	uint32_t idx, n = 0, before_s = UINT32_MAX;
+	static struct flows was;
+
+	(void)state;
+	tcp_opens(from, "198.51.100.7", 443);
+	tcp_pass(from, "198.51.100.7", 443, XE_TH_RST, false, "192.0.2.1");
+	collect(from, &was);
+	assert_int_equal(was.r[0].tcp_state, XE_TCP_CLOSED);
+	for (uint32_t i = 0; i < 7; i++) {
+		struct xe_adoptee a = adoptee(to, &was, 0);
+
+		was.r[0].dport_be = was.r[0].nat_dport_be = htons((uint16_t)(1000 + i));
+		a.idle_s = idle_s[i];
+		a.age_s = 300;
+		assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPTED);
+		lf_answer(to);
+	}
+	for (idx = xe_wheel_oldest_closed(&to->lane->wheel); idx != XE_NIL; n++) {
+		uint32_t idle = to->lane->now_s - to->lane->sessions.slots[idx].last_used_s;
+
+		assert_true(idle <= before_s);
+		before_s = idle;
+		idx = xe_wheel_next_closed(&to->lane->wheel, &to->lane->sessions, idx);
+	}
+	assert_int_equal(n, 7);
+	/* and to end: those of 200 s in 40 s */
+	ff_advance(to, 41);
+	assert_int_equal(to->lane->sessions.cnt, 5);
+	ff_expect_empty(to);
+	ff_expect_empty(from);
+	lf_close(from);
+	lf_close(to);
+}
+
 /* From a kernel that kept no numbers: the inside's first segment says them. */
 static void test_tcp_picked_up(void **state)
 {
@@ -624,6 +663,7 @@ int main(void)
 		cmocka_unit_test(test_tcp),
 		cmocka_unit_test(test_tcp_by_tags),
 		cmocka_unit_test(test_tcp_states),
+		cmocka_unit_test(test_closed_order),
 		cmocka_unit_test(test_tcp_picked_up),
 		cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_out_unknown),

@@ -51,7 +51,7 @@ static void expect_empty(struct lf *f)
 	ff_expect_no_tags(f);
 	for (uint32_t i = 0; i < lane->sources.room.high; i++)
 		assert_int_equal(lane->sources.slots[i].sessions, 0);
-	for (uint32_t i = 0; i < XE_WHEEL_SLOTS; i++)
+	for (uint32_t i = 0; i < XE_WHEEL_LISTS; i++)
 		assert_int_equal(lane->wheel.head[i], XE_NIL);
 }
 

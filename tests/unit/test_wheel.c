@@ -236,6 +236,117 @@ static void test_delete_while_linked(void **state)
 	}
 }
 
+/* ---- closed ones ---- */
+
+/* The queue from its front: nobody is missing, nobody is before one that is idle for longer, but
+ * for those that have been idle for longer than it tells apart. */
+static void expect_queue(struct world *world, uint32_t cnt)
+{
+	uint32_t idx = xe_wheel_oldest_closed(&world->w), n = 0, before_s = 0;
+
+	for (; idx != XE_NIL; idx = xe_wheel_next_closed(&world->w, &world->t, idx), n++) {
+		uint32_t idle_s = world->now_s - world->t.slots[idx].last_used_s;
+
+		assert_true(n < cnt);
+		if (idle_s >= XE_WHEEL_CLOSED)
+			idle_s = XE_WHEEL_CLOSED;
+		if (n)
+			assert_true(idle_s <= before_s);
+		before_s = idle_s;
+	}
+	assert_int_equal(n, cnt);
+}
+
+static void close_one(struct world *world, struct xe_session *s, uint32_t idle_s, uint32_t lives_s)
+{
+	s->last_used_s = world->now_s - idle_s;
+	world->deadline_s[xe_session_idx(&world->t, s)] = s->last_used_s + lives_s;
+	xe_wheel_close(&world->w, &world->t, s);
+}
+
+/* They come in any order of age (adopted), have another packet, or go; at last each ends in its
+ * second. */
+static void closed_for(struct world *world, uint32_t lives_s)
+{
+	struct xe_session *s[500];
+	uint32_t cnt = 0;
+
+	for (int step = 0; step < 3000; step++) {
+		uint32_t i = cnt ? (uint32_t)lf_random() % cnt : 0;
+
+		switch (lf_random() % 8) {
+		case 0:
+			if (!cnt)
+				break;
+			xe_wheel_del(&world->w, &world->t, s[i]);
+			expire(world, s[i]);
+			s[i] = s[--cnt];
+			break;
+		case 1:
+			if (cnt)
+				close_one(world, s[i], 0, lives_s);
+			break;
+		default:
+			if (cnt < 500 && (s[cnt] = add(world, 7440)))
+				close_one(world, s[cnt++], (uint32_t)lf_random() % lives_s,
+					  lives_s);
+		}
+		if (step % 50 == 0)
+			expect_queue(world, cnt);
+	}
+	while (cnt) {
+		uint32_t kept = 0;
+
+		go(world, lives_s < 1000 ? 1 : 97, NO_LIMIT);
+		for (uint32_t i = 0; i < cnt; i++)
+			if (world->there[xe_session_idx(&world->t, s[i])])
+				s[kept++] = s[i];
+		cnt = kept;
+		expect_queue(world, cnt);
+		if (lives_s < XE_WHEEL_CLOSED)
+			expect_by_deadline(world);
+	}
+	assert_int_equal(world->t.cnt, 0);
+	assert_int_equal(xe_wheel_oldest_closed(&world->w), XE_NIL);
+}
+
+static void test_closed(void **state)
+{
+	closed_for(*state, 240);
+	closed_for(*state, XE_WHEEL_CLOSED - 1);
+}
+
+/* Longer than the queue has lists: nobody is lost, and nobody ends before its time. */
+static void test_closed_for_long(void **state)
+{
+	closed_for(*state, 3 * XE_WHEEL_CLOSED);
+	closed_for(*state, 86400);
+}
+
+/* The first one after a day without any, and before all that are there. */
+static void test_closed_after_a_gap(void **state)
+{
+	struct world *world = *state;
+	struct xe_session *old = add(world, 7440), *fresh, *older;
+
+	close_one(world, old, 0, 604800);
+	world->now_s += 86400;
+	fresh = add(world, 7440);
+	close_one(world, fresh, 0, 604800);
+	expect_queue(world, 2);
+	older = add(world, 7440);
+	close_one(world, older, 90000, 604800);
+	assert_int_not_equal(xe_wheel_oldest_closed(&world->w), xe_session_idx(&world->t, fresh));
+	expect_queue(world, 3);
+	for (int i = 0; i < 3; i++) {
+		struct xe_session *s = &world->t.slots[xe_wheel_oldest_closed(&world->w)];
+
+		xe_wheel_del(&world->w, &world->t, s);
+		expire(world, s);
+		expect_queue(world, 2 - i);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +356,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lazy, open_world, close_world),
 		cmocka_unit_test_setup_teardown(test_budget, open_world, close_world),
 		cmocka_unit_test_setup_teardown(test_delete_while_linked, open_world, close_world),
+		cmocka_unit_test_setup_teardown(test_closed, open_world, close_world),
+		cmocka_unit_test_setup_teardown(test_closed_for_long, open_world, close_world),
+		cmocka_unit_test_setup_teardown(test_closed_after_a_gap, open_world, close_world),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
