@@ -319,7 +319,8 @@ static void *worker_main(void *arg)
 		packets = xe_pipeline_poll(lane);
 		housekeeping(w, now_ns, &next_ns, !packets, &more);
 		wake_control(w);
-		xe_waiting_round(&w->waiting, lane->kicks, lane->kick_cnt, packets + more);
+		xe_waiting_round(&w->waiting, lane->kicks, lane->kick_cnt,
+				 packets + more + w->call.again);
 	}
 	sem_post(&w->ended);
 	return NULL;
@@ -414,15 +415,32 @@ static void finish_call(struct xe_worker *w, uint64_t since_ns)
 		wait_on(w, since_ns);
 }
 
-void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg)
+void xe_worker_call_end(struct xe_worker *w)
 {
+	if (w->asked)
+		finish_call(w, xe_now_ns());
+	w->asked = false;
+}
+
+void xe_worker_call_begin(struct xe_worker *w, xe_worker_fn fn, void *arg)
+{
+	xe_worker_call_end(w);
 	if (!w->running || atomic_load(&w->parked)) {
-		fn(w, arg);
+		do {
+			w->call.again = false;
+			fn(w, arg);
+		} while (w->call.again);
 		return;
 	}
 	xe_call_ask(&w->call, fn, arg);
+	w->asked = true;
 	xe_worker_wake(w);
-	finish_call(w, xe_now_ns());
+}
+
+void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg)
+{
+	xe_worker_call_begin(w, fn, arg);
+	xe_worker_call_end(w);
 }
 
 bool xe_worker_answers(struct xe_worker *w, uint32_t timeout_ms)

@@ -3,7 +3,8 @@
  * worker.h - one pinned thread that runs a lane: wait, pipeline, housekeeping.
  *
  * The control thread changes a running lane only by a worker call: a function that the worker runs
- * between two rounds while the caller waits. So lane state needs no locks, and when a call has
+ * between two rounds while the caller waits. What takes long sets call.again and returns: packets
+ * have a round, then it goes on. So lane state needs no locks, and when a call has
  * returned, no packet is in the middle of the pipeline with what was there before.
  */
 #ifndef XE_WORKER_H
@@ -38,6 +39,7 @@ struct xe_worker {
 	const struct xe_ruleset *_Atomic rules; /* published by the control thread */
 	uint32_t notified; /* next-hop requests the control thread has been woken for */
 	struct xe_worker_call call;
+	bool asked;          /* control thread: a call has been begun, and not ended */
 	_Atomic bool parked; /* by a call; the control thread's to end */
 	sem_t unparked;
 	sem_t ended; /* the thread is at its end */
@@ -87,6 +89,10 @@ void xe_worker_close(struct xe_worker *w);
 /* Run fn between two rounds and wait for it; directly when the worker does not run, or is parked.
  * Control thread only, one call at a time. */
 void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg);
+/* The same in two halves, so that several workers are at it at a time. Another call of that worker
+ * meanwhile waits for the end of this one; to end what has ended, or was not begun, is nothing. */
+void xe_worker_call_begin(struct xe_worker *w, xe_worker_fn fn, void *arg);
+void xe_worker_call_end(struct xe_worker *w);
 /* Does it begin a round within that time? A worker call to one that does not waits until it goes
  * on. Control thread only. */
 bool xe_worker_answers(struct xe_worker *w, uint32_t timeout_ms);

@@ -60,7 +60,12 @@ void xe_call_run(struct xe_worker_call *c, struct xe_worker *w)
 
 	if (!atomic_compare_exchange_strong(&c->state, &asked, XE_CALL_RUNNING))
 		return; /* taken back meanwhile */
+	c->again = false;
 	c->fn(w, c->arg);
+	if (c->again) {
+		atomic_store_explicit(&c->state, XE_CALL_ASKED, memory_order_release);
+		return;
+	}
 	atomic_store_explicit(&c->state, XE_CALL_NONE, memory_order_release);
 	sem_post(&c->done);
 }

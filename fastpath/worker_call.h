@@ -3,6 +3,7 @@
  * worker_call.h - the control thread asks a worker to do something between two of its rounds.
  *
  *   NONE --ask--> ASKED --it begins--> RUNNING --it has done it--> NONE, `done` is posted
+ *                   |                  '-- again: ASKED, after another round
  *                   '------taken back-------------------------> NONE, nothing is posted
  *
  * No lock is held while either side can be stopped: a worker may stand still at any instruction,
@@ -25,6 +26,7 @@ struct xe_worker_call {
 	_Atomic int state;
 	xe_worker_fn fn; /* these two the worker's from ASKED on */
 	void *arg;
+	bool again; /* the worker's: fn has more to do, after a round of packets */
 	sem_t done;
 };
 
@@ -36,7 +38,8 @@ void xe_call_close(struct xe_worker_call *c);
 void xe_call_ask(struct xe_worker_call *c, xe_worker_fn fn, void *arg);
 /* Done within that time? Then what the worker wrote is seen here. */
 bool xe_call_wait(struct xe_worker_call *c, uint32_t timeout_ms);
-/* True: it has not begun, and will not. False: it has, and is to be waited for. */
+/* True: it has not begun, and will not (not for one
+ * that is done in several goes). False: it has, and is to be waited for. */
 bool xe_call_take_back(struct xe_worker_call *c);
 
 /* Who is asked. */

@@ -561,6 +561,8 @@ int xe_ct_adopt(struct xe_service *svc)
 	struct xe_ct_side *side = svc->ct;
 	int cnt;
 
+	if (xe_adopt_is_busy(svc))
+		return 0; /* when that has ended: what was here before knows best */
 	if (!side) {
 		take_all(svc);
 		return 0;
@@ -587,7 +589,7 @@ void xe_ct_tick(struct xe_service *svc)
 {
 	struct xe_ct_side *side = svc->ct;
 
-	if (!side || !is_due(side) || xe_watch_stalled(svc))
+	if (!side || !is_due(side) || xe_adopt_is_busy(svc) || xe_watch_stalled(svc))
 		return;
 	delete_over(svc);
 	write_held(svc);

@@ -3,9 +3,13 @@
  * flow_adopt.h - records become sessions: flows that another process, or the kernel, has had so far
  * go on here with the mapping they have. Control thread only.
  *
- *   xe_adopt_add()   records wait, by the name of their inside port
+ *   xe_adopt_wait()  records wait, by the name of their inside port (flow_wait.h)
+ *   xe_adopt_add()   the same, and those whose port is there become sessions at once
  *   xe_adopt_ports() ports have come up, and before they take their first packet those of them
- *                    become sessions of their owners (pipeline/adopt.h)
+ *                    become sessions of their owners (flow_feed.h, pipeline/adopt.h)
+ *   xe_adopt_turn()  where these are many, the rest follows in turns of the event loop; until then
+ *                    ports take only packets of flows that are known (xe_port.moving), others are
+ *                    the kernel's as they were before
  *   xe_adopt_tick()  what waits in vain is forgotten
  *
  * A port is who it was when its name is the same, and where the records were written under this
@@ -42,11 +46,21 @@ struct xe_adopt_place {
 
 /* The same for records of which none is to wait; places[] says of each what has become of it. 0;
  * -ENOMEM: nothing was done. */
-int xe_adopt_now(struct xe_service *svc, const struct xe_flow_file *file,
-		 struct xe_adopt_place *places);
+int xe_adopt_now(struct xe_service *svc, struct xe_flow_file *file, struct xe_adopt_place *places);
+/* Records wait, that is all. *file is empty afterwards, its memory is ours. -ENOMEM. */
+int xe_adopt_wait(struct xe_service *svc, struct xe_flow_file *file);
 /* Those that wait for ports which are attached by now, with their rules in force; they need not be
- * live. Logs one line, if there was anything. */
-void xe_adopt_ports(struct xe_service *svc);
+ * live. False: there are more than can be adopted at once, and xe_adopt_turn() goes on. What has
+ * become of all is one line in the log. */
+bool xe_adopt_ports(struct xe_service *svc);
+/* Is there more to do for xe_adopt_turn()? */
+bool xe_adopt_is_busy(const struct xe_service *svc);
+/* Some ms of it. True: this was the last turn. */
+bool xe_adopt_turn(struct xe_service *svc);
+/* All of it now, for who needs all flows: whoever tells them to somebody else. */
+void xe_adopt_finish(struct xe_service *svc);
+/* A port is about to be taken down. */
+void xe_adopt_ports_change(struct xe_service *svc);
 /* The worker that records which wait say had this port; NULL: no matter. */
 struct xe_worker *xe_adopt_owner(struct xe_service *svc, const struct xe_port *port);
 /* Records still waiting. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "control/flow_adopt.h"
 #include "control/flow_walk.h"
 #include "pipeline/pipeline.h"
 #include "state/session_record.h"
@@ -132,6 +133,7 @@ int xe_flows_export(struct xe_service *svc, const char *port_name, struct xe_flo
 
 	if (port_name && (!port || port->id == XE_PORT_NONE))
 		return 0;
+	xe_adopt_finish(svc);
 	step = calloc(1, sizeof(*step));
 	if (!step)
 		return -ENOMEM;

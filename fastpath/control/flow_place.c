@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "control/flow_held.h"
 
@@ -55,24 +54,6 @@ void xe_rule_ids_free(struct xe_rule_ids *x)
 }
 
 /* ---- one record ---- */
-
-/* Between two hosts no more than this counts: their clocks may be further apart than their files.
- */
-#define AGO_MAX_S 120
-
-/* Seconds since the records were written. The time of day may step, also within a boot: there it is
- * not asked. */
-static uint32_t written_ago_s(const struct xe_flow_batch *b)
-{
-	uint64_t now_s = (uint64_t)time(NULL);
-
-	if (b->same_boot)
-		return xe_boot_s() - b->file.written_boot_s;
-	if (now_s <= b->file.written_s)
-		return 0;
-	return now_s - b->file.written_s > AGO_MAX_S ? AGO_MAX_S
-						     : (uint32_t)(now_s - b->file.written_s);
-}
 
 /* The kernel tells how long a flow has left, by timeouts of its own. */
 static uint32_t idle_by_left(const struct xe_service *svc, const struct xe_flow_record *r)
@@ -139,10 +120,10 @@ enum xe_adopted xe_flow_place(struct xe_service *svc, const struct xe_rule_ids *
 		.out_port = XE_PORT_NONE,
 		.ext = XE_NIL,
 		.rule = rule_by_id(ids, r->rule_id),
-		.age_s = sum_s(r->age_s, written_ago_s(b)),
+		.age_s = sum_s(r->age_s, b->ago_s),
 		.idle_s = r->flags & XE_FR_KERNEL ? idle_by_left(svc, r) : r->idle_s,
 	};
-	a->idle_s = sum_s(a->idle_s, written_ago_s(b));
+	a->idle_s = sum_s(a->idle_s, b->ago_s);
 	/* The kernel does not count always, but knows that it was answered. */
 	if ((r->flags & (XE_FR_KERNEL | XE_FR_FROM_OUTSIDE | XE_FR_REPLIED)) ==
 		    (XE_FR_KERNEL | XE_FR_FROM_OUTSIDE | XE_FR_REPLIED) &&

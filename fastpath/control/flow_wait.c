@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "control/flow_held.h"
@@ -24,60 +25,72 @@ void xe_flow_batch_free(struct xe_flow_batch *b)
 static int copy_file(struct xe_flow_file *to, const struct xe_flow_file *from)
 {
 	*to = *from;
-	to->records = NULL;
 	to->ports = calloc(from->port_cnt + 1ul, sizeof(*to->ports));
-	to->records = malloc((from->record_cnt + 1ul) * sizeof(*to->records));
-	if (!to->ports || !to->records)
+	to->records = NULL;
+	to->record_cnt = to->record_size = 0;
+	if (!to->ports || xe_flow_file_expect(to, from->record_cnt))
 		return -ENOMEM;
 	if (from->port_cnt) /* NULL without one */
 		memcpy(to->ports, from->ports, from->port_cnt * sizeof(*to->ports));
 	if (from->record_cnt)
 		memcpy(to->records, from->records, (size_t)from->record_cnt * sizeof(*to->records));
-	to->record_size = from->record_cnt;
+	to->record_cnt = from->record_cnt;
 	return 0;
 }
 
-/* Lists in the order of the file, from outside behind all others. */
-static void make_lists(struct xe_flow_batch *b)
+/* Lists in the order of the file, from outside behind all others. tails: the last ones of those
+ * that are from inside, by port. */
+static void make_lists(struct xe_flow_batch *b, uint32_t *outside, uint32_t *tails)
 {
 	for (uint32_t p = 0; p < b->file.port_cnt; p++)
-		b->head[p] = XE_NIL;
-	for (int outside = 1; outside >= 0; outside--) {
-		for (uint32_t i = b->file.record_cnt; i--;) {
-			const struct xe_flow_record *r = &b->file.records[i];
+		b->head[p] = outside[p] = tails[p] = XE_NIL;
+	for (uint32_t i = b->file.record_cnt; i--;) {
+		const struct xe_flow_record *r = &b->file.records[i];
+		uint32_t *head = r->flags & XE_FR_FROM_OUTSIDE ? outside : b->head;
 
-			if (r->in_port == XE_FR_NO_PORT ||
-			    b->file.ports[r->in_port].role != XE_ROLE_INSIDE ||
-			    !!(r->flags & XE_FR_FROM_OUTSIDE) != outside)
-				continue;
-			b->next[i] = b->head[r->in_port];
-			b->head[r->in_port] = i;
-			b->left++;
-		}
+		if (r->in_port == XE_FR_NO_PORT || b->file.ports[r->in_port].role != XE_ROLE_INSIDE)
+			continue;
+		if (b->head[r->in_port] == XE_NIL && head == b->head)
+			tails[r->in_port] = i;
+		b->next[i] = head[r->in_port];
+		head[r->in_port] = i;
+		b->left++;
+	}
+	for (uint32_t p = 0; p < b->file.port_cnt; p++) {
+		if (tails[p] != XE_NIL)
+			b->next[tails[p]] = outside[p];
+		else
+			b->head[p] = outside[p];
 	}
 }
 
-struct xe_flow_batch *xe_flow_batch_new(const struct xe_flow_file *file)
+struct xe_flow_batch *xe_flow_batch_new(struct xe_flow_file *file, bool copy)
 {
 	struct xe_flow_batch *b = calloc(1, sizeof(*b));
+	uint32_t *of_ports = calloc(2 * (file->port_cnt + 1ul), sizeof(*of_ports));
 	struct xe_flow_file now;
 
-	if (!b || copy_file(&b->file, file)) {
-		xe_flow_batch_free(b);
-		return NULL;
-	}
+	if (!b || !of_ports || (copy && copy_file(&b->file, file)))
+		goto out;
 	b->head = calloc(file->port_cnt + 1ul, sizeof(*b->head));
-	b->next = calloc(file->record_cnt + 1ul, sizeof(*b->next));
+	b->next = malloc((file->record_cnt + 1ul) * sizeof(*b->next));
 	b->ports = calloc(file->port_cnt + 1ul, sizeof(struct xe_port *));
-	if (!b->head || !b->next || !b->ports) {
-		xe_flow_batch_free(b);
-		return NULL;
+	if (!b->head || !b->next || !b->ports)
+		goto out;
+	if (!copy) {
+		b->file = *file;
+		*file = (struct xe_flow_file){};
 	}
 	xe_flow_file_init(&now);
-	b->same_boot = !memcmp(now.boot_id, file->boot_id, sizeof(now.boot_id));
+	b->same_boot = !memcmp(now.boot_id, b->file.boot_id, sizeof(now.boot_id));
 	b->since_ns = xe_now_ns();
-	make_lists(b);
+	make_lists(b, of_ports, of_ports + b->file.port_cnt);
+	free(of_ports);
 	return b;
+out:
+	free(of_ports);
+	xe_flow_batch_free(b);
+	return NULL;
 }
 
 bool xe_flow_batch_is_port(const struct xe_flow_batch *b, uint32_t file_port,
@@ -89,8 +102,27 @@ bool xe_flow_batch_is_port(const struct xe_flow_batch *b, uint32_t file_port,
 	       (!b->same_boot || !fp->ifindex || fp->ifindex == (uint32_t)port->ifindex);
 }
 
-void xe_flow_batch_find_ports(struct xe_service *svc, struct xe_flow_batch *b)
+/* Between two hosts no more than this counts: their clocks may be further apart than their files.
+ */
+#define AGO_MAX_S 120
+
+/* Seconds since the records were written. The time of day may step, also within a boot: there it is
+ * not asked. */
+static uint32_t written_ago_s(const struct xe_flow_batch *b)
 {
+	uint64_t now_s = (uint64_t)time(NULL);
+
+	if (b->same_boot)
+		return xe_boot_s() - b->file.written_boot_s;
+	if (now_s <= b->file.written_s)
+		return 0;
+	return now_s - b->file.written_s > AGO_MAX_S ? AGO_MAX_S
+						     : (uint32_t)(now_s - b->file.written_s);
+}
+
+void xe_flow_batch_look(struct xe_service *svc, struct xe_flow_batch *b)
+{
+	b->ago_s = written_ago_s(b);
 	for (uint32_t i = 0; i < b->file.port_cnt; i++) {
 		struct xe_port *port = xe_port_named(svc, b->file.ports[i].name);
 

@@ -15,6 +15,7 @@ struct xe_flow_batch {
 	struct xe_flow_file file;
 	bool same_boot;
 	uint64_t since_ns;
+	uint32_t ago_s;         /* seconds since the records were written */
 	struct xe_port **ports; /* by port of the file: who that is here and now, NULL: nobody */
 	uint32_t *head;         /* the same; XE_NIL ends a list */
 	uint32_t *next;         /* by record */
@@ -24,14 +25,15 @@ struct xe_flow_batch {
 	struct xe_flow_batch *older;
 };
 
-/* Of copies of the records; those that name no inside port are in no list. NULL: no memory. */
-struct xe_flow_batch *xe_flow_batch_new(const struct xe_flow_file *file);
+/* Of a copy of the file, or of the file itself, which is empty then; records that name no inside
+ * port are in no list. NULL: no memory, the file is as it was. */
+struct xe_flow_batch *xe_flow_batch_new(struct xe_flow_file *file, bool copy);
 void xe_flow_batch_free(struct xe_flow_batch *b);
 /* Is the port of the file this one: by its name, and by its ifindex within the same boot? */
 bool xe_flow_batch_is_port(const struct xe_flow_batch *b, uint32_t file_port,
 			   const struct xe_port *port);
-/* Fill in b->ports; they come and go between two passes, not within one. */
-void xe_flow_batch_find_ports(struct xe_service *svc, struct xe_flow_batch *b);
+/* Fill in b->ports and ago_s; ports come and go between two passes, not within one. */
+void xe_flow_batch_look(struct xe_service *svc, struct xe_flow_batch *b);
 /* The Ext L4 ports of all that waits, as xe_flow_reserve(). */
 void xe_flow_batch_reserve(struct xe_service *svc, const struct xe_flow_batch *b, bool on);
 /* The record's Ext L4 port, if it has one: is nobody's, or one less keeps it. */

@@ -402,6 +402,7 @@ void xe_port_off(struct xe_service *svc, struct xe_port *port)
 {
 	struct xe_port_conf off = {};
 
+	xe_adopt_ports_change(svc);
 	port->live = false;
 	xe_steer_set_port(&svc->steer, port->id, &off);
 	xe_rps_restore(&svc->rps, &port->rps);

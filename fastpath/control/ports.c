@@ -105,10 +105,11 @@ static bool any_waits_for_rules(const struct xe_service *svc)
 
 static void go_live(struct xe_service *svc)
 {
-	xe_adopt_ports(svc);
+	bool all = xe_adopt_ports(svc);
+
 	for (struct xe_port *p = svc->port_list; p; p = p->next)
 		if (p->state == XE_PORT_ATTACHED && !p->live) {
-			p->moving = svc->ct;
+			p->moving = svc->ct || !all;
 			xe_port_go_live(svc, p);
 		}
 	xe_ct_adopt(svc);

@@ -232,6 +232,10 @@ static void retry(struct xe_service *svc, uint32_t w, uint32_t idx)
 	uint32_t n = svc->resolver->via.links[w][idx].neighbour;
 	uint8_t was;
 
+	if (svc->resolver->via.links[w][idx].active && a.state == XE_NH_ASKED) {
+		resolve(svc, w, idx); /* listed, and wanted before its turn */
+		return;
+	}
 	if (!svc->resolver->via.links[w][idx].active || n == XE_NIL || a.state == XE_NH_READY)
 		return; /* released, or answered meanwhile */
 	was = a.state;
@@ -246,9 +250,41 @@ static void release(struct xe_service *svc, uint32_t w, uint32_t idx)
 {
 	struct xe_nexthop_answer a = {.state = XE_NH_UNUSED};
 
-	xe_neighbour_unlink(&svc->resolver->via, w, idx);
+	if (svc->resolver->via.links[w][idx].active)
+		xe_neighbour_unlink(&svc->resolver->via, w, idx);
 	svc->resolver->via.links[w][idx].active = false;
 	xe_nexthop_write(&svc->workers[w].lane->nexthops, idx, &a);
+}
+
+/* ---- entries that a worker call has listed ---- */
+
+/* Who waits for the call may have served the worker meanwhile: then one may have been released, or
+ * be another's by now. */
+void xe_resolver_list(struct xe_service *svc, uint32_t w, const uint32_t *idx, uint32_t cnt)
+{
+	const struct xe_nexthops *table = &svc->workers[w].lane->nexthops;
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		struct xe_nh_link *e = &svc->resolver->via.links[w][idx[i]];
+
+		if (!e->active && xe_nexthop_read(&table->slots[idx[i]]).state == XE_NH_ASKED)
+			*e = (struct xe_nh_link){.neighbour = XE_NIL, .active = true};
+	}
+}
+
+uint32_t xe_resolver_ask(struct xe_service *svc, uint32_t w, const uint32_t *idx, uint32_t cnt,
+			 uint64_t until_ns)
+{
+	const struct xe_nexthops *table = &svc->workers[w].lane->nexthops;
+	uint32_t done = 0;
+
+	for (; done < cnt && xe_now_ns() < until_ns; done++)
+		if (svc->resolver->via.links[w][idx[done]].active &&
+		    xe_nexthop_read(&table->slots[idx[done]]).state == XE_NH_ASKED)
+			resolve(svc, w, idx[done]);
+	if (done)
+		xe_worker_wake(&svc->workers[w]);
+	return done;
 }
 
 /* ---- requests and refresh, a share of them each turn of the loop ---- */
@@ -268,7 +304,8 @@ static void serve(struct xe_service *svc, uint32_t w, const struct xe_nh_request
 
 	switch (req->op) {
 	case XE_NH_OP_RESOLVE:
-		*e = (struct xe_nh_link){.neighbour = XE_NIL, .active = true};
+		if (!e->active)
+			*e = (struct xe_nh_link){.neighbour = XE_NIL, .active = true};
 		resolve(svc, w, req->idx);
 		break;
 	case XE_NH_OP_RETRY:

@@ -346,24 +346,40 @@ void xe_service_raise_priority(void)
 		xe_log_info("control thread: stays at normal priority: %s", strerror(errno));
 }
 
+/* A stalled worker is not waited for: the timer's turn comes. */
+static int timeout_ms(struct xe_service *svc)
+{
+	return xe_adopt_is_busy(svc) && !xe_watch_stalled(svc) ? 0 : -1;
+}
+
+static bool say_ready(const struct xe_service *svc)
+{
+	sd_notify(0, "READY=1");
+	xe_log_info("ready: %u worker%s, %u rule%s, checksum by %s", svc->worker_cnt,
+		    svc->worker_cnt == 1 ? "" : "s", svc->config->rule_cnt,
+		    svc->config->rule_cnt == 1 ? "" : "s", xe_insum_name());
+	return true;
+}
+
 int xe_service_run(struct xe_service *svc)
 {
 	struct epoll_event ev[8];
+	bool ready = false;
 
 	xe_service_raise_priority();
 	if (xe_confine_control(!svc->steer.plain_only))
 		xe_log_warn("control thread: keeps the capabilities of the start");
 	xe_watchdog_open(&svc->watchdog, POLL_MS);
-	sd_notify(0, "READY=1");
-	xe_log_info("ready: %u worker%s, %u rule%s, checksum by %s", svc->worker_cnt,
-		    svc->worker_cnt == 1 ? "" : "s", svc->config->rule_cnt,
-		    svc->config->rule_cnt == 1 ? "" : "s", xe_insum_name());
 	while (!svc->stop) {
 		int n;
 
 		if (svc->fallback_stale)
 			xe_safety_net_apply(svc);
-		n = epoll_wait(svc->epoll_fd, ev, 8, -1);
+		if (xe_adopt_turn(svc))
+			xe_ct_adopt(svc);
+		if (!ready && !xe_adopt_is_busy(svc))
+			ready = say_ready(svc);
+		n = epoll_wait(svc->epoll_fd, ev, 8, timeout_ms(svc));
 		if (n < 0 && errno != EINTR) {
 			xe_log_err("event loop: %s", strerror(errno));
 			return -EIO;

@@ -228,6 +228,12 @@ void xe_resolver_poll(struct xe_service *svc);
 void xe_resolver_tick(struct xe_service *svc);
 /* Routes, addresses or ports have changed: ask again for every entry in use, by and by. */
 void xe_resolver_refresh(struct xe_service *svc);
+/* Next-hop entries that a worker call has made and listed (state/nexthop.h): before anything else
+ * is served for that worker. They are asked for when a packet needs one, by the next refresh, or by
+ * xe_resolver_ask(), in this order until that time: returns how many it has passed. */
+void xe_resolver_list(struct xe_service *svc, uint32_t w, const uint32_t *idx, uint32_t cnt);
+uint32_t xe_resolver_ask(struct xe_service *svc, uint32_t w, const uint32_t *idx, uint32_t cnt,
+			 uint64_t until_ns);
 /* Nobody may use answers that name this port (its id may be given out anew), or masquerade to this
  * Ext address: their packets wait for the refresh, which the caller sees to. At once. */
 void xe_resolver_forget_port(struct xe_service *svc, uint16_t port);

@@ -305,16 +305,17 @@ void xe_state_dir_adopt(struct xe_service *svc)
 {
 	struct xe_state_dir *sd = svc->state_dir;
 	struct xe_flow_file dead;
+	uint32_t cnt;
 
 	if (!sd)
 		return;
 	xe_flow_file_init(&dead);
 	sd->others = read_dead(sd->base_fd, svc->run_dir, sd->number, &dead) > 0;
-	if (dead.record_cnt && xe_adopt_add(svc, &dead, NULL) < 0)
-		xe_log_warn("out of memory: %u flows are not taken over", dead.record_cnt);
-	else if (dead.record_cnt)
-		xe_log_info("%u flows of a process that has died wait for their ports",
-			    dead.record_cnt);
+	cnt = dead.record_cnt;
+	if (cnt && xe_adopt_wait(svc, &dead))
+		xe_log_warn("out of memory: %u flows are not taken over", cnt);
+	else if (cnt)
+		xe_log_info("%u flows of a process that has died wait for their ports", cnt);
 	xe_flow_file_free(&dead);
 }
 
@@ -341,7 +342,7 @@ void xe_state_dir_tick(struct xe_service *svc)
 					      (uint32_t)(xe_now_ns() / XE_NS_PER_SEC));
 		xe_state_dir_grow(svc, w);
 	}
-	if (!sd->others)
+	if (!sd->others || xe_adopt_is_busy(svc))
 		return;
 	/* The ports that were there at the start have theirs. What waits for others is in memory
 	 * only: read a second time, what has ended meanwhile would be there again. */

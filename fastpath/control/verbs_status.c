@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/insum.h"
+#include "control/flow_adopt.h"
 #include "control/verbs.h"
 #include "control/watch.h"
 
@@ -253,6 +254,10 @@ int xe_verb_status(void *ctx, struct xe_ctl_request *req)
 	xe_watch_tell(ctx, on_watch, &st);
 	why_ports(&st);
 	why_rules(&st);
+	if (xe_adopt_is_busy(ctx))
+		line(st.why,
+		     "%u flows are still being adopted: new ones are the kernel's until then",
+		     xe_adopt_waiting(ctx));
 	json_object_set_new(o, "flows", flows_json(ctx));
 	json_object_set_new(o, "rules",
 			    json_pack("{sI, sI}", "count", (json_int_t)st.svc->config->rule_cnt,

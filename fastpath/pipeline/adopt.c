@@ -13,6 +13,7 @@
 /* What a session in the making holds, given back in reverse. XE_NIL: nothing. */
 struct holds {
 	struct xe_tuple4 out, back;
+	uint64_t hash[2]; /* of these, by direction */
 	uint32_t source, nexthop, toward, ext, mapping;
 	struct xe_terms_ref terms;
 };
@@ -88,10 +89,12 @@ static enum xe_adopted look_up(const struct xe_lane *lane, const struct holds *h
 	const struct xe_session *s;
 	enum xe_dir dir;
 
-	s = xe_session_find(t, &h->out, xe_session_hash(t, &h->out), &dir);
+	s = xe_session_find(t, &h->out, h->hash[XE_DIR_OUT], &dir);
 	if (s && dir == XE_DIR_OUT && xe_tuple4_equal(&s->key[XE_DIR_BACK], &h->back))
 		return XE_ADOPT_THERE;
-	return s || xe_session_is_there(t, &h->back) ? XE_ADOPT_CLASH : XE_ADOPTED;
+	if (!s)
+		s = xe_session_find(t, &h->back, h->hash[XE_DIR_BACK], &dir);
+	return s ? XE_ADOPT_CLASH : XE_ADOPTED;
 }
 
 /* ---- what it holds ---- */
@@ -233,7 +236,7 @@ static struct xe_session *make(struct xe_lane *lane, const struct xe_adoptee *a,
 		.flags = is_from_outside(a) ? XE_SF_FROM_OUTSIDE : 0,
 		.hairpin = a->record->flags & XE_FR_HAIRPIN,
 	};
-	struct xe_session *s = xe_flow_make(lane, &h->out, &h->back, &origin);
+	struct xe_session *s = xe_flow_put(lane, &h->out, &h->back, h->hash, &origin);
 
 	if (s)
 		settle(lane, a, h, s);
@@ -280,33 +283,93 @@ static bool has_room(const struct xe_nexthops *t)
 	       XE_NH_REQUESTS - REQUESTS;
 }
 
-enum xe_adopted xe_adopt(struct xe_lane *lane, const struct xe_adoptee *a, struct xe_session **s)
-{
-	struct holds h = {.source = XE_NIL,
-			  .nexthop = XE_NIL,
-			  .toward = XE_NIL,
-			  .ext = XE_NIL,
-			  .mapping = XE_NIL,
-			  .terms = {XE_NIL, XE_NIL}};
-	struct xe_session *made = NULL;
-	enum xe_adopted ret;
-	uint32_t n[4];
+/* One of a group on its way. */
+struct coming {
+	struct holds holds;
+	uint32_t n[4]; /* numbers of its addresses, one use of each */
+	enum xe_adopted outcome;
+};
 
+/* XE_ADOPTED: its tuples are made, and hold numbers. */
+static enum xe_adopted prepare(struct xe_lane *lane, const struct xe_adoptee *a, struct coming *c)
+{
+	struct holds *h = &c->holds;
+
+	*h = (struct holds){.source = XE_NIL,
+			    .nexthop = XE_NIL,
+			    .toward = XE_NIL,
+			    .ext = XE_NIL,
+			    .mapping = XE_NIL,
+			    .terms = {XE_NIL, XE_NIL}};
 	if (is_over(lane, a))
 		return XE_ADOPT_OVER;
 	/* What it turns round at (hairpin.c) must be an uplink that is there. */
 	if (a->record->flags & XE_FR_HAIRPIN && (a->out_port == XE_PORT_NONE || a->out_inside))
 		return XE_ADOPT_FULL;
-	if (!has_room(&lane->nexthops))
-		return XE_ADOPT_LATER;
-	if (!numbers_get(lane, a->record, n))
+	if (!numbers_get(lane, a->record, c->n))
 		return XE_ADOPT_FULL;
-	make_tuples(a, n, &h);
-	ret = with_tuples(lane, a, &h, &made);
-	numbers_put(lane, a->record, n);
+	make_tuples(a, c->n, h);
+	h->hash[XE_DIR_OUT] = xe_session_hash(&lane->sessions, &h->out);
+	h->hash[XE_DIR_BACK] = xe_session_hash(&lane->sessions, &h->back);
+	return XE_ADOPTED;
+}
+
+/* The lines that it will look at or write: each is a cache miss of its own otherwise, and there are
+ * half a dozen. */
+static void prefetch(const struct xe_lane *lane, const struct xe_adoptee *a, const struct holds *h,
+		     uint32_t ahead)
+{
+	for (int dir = 0; dir < 2; dir++) {
+		xe_sessions_prefetch(&lane->sessions, h->hash[dir]);
+		xe_sessions_prefetch_second(&lane->sessions, h->hash[dir]);
+	}
+	xe_session_prefetch_next(&lane->sessions, ahead);
+	__builtin_prefetch(&lane->live.buckets[xe_live_first(h->hash[XE_DIR_OUT], lane->live.mask)],
+			   1);
+	if (a->ext != XE_NIL && lane->pool.ext[a->ext].ports[0].use)
+		__builtin_prefetch(&lane->pool.ext[a->ext]
+					    .ports[h->out.proto == IPPROTO_UDP]
+					    .use[ntohs(h->back.dport_be)],
+				   1);
+}
+
+static enum xe_adopted finish(struct xe_lane *lane, const struct xe_adoptee *a, struct coming *c,
+			      struct xe_session **made)
+{
+	enum xe_adopted ret = c->outcome;
+
+	if (ret != XE_ADOPTED)
+		return ret;
+	ret = has_room(&lane->nexthops) ? with_tuples(lane, a, &c->holds, made) : XE_ADOPT_LATER;
+	numbers_put(lane, a->record, c->n);
+	return ret;
+}
+
+void xe_adopt_group(struct xe_lane *lane, const struct xe_adoptee *const *a, uint32_t cnt,
+		    enum xe_adopted *outcome, struct xe_session **made)
+{
+	struct coming coming[XE_ADOPT_GROUP];
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		coming[i].outcome = prepare(lane, a[i], &coming[i]);
+		if (coming[i].outcome == XE_ADOPTED)
+			prefetch(lane, a[i], &coming[i].holds, i);
+	}
+	for (uint32_t i = 0; i < cnt; i++) {
+		made[i] = NULL;
+		outcome[i] = finish(lane, a[i], &coming[i], &made[i]);
+	}
+}
+
+enum xe_adopted xe_adopt(struct xe_lane *lane, const struct xe_adoptee *a, struct xe_session **s)
+{
+	struct xe_session *made;
+	enum xe_adopted outcome;
+
+	xe_adopt_group(lane, &a, 1, &outcome, &made);
 	if (s)
 		*s = made;
-	return ret;
+	return outcome;
 }
 
 #define WHO_SIZE offsetof(struct xe_flow_record, in_port) /* addresses and L4 ports */

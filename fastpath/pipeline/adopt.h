@@ -38,7 +38,13 @@ enum xe_adopted {
 
 /* Has a session of this lane the tuple of the record's replies? Not those between inside ports. */
 bool xe_adopt_is_taken(struct xe_lane *lane, const struct xe_flow_record *record);
-/* *s: the new session, where there is one; may be NULL. */
+/* Adopted at once at most: so many that the first one's cache lines are there when the last one's
+ * have been asked for, and few enough to stay in the cache themselves. */
+#define XE_ADOPT_GROUP 16u /* xe_session_addr_cnt() has room for their addresses */
+/* Each of cnt, in this order. made[i]: the new session, where there is one, else NULL. */
+void xe_adopt_group(struct xe_lane *lane, const struct xe_adoptee *const *a, uint32_t cnt,
+		    enum xe_adopted *outcome, struct xe_session **made);
+/* One. *s as above; s may be NULL. */
 enum xe_adopted xe_adopt(struct xe_lane *lane, const struct xe_adoptee *a, struct xe_session **s);
 
 /* A session whose flow has gone on where it is still carried: as the record says now. False: it has

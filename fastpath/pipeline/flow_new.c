@@ -73,12 +73,11 @@ static void tag_del(struct xe_lane *lane, const struct xe_session *s, enum xe_di
 
 /* Tags by which steer knows the session: its packets out, and for untranslated flows the replies,
  * which no owned L4 port announces. */
-static bool tags_add(struct xe_lane *lane, struct xe_session *s, uint64_t out_hash)
+static bool tags_add(struct xe_lane *lane, struct xe_session *s, const uint64_t hash[2])
 {
-	if (!tag_add(lane, s, XE_DIR_OUT, out_hash))
+	if (!tag_add(lane, s, XE_DIR_OUT, hash[XE_DIR_OUT]))
 		return false;
-	if (s->ext != XE_EXT_NONE ||
-	    tag_add(lane, s, XE_DIR_BACK, xe_session_hash(&lane->sessions, &s->key[XE_DIR_BACK])))
+	if (s->ext != XE_EXT_NONE || tag_add(lane, s, XE_DIR_BACK, hash[XE_DIR_BACK]))
 		return true;
 	tag_del(lane, s, XE_DIR_OUT);
 	return false;
@@ -94,8 +93,17 @@ static void tags_del(struct xe_lane *lane, const struct xe_session *s)
 struct xe_session *xe_flow_make(struct xe_lane *lane, const struct xe_tuple4 *out,
 				const struct xe_tuple4 *back, const struct xe_flow_origin *o)
 {
-	uint64_t hash = xe_session_hash(&lane->sessions, out);
-	struct xe_session *s = xe_session_put(&lane->sessions, out, hash, back);
+	const uint64_t hash[2] = {xe_session_hash(&lane->sessions, out),
+				  xe_session_hash(&lane->sessions, back)};
+
+	return xe_flow_put(lane, out, back, hash, o);
+}
+
+struct xe_session *xe_flow_put(struct xe_lane *lane, const struct xe_tuple4 *out,
+			       const struct xe_tuple4 *back, const uint64_t hash[2],
+			       const struct xe_flow_origin *o)
+{
+	struct xe_session *s = xe_session_put(&lane->sessions, out, back, hash);
 
 	if (!s)
 		return NULL;

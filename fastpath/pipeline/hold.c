@@ -55,8 +55,9 @@ void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 	lane->ports[p->in_port].held += weight(p);
 	nh->held += weight(p);
 	xe_nexthop_ref(&lane->nexthops, nexthop);
-	/* A neighbour that was flushed is asked for again only when it is needed: now. */
-	if (is_first && xe_nexthop_read(nh).state == XE_NH_RESOLVING)
+	/* A neighbour that was flushed is asked for again only when it is needed: now. So is a
+	 * next hop that was made with many others, before these. */
+	if (is_first && (nh->listed || xe_nexthop_read(nh).state == XE_NH_RESOLVING))
 		xe_nexthop_retry_now(&lane->nexthops, nexthop);
 	p->ended = true; /* its frames are now the held copy's */
 	p->frame_cnt = 0;

@@ -108,6 +108,10 @@ struct xe_flow_origin {
 };
 struct xe_session *xe_flow_make(struct xe_lane *lane, const struct xe_tuple4 *out,
 				const struct xe_tuple4 *back, const struct xe_flow_origin *o);
+/* The same by who has the xe_session_hash() of both tuples at hand. */
+struct xe_session *xe_flow_put(struct xe_lane *lane, const struct xe_tuple4 *out,
+			       const struct xe_tuple4 *back, const uint64_t hash[2],
+			       const struct xe_flow_origin *o);
 /* The first packet is dropped and its sender told: for want of resources. */
 void xe_flow_refuse(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason);
 

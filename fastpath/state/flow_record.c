@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -133,6 +134,22 @@ static int make_room(struct xe_flow_file *file, uint32_t cnt)
 		return -ENOMEM;
 	file->records = records;
 	file->record_size = size;
+	return 0;
+}
+
+int xe_flow_file_expect(struct xe_flow_file *file, uint32_t cnt)
+{
+	const uintptr_t huge = 2ul << 20;
+	uintptr_t from, to;
+
+	if (cnt > RECORDS_MAX - file->record_cnt || make_room(file, file->record_cnt + cnt))
+		return -ENOMEM;
+	if (!file->records)
+		return 0;
+	from = ((uintptr_t)(file->records + file->record_cnt) + huge - 1) & ~(huge - 1);
+	to = (uintptr_t)(file->records + file->record_size) & ~(huge - 1);
+	if (from < to) /* a hint: 4 KiB at a time the first touch costs more than what is written */
+		madvise((void *)from, to - from, MADV_HUGEPAGE);
 	return 0;
 }
 

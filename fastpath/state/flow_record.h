@@ -93,6 +93,9 @@ void xe_flow_file_free(struct xe_flow_file *file);
 /* Index of the port of that name and ifindex, added when new; XE_FR_NO_PORT: no memory. */
 uint16_t xe_flow_file_port(struct xe_flow_file *file, const char *name, uint32_t ifindex,
 			   uint8_t role);
+/* So many records are about to be added: memory for them, in huge pages where it is much. -ENOMEM.
+ */
+int xe_flow_file_expect(struct xe_flow_file *file, uint32_t cnt);
 /* Append a copy. 0 or -ENOMEM. */
 int xe_flow_file_add(struct xe_flow_file *file, const struct xe_flow_record *record);
 

@@ -62,6 +62,14 @@ static bool request(struct xe_nexthops *t, uint32_t idx, enum xe_nh_op op)
 	return true;
 }
 
+static bool list(struct xe_nexthops *t, uint32_t idx)
+{
+	if (t->listed_cnt == t->listed_size)
+		return false;
+	t->listed[t->listed_cnt++] = idx;
+	return true;
+}
+
 /* A released entry is reused only when the control thread has confirmed; else a fresh one. */
 static uint32_t slot_take(struct xe_nexthops *t)
 {
@@ -104,7 +112,8 @@ static uint32_t get(struct xe_nexthops *t, const struct nexthop_key *key, uint32
 	nh->refs = 0;
 	/* The control thread does not know this entry until the request is visible. */
 	nh->answer = (struct xe_nexthop_answer){.state = XE_NH_ASKED, .port = XE_PORT_NONE};
-	if (!request(t, idx, XE_NH_OP_RESOLVE)) {
+	nh->listed = t->listed;
+	if (!(nh->listed ? list(t, idx) : request(t, idx, XE_NH_OP_RESOLVE))) {
 		nh->answer.state = XE_NH_UNUSED;
 		slot_give(t, idx);
 		return XE_NIL;

@@ -55,7 +55,7 @@ struct xe_nexthop {
 	};
 	/* Worker's own. */
 	uint16_t held; /* packets that wait for it (pipeline/hold.c) */
-	uint16_t reserved;
+	bool listed;   /* made without a request, xe_nexthops.listed */
 	uint32_t refs;
 	uint32_t hash;
 	uint32_t next_free;
@@ -92,6 +92,10 @@ struct xe_nexthops {
 	struct xe_index index;
 	uint64_t k0, k1;
 	bool only_known; /* worker: a new entry is not wanted now (xe_nexthop_get) */
+	/* A worker call that makes many: new entries are not asked for, but put in the caller's
+	 * list, and the control thread asks for them by and by. NULL: asked for. */
+	uint32_t *listed;
+	uint32_t listed_cnt, listed_size;
 	/* request ring: head written by the worker, tail by the control thread */
 	struct xe_nh_request *ring;
 	_Atomic uint32_t head __attribute__((aligned(64)));

@@ -28,10 +28,11 @@ static uint32_t bucket_cnt(uint32_t capacity)
 
 /* A session has an inside host, a peer, and where it is translated to an Ext address, of which
  * there are few; a mapping that rests has an inside host (state/natpool.h: two a session at most);
- * a flow in the making holds two. Never full before the sessions are. */
+ * one in the making holds four, of which there are a group when flows are adopted. Never full
+ * before the sessions are. */
 uint32_t xe_session_addr_cnt(uint32_t capacity)
 {
-	return 4 * capacity + XE_MAX_EXT_ADDRS + 2;
+	return 4 * capacity + XE_MAX_EXT_ADDRS + 64;
 }
 
 int xe_sessions_open(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint64_t k1)
@@ -202,7 +203,7 @@ static void let_addrs_go(struct xe_sessions *t, const struct xe_tuple4 *key)
 }
 
 struct xe_session *xe_session_put(struct xe_sessions *t, const struct xe_tuple4 *out,
-				  uint64_t out_hash, const struct xe_tuple4 *back)
+				  const struct xe_tuple4 *back, const uint64_t hash[2])
 {
 	uint32_t idx = slot_take(t);
 	struct xe_session *s;
@@ -214,11 +215,11 @@ struct xe_session *xe_session_put(struct xe_sessions *t, const struct xe_tuple4 
 	s->key[XE_DIR_OUT] = *out;
 	s->key[XE_DIR_BACK] = *back;
 	s->timer_prev = XE_NIL;
-	if (!index_put(t, out_hash, idx * 2)) {
+	if (!index_put(t, hash[XE_DIR_OUT], idx * 2)) {
 		slot_give(t, idx);
 		return NULL;
 	}
-	if (!index_put(t, xe_session_hash(t, back), idx * 2 + 1)) {
+	if (!index_put(t, hash[XE_DIR_BACK], idx * 2 + 1)) {
 		index_drop(t, out, idx * 2);
 		slot_give(t, idx);
 		return NULL;
@@ -232,7 +233,9 @@ struct xe_session *xe_session_put(struct xe_sessions *t, const struct xe_tuple4 
 struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 *out,
 				  const struct xe_tuple4 *back)
 {
-	return xe_session_put(t, out, xe_session_hash(t, out), back);
+	const uint64_t hash[2] = {xe_session_hash(t, out), xe_session_hash(t, back)};
+
+	return xe_session_put(t, out, back, hash);
 }
 
 void xe_session_free(struct xe_sessions *t, struct xe_session *s)

@@ -174,9 +174,9 @@ void xe_sessions_close(struct xe_sessions *t);
  * until its end. */
 struct xe_session *xe_session_new(struct xe_sessions *t, const struct xe_tuple4 *out,
 				  const struct xe_tuple4 *back);
-/* The same by who has out's xe_session_hash() at hand. */
+/* The same by who has the xe_session_hash() of both at hand. */
 struct xe_session *xe_session_put(struct xe_sessions *t, const struct xe_tuple4 *out,
-				  uint64_t out_hash, const struct xe_tuple4 *back);
+				  const struct xe_tuple4 *back, const uint64_t hash[2]);
 void xe_session_free(struct xe_sessions *t, struct xe_session *s);
 
 static inline uint64_t xe_session_hash(const struct xe_sessions *t, const struct xe_tuple4 *key)
@@ -263,6 +263,13 @@ static inline struct xe_session *xe_session_at(const struct xe_sessions *t, uint
 }
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "xe_session_guess() counts lanes up");
+
+/* The line of a slot that is next to be taken: it is about to be written. */
+static inline void xe_session_prefetch_next(const struct xe_sessions *t, uint32_t ahead)
+{
+	if (t->free_head == XE_NIL && t->high + ahead < t->capacity)
+		xe_session_prefetch(t, (t->high + ahead) << 1);
+}
 
 /* Find by key and its hash; *dir says which direction's key it was. */
 struct xe_session *xe_session_find(const struct xe_sessions *t, const struct xe_tuple4 *key,

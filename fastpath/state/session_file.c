@@ -20,6 +20,7 @@
 #define ALIGN (2ul << 20)
 /* Slots backed ahead of use: at 600,000 new flows a second what comes in 100 ms; 8 MiB. */
 #define AHEAD                65536u
+#define MADV_POPULATE_READ_  22
 #define MADV_POPULATE_WRITE_ 23 /* Linux 5.14; Debian 12's headers have it, older ones do not */
 
 static const char magic[8] = "xegstat";
@@ -407,6 +408,8 @@ static int read_slots(struct reader *r, struct xe_session_file_counts *counts)
 {
 	int ret = read_ports(r);
 
+	if (!ret)
+		ret = xe_flow_file_expect(r->out, r->slot_cnt);
 	for (uint32_t i = 0; i < r->slot_cnt && ret >= 0; i++) {
 		if (!r->table.slots[i].key[XE_DIR_OUT].proto)
 			continue;
@@ -465,6 +468,9 @@ int xe_session_file_read(int fd, uint32_t now_s, struct xe_flow_file *out,
 	ret = judge_head(r->head, (size_t)st.st_size, err, err_size);
 	if (ret)
 		goto out;
+	/* mapped at once: page by page it would be a fault every 16; what is not backed stays so */
+	madvise(m, ALIGN + (size_t)r->head->slot_cnt * sizeof(struct xe_session),
+		MADV_POPULATE_READ_);
 	r->slot_cnt = r->head->slot_cnt;
 	r->addr_cnt = r->head->addr_cnt;
 	r->rule_cnt = r->head->rule_cnt > XE_MAX_RULES ? 0 : r->head->rule_cnt;
