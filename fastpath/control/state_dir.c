@@ -94,18 +94,15 @@ static uint32_t list_folders(int base_fd, uint32_t numbers[DEAD_MAX])
 	return cnt;
 }
 
-/* The files of workers in it, and the folder itself if that was all. */
-static void remove_folder(int base_fd, uint32_t number)
+/* The files of workers in it, and the folder itself if that was all. fd: the folder. */
+static void remove_folder(int base_fd, uint32_t number, int fd)
 {
-	int fd = open_folder(base_fd, number);
 	char name[NAME_SIZE];
 
 	for (uint32_t w = 0; fd >= 0 && w < XE_MAX_WORKERS; w++) {
 		snprintf(name, sizeof(name), "w%u", w);
 		unlinkat(fd, name, 0);
 	}
-	if (fd >= 0)
-		close(fd);
 	snprintf(name, sizeof(name), "%u", number);
 	unlinkat(base_fd, name, AT_REMOVEDIR);
 }
@@ -119,6 +116,7 @@ static bool is_dead(int base_fd, uint32_t number, int *fd)
 	if (!flock(*fd, LOCK_EX | LOCK_NB))
 		return true;
 	close(*fd);
+	*fd = -1;
 	return false;
 }
 
@@ -188,9 +186,11 @@ static void remove_others(int base_fd, uint32_t own, bool all)
 		for (uint32_t i = 0; i < cnt; i++) {
 			int fd = -1;
 
-			if (numbers[i] == own || !(all || is_dead(base_fd, numbers[i], &fd)))
+			if (numbers[i] == own || (!is_dead(base_fd, numbers[i], &fd) && !all))
 				continue;
-			remove_folder(base_fd, numbers[i]);
+			if (fd < 0)
+				fd = open_folder(base_fd, numbers[i]);
+			remove_folder(base_fd, numbers[i], fd);
 			if (fd >= 0)
 				close(fd);
 			gone |= open_folder(base_fd, numbers[i]) < 0;
@@ -364,7 +364,8 @@ void xe_state_dir_remove(struct xe_service *svc)
 
 	if (!sd || !sd->number || sd->base_fd < 0)
 		return;
-	remove_folder(sd->base_fd, sd->number);
+	/* by the descriptor that there is: there may be none to be had any more */
+	remove_folder(sd->base_fd, sd->number, sd->fd);
 	if (sd->others && svc->stop) /* as asked for; a start that fails takes nothing */
 		remove_others(sd->base_fd, sd->number, false);
 	unlinkat(sd->base_fd, "../state", AT_REMOVEDIR);

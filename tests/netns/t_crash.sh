@@ -111,6 +111,8 @@ same "a file cut short is refused" "$(xe_ctl state import "$T/cut.state" 2>&1 |
 	grep -c 'cut short')" 1
 same "so is one that is none" "$(xe_ctl state import "$T/xegress.yaml" 2>&1 |
 	grep -c 'does not begin with')" 1
+# not even where no descriptor is to be had any more
+must prlimit --pid "${PIDS[xegressd.$XE_RUN]}" --nofile=4
 xe_stop
 check "a clean stop leaves no state" test ! -e "$T/run/state"
 judge_end
