@@ -21,6 +21,8 @@
 
 /* An error behind more extension headers than these bytes is the kernel's; for the verifier. */
 #define MAX_ICMP6_OFF 256
+/* What is quoted is at most what fits into 1280 bytes (RFC 4443 section 2.4 (c)). */
+#define MAX_QUOTED_L4_OFF 1280
 
 static __always_inline int is_error4(__u8 type)
 {
@@ -65,13 +67,45 @@ static __always_inline int parse_error4(struct xdp_md *ctx, struct steer_scratch
 	return XE_R_TAKEN;
 }
 
+/* From the quoted IPv6 header to the L4 header behind it: q->off and q->next, as xe_icmp_parse()
+ * finds it. A later fragment has none, and a packet that is on its way by other hosts is nobody's.
+ * All that the rounds hand on is in the scratch, so that the verifier finds them alike. */
+static __always_inline int walk_quoted6(struct xdp_md *ctx, struct steer_scratch *tmp)
+{
+	struct steer_quote *q = &tmp->quote;
+	const __u8 *hdr = tmp->ext_hdr;
+
+	/* Unrolled: as v6_walk(). */
+	_Pragma("unroll") for (int i = 0; i <= XE_MAX_EXT_HDRS; i++)
+	{
+		if (q->next == IPPROTO_TCP || q->next == IPPROTO_UDP)
+			return 1;
+		if (i == XE_MAX_EXT_HDRS || q->off > MAX_QUOTED_L4_OFF ||
+		    (q->next != IPPROTO_HOPOPTS && q->next != IPPROTO_ROUTING &&
+		     q->next != IPPROTO_DSTOPTS && q->next != IPPROTO_FRAGMENT) ||
+		    bpf_xdp_load_bytes(ctx, sizeof(struct ethhdr) + q->off, tmp->ext_hdr,
+				       sizeof(tmp->ext_hdr)))
+			return 0;
+		if (q->next == IPPROTO_ROUTING && hdr[3])
+			return 0;
+		if (q->next == IPPROTO_FRAGMENT) {
+			if (hdr[2] || hdr[3] & 0xf8)
+				return 0;
+			q->off += 8;
+		} else {
+			q->off += 8 + hdr[1] * 8u;
+		}
+		q->next = hdr[0];
+	}
+	return 0;
+}
+
 /* Types 1 to 4: unreachable, too big, time exceeded, parameter problem. */
 static __always_inline int parse_error6(struct xdp_md *ctx, struct steer_scratch *tmp)
 {
 	struct steer_quote *q = &tmp->quote;
 	struct steer_pkt *p = &tmp->pkt;
 	__u32 off = q->icmp_off;
-	__u8 nexthdr;
 
 	if (off > MAX_ICMP6_OFF ||
 	    bpf_xdp_load_bytes(ctx, sizeof(struct ethhdr) + off, q->icmp, sizeof(q->icmp)) ||
@@ -84,16 +118,15 @@ static __always_inline int parse_error6(struct xdp_md *ctx, struct steer_scratch
 	__builtin_memcpy(&q->from, &q->ip6.saddr, sizeof(q->from));
 	if (q->from.q[0] != p->dst.q[0] || q->from.q[1] != p->dst.q[1] || v6_is_martian(&p->src))
 		return XE_R_NOT_TCP_UDP;
-	off += sizeof(q->ip6);
-	nexthdr = q->ip6.nexthdr;
-	/* No walk over extension headers here: a second one would take the stack that is left. */
-	if ((nexthdr != IPPROTO_TCP && nexthdr != IPPROTO_UDP) || off + 8 > p->l3_len ||
-	    bpf_xdp_load_bytes(ctx, sizeof(struct ethhdr) + off, q->l4_ports_be,
+	q->off = off + sizeof(q->ip6);
+	q->next = q->ip6.nexthdr;
+	if (!walk_quoted6(ctx, tmp) || q->off + 8 > p->l3_len ||
+	    bpf_xdp_load_bytes(ctx, sizeof(struct ethhdr) + q->off, q->l4_ports_be,
 			       sizeof(q->l4_ports_be)))
 		return XE_R_NOT_TCP_UDP;
 	q->from = p->src;
 	__builtin_memcpy(&p->src, &q->ip6.daddr, sizeof(p->src));
-	p->proto = nexthdr;
+	p->proto = q->next;
 	p->sport_be = q->l4_ports_be[1];
 	p->dport_be = q->l4_ports_be[0];
 	p->is_error = 1;

@@ -37,6 +37,8 @@ struct steer_quote {
 	};
 	__u8 icmp[8];
 	__u32 icmp_off; /* IPv6: from the IP header to the ICMP header */
+	__u32 off;      /* IPv6: from the IP header to the quoted packet's header `next` */
+	__u8 next;
 	__be16 l4_ports_be[2];
 };
 

@@ -82,6 +82,7 @@
 	CASE(icmp_errors_not_ours)                                                                 \
 	CASE(icmp_errors_about_the_range)                                                          \
 	CASE(icmp_errors_v6)                                                                       \
+	CASE(icmp_errors_v6_ext)                                                                   \
 	CASE(icmp_errors_from_inside)                                                              \
 	/* cases_fragment.c */                                                                     \
 	CASE(fragments_inside)                                                                     \

@@ -174,17 +174,61 @@ void icmp_errors_v6(void **state)
 	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "not sent to whom it quotes");
 	frame_error6(&f, "ff02::1", sent.src, 2, &q, 0);
 	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "from a group");
-	frame_add_ext(&q, IPPROTO_DSTOPTS, 8);
-	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
-	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "about a packet with options");
-	frame_udp6(&q, &sent, 20);
-	frame_add_ext(&q, IPPROTO_FRAGMENT, 8);
-	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
-	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "about a fragment");
 	frame_udp6(&q, &sent, 20);
 	frame_ip6(&q)->nexthdr = IPPROTO_ICMPV6;
 	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
 	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "about ICMPv6");
+}
+
+/* About packets with extension headers, first fragments among them: as far as a packet's own. */
+void icmp_errors_v6_ext(void **state)
+{
+	static const struct flow sent = {"2001:db8:f::2", "2001:db8:2::1", 20001, 443};
+	static const uint8_t types[] = {IPPROTO_HOPOPTS, IPPROTO_DSTOPTS, IPPROTO_ROUTING};
+	struct rig *rig = *state;
+	struct frame q, f;
+
+	rig_set_owned(rig, 1, true, sent.sport, true);
+	for (unsigned int i = 0; i < sizeof(types); i++) {
+		frame_udp6(&q, &sent, 20);
+		frame_add_ext(&q, types[i], 24);
+		frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
+		expect(rig, PORT_UP0, &f, XE_R_TAKEN, "about a packet with a header");
+		frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 40 + 24 + 8);
+		expect(rig, PORT_UP0, &f, XE_R_TAKEN, "and 8 bytes of its L4 header");
+		frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 40 + 24 + 7);
+		expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "and 7");
+		frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 40 + 7);
+		expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "cut within it");
+	}
+	q.b[ETH_HLEN + 40 + 3] = 1;
+	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "about a packet with segments left");
+	frame_udp6(&q, &sent, 20);
+	frame_add_ext(&q, IPPROTO_FRAGMENT, 8);
+	q.b[ETH_HLEN + 40 + 3] = 1; /* more fragments */
+	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
+	expect(rig, PORT_UP0, &f, XE_R_TAKEN, "about a first fragment");
+	for (unsigned int off = 8; off < 0x10000; off *= 2) {
+		q.b[ETH_HLEN + 40 + 2] = (uint8_t)(off >> 8);
+		q.b[ETH_HLEN + 40 + 3] = (uint8_t)off;
+		frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
+		expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "about a later one");
+	}
+	frame_udp6(&q, &sent, 20);
+	for (unsigned int i = 0; i < 6; i++)
+		frame_add_ext(&q, IPPROTO_DSTOPTS, 8);
+	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
+	expect(rig, PORT_UP0, &f, XE_R_TAKEN, "about a packet with six headers");
+	frame_add_ext(&q, IPPROTO_DSTOPTS, 8);
+	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "with seven");
+	/* a length that leads beyond the packet */
+	frame_udp6(&q, &sent, 20);
+	frame_add_ext(&q, IPPROTO_DSTOPTS, 8);
+	q.b[ETH_HLEN + 40 + 1] = 255;
+	frame_error6(&f, "2001:db8:9::9", sent.src, 2, &q, 0);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_TCP_UDP, "with a header that lies");
 }
 
 /* A container may complain of what a live flow brought it, in its own name. */

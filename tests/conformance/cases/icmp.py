@@ -175,6 +175,20 @@ def _(t):
     check(q.ok(), "checksums of the quoted packet")
 
 
+@case("rfc5508_req4_error_about_first_fragment", "ICMP",
+      "An error that quotes the first fragment of a datagram reaches the container, translated back.")
+def _(t):
+    f = UdpFlow(t)
+    head = bytearray(f.seen.ip[:20])
+    head[6:8] = b"\x20\0"  # more fragments
+    head[10:12] = b"\0\0"
+    head[10:12] = struct.pack("!H", ~ones_sum(bytes(head)) & 0xffff)
+    p = f.error(11, 1, quoted=bytes(head) + f.seen.l4)
+    f.check_quote(p, 1, whole=False)
+    q = Packet(p.data)
+    check(q.mf and q.l4 == bytes(f.sent)[20:], "the quoted fragment is not the one that was sent")
+
+
 @case("rfc4884_extensions_pass", "ICMP",
       "An error with RFC 4884 length and extension objects arrives with both, and its checksum is right.")
 def _(t):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """IPv6: NAT66, forwarding, extension headers, errors (RFC 8200, 4443, 8201, 6296's idea not)."""
+import errno
 import os
 import struct
 
@@ -176,6 +177,46 @@ def _(t):
         inner = Packet(q.data)
         same("quoted", (inner.src, inner.sport, inner.dst, inner.dport), (n.C1_6, sport, n.O1A_6, dport))
         check(inner.ok(), "checksum of the quoted packet")
+
+
+@case("rfc4443_errors_about_extension_headers", "IPv6",
+      "ICMPv6 errors about packets with extension headers, and about first fragments, are translated back; the headers stay "
+      "as they are.", rule="ipv6")
+def _(t):
+    p, sport, dport = _flow(t)
+    check(p, "no flow")
+    back = t.tap("c1")
+    head, udp = p.ip[:40], p.ip[40:p.total]
+    fragment = bytes([17, 0, 0, 1, 0, 0, 0x12, 0x34])  # the first one, more follow
+    options = bytes([17, 0, 1, 4, 0, 0, 0, 0])
+    for first, ext in ((44, fragment), (60, options), (60, bytes([44]) + options[1:] + fragment)):
+        quoted = head[:4] + struct.pack("!HB", len(ext) + len(udp), first) + head[7:] + ext + udp
+        src = "2001:db8:ff::%x" % t.ident()
+        t.put("r", IPv6(src=src, dst=p.src) / ICMPv6PacketTooBig(mtu=1281) / Raw(quoted))
+        q = back.wait(lambda q: q.proto == 58 and q.src == src, 1)
+        check(q and q.ok(), "the error about next header %d did not reach the container right" % first)
+        inner = Packet(q.data)
+        same("quoted", (inner.src, inner.sport, inner.dst, inner.dport), (n.C1_6, sport, n.O1A_6, dport))
+        same("headers", q.data[40:40 + len(ext)], ext)
+        whole = Packet(q.data[:4] + struct.pack("!HB", len(udp), 17) + q.data[7:40] + q.data[40 + len(ext):])
+        check(whole.ok(), "checksum of the quoted packet")
+
+
+@case("rfc8201_path_mtu_discovery_fragments", "IPv6",
+      "Datagrams that a container sends in fragments learn the path MTU of a router further away, and arrive.", rule="ipv6")
+def _(t):
+    c, o = t.udp("c1", n.C1_6), t.udp("o2", n.O2B_6, t.port())
+    c.connect((n.O2B_6, o.getsockname()[1]))
+    data = os.urandom(4000)
+
+    def arrives():
+        try:
+            c.send(data)
+        except OSError as e:  # the socket is told of the one before
+            same("the socket is told", e.errno, errno.EMSGSIZE)
+        return t.heard(o, 0.3) == data
+    check(t.until(arrives), "a datagram of 4000 bytes never arrives")
+    same("path MTU that c1 learned", c.getsockopt(41, 24), n.SMALL_MTU)  # IPV6_MTU
 
 
 @case("rfc8200_too_big_answered", "IPv6",
