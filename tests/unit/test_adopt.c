@@ -148,7 +148,66 @@ static void move(packets_fn begin, packets_fn go_on, bool tags)
 	both_end(from, to);
 }
 
+/* The session of the same flow in the other lane. */
+static struct xe_session *same_flow(struct lf *f, const struct xe_flow_record *r)
+{
+	const struct xe_sessions *t = &f->lane->sessions;
+	struct xe_flow_record has;
+
+	for (uint32_t i = 0; i < t->high; i++) {
+		if (!t->slots[i].key[0].proto)
+			continue;
+		xe_session_record(t, &t->slots[i], f->lane->now_s, &has);
+		if (!memcmp(&has, r, offsetof(struct xe_flow_record, in_port)) &&
+		    has.proto == r->proto)
+			return &t->slots[i];
+	}
+	fail_msg("a flow has no session in the other lane");
+	return NULL;
+}
+
+/* Flows go on in the old lane after the new one has heard of them, and it hears again: in place, or
+ * where a flow has become another one by its end and a new session. */
+static void follow(packets_fn begin, packets_fn go_on)
+{
+	struct lf *from = lf_open(rules, 1024), *to = lf_open(rules, 1024);
+	static struct flows was, is;
+
+	begin(from);
+	collect(from, &was);
+	to->lane->now_s += 5000;
+	xe_pipeline_housekeeping(to->lane);
+	adopt_all(to, &was, false);
+	ff_advance(from, 3);
+	ff_advance(to, 3);
+	go_on(from);
+	collect(from, &was);
+	for (uint32_t i = 0; i < was.cnt; i++) {
+		struct xe_adoptee a = adoptee(to, &was, i);
+		struct xe_session *s = same_flow(to, &was.r[i]);
+
+		if (xe_adopt_go_on(to->lane, s, &was.r[i], was.r[i].out_port))
+			continue;
+		assert_int_not_equal(s->out_port, was.r[i].out_port);
+		xe_flow_end(to->lane, s);
+		assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPTED);
+		lf_answer(to);
+	}
+	collect(to, &is);
+	expect_same(&was, &is, false);
+	assert_int_equal(to->lane->unanswered, from->lane->unanswered);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(to->lane->sources.slots[i].closed,
+				 from->lane->sources.slots[i].closed);
+	both_end(from, to);
+}
+
 #define KIND(name)                                                                                 \
+	static void test_##name##_followed(void **state)                                           \
+	{                                                                                          \
+		(void)state;                                                                       \
+		follow(name##_begins, name##_goes_on);                                             \
+	}                                                                                          \
 	static void test_##name(void **state)                                                      \
 	{                                                                                          \
 		(void)state;                                                                       \
@@ -657,11 +716,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_udp),
 		cmocka_unit_test(test_udp_by_tags),
+		cmocka_unit_test(test_udp_followed),
 		cmocka_unit_test(test_udp_mapping),
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_filters_by_tags),
+		cmocka_unit_test(test_filters_followed),
 		cmocka_unit_test(test_tcp),
 		cmocka_unit_test(test_tcp_by_tags),
+		cmocka_unit_test(test_tcp_followed),
 		cmocka_unit_test(test_tcp_states),
 		cmocka_unit_test(test_closed_order),
 		cmocka_unit_test(test_tcp_picked_up),
@@ -670,16 +732,21 @@ int main(void)
 		cmocka_unit_test(test_reply_is_taken),
 		cmocka_unit_test(test_rest_gives_way),
 		cmocka_unit_test(test_pool_by_tags),
+		cmocka_unit_test(test_pool_followed),
 		cmocka_unit_test(test_dnat),
 		cmocka_unit_test(test_dnat_by_tags),
+		cmocka_unit_test(test_dnat_followed),
 		cmocka_unit_test(test_nat),
 		cmocka_unit_test(test_nat_by_tags),
+		cmocka_unit_test(test_nat_followed),
 		cmocka_unit_test(test_accept),
 		cmocka_unit_test(test_accept_by_tags),
+		cmocka_unit_test(test_accept_followed),
 		cmocka_unit_test(test_hairpin),
 		cmocka_unit_test(test_hairpin_without_uplink),
 		cmocka_unit_test(test_v6),
 		cmocka_unit_test(test_v6_by_tags),
+		cmocka_unit_test(test_v6_followed),
 		cmocka_unit_test(test_outcomes),
 		cmocka_unit_test(test_later),
 	};

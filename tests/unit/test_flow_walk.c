@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * test_flow_walk.c - flows of both families in the tables of two workers: listed with their
- * addresses in full, counted and ended by filters. The lanes are real, the workers do not run:
- * their calls are made in place.
+ * addresses in full, counted and ended by filters, and told of again only where they have changed.
+ * The lanes are real, the workers do not run: their calls are made in place.
  */
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "control/flow_export.h"
 #include "control/flow_walk.h"
 #include "lane_fixture.h"
 
@@ -156,12 +157,69 @@ static void test_end(void **state)
 	assert_int_equal(count("10.1.0.3", NULL), 0);
 }
 
+/* What a pass tells; the records' places in the file go up. */
+static uint32_t changes_of(struct xe_flows_told *told, struct xe_flow_changes *c, uint32_t max)
+{
+	int more;
+
+	xe_flow_changes_init(c);
+	do {
+		more = xe_flows_export_changes(svc, told, max, c);
+		assert_true(more >= 0);
+	} while (more && max == UINT32_MAX);
+	return c->cnt;
+}
+
+static void test_changes(void **state)
+{
+	struct xe_flow_walk walk = walk_of("2001:db8:1::2", NULL);
+	struct xe_flows_told told = {};
+	struct xe_flow_counts counts = {};
+	struct xe_flow_changes c;
+
+	(void)state;
+	assert_int_equal(changes_of(&told, &c, UINT32_MAX), 6);
+	assert_int_equal(c.file.record_cnt, 6);
+	for (uint32_t i = 0; i < 6; i++) {
+		assert_int_equal(c.list[i].worker, i >= 3);
+		assert_int_equal(c.list[i].slot, i % 3);
+		assert_int_equal(c.list[i].record, i + 1);
+	}
+	xe_flow_changes_free(&c);
+	assert_int_equal(changes_of(&told, &c, UINT32_MAX), 0);
+	xe_flow_changes_free(&c);
+
+	/* one goes on, two end, and nothing else is told; a table of them in one call */
+	lf_pass(lanes[0], LF_INSIDE, &specs[1]);
+	while (xe_flow_walk_end(svc, &walk, &counts))
+		;
+	assert_int_equal(counts.udp, 2);
+	assert_int_equal(changes_of(&told, &c, 1), 2);
+	assert_int_equal(c.file.record_cnt, 1);
+	assert_int_equal(c.file.records[0].packets[0], 2);
+	xe_flow_changes_free(&c);
+	assert_int_equal(changes_of(&told, &c, UINT32_MAX), 1);
+	assert_int_equal(c.list[0].worker, 1);
+	assert_int_equal(c.list[0].record, 0);
+	xe_flow_changes_free(&c);
+
+	/* begun and ended between two passes: nobody needs to know */
+	lf_pass(lanes[0], LF_INSIDE, &specs[2]);
+	walk.worker = walk.slot = 0;
+	while (xe_flow_walk_end(svc, &walk, &counts))
+		;
+	assert_int_equal(changes_of(&told, &c, UINT32_MAX), 0);
+	xe_flow_changes_free(&c);
+	xe_flows_told_free(&told);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_filters, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_list, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_changes, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
