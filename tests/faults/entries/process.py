@@ -152,6 +152,18 @@ def control_stopped(w):
     let_thread_go(w.service.pid)
 
 
+@fault()
+def all_starved(w):
+    """The worker thread held for 1.5 s, and the control thread a second longer."""
+    tid = worker_threads(w.service.pid)[0]
+    hold_thread(w.service.pid)
+    hold_thread(tid)
+    time.sleep(1.5)
+    let_thread_go(tid)
+    time.sleep(1)
+    let_thread_go(w.service.pid)
+
+
 @fault(quick=True, pause=300, heal=300)
 def takeover(w):
     """A new process takes over sockets, memory and flows."""
