@@ -75,7 +75,7 @@ def part(net, family, trips, args):
 def cell(name, trips, args):
     xdp, offload, workers = name.split("-")
     net = n.Net(offload=offload == "on", queues=int(workers))
-    failed, judged = 0, 0
+    failed, judged, starved = 0, 0, False
     try:
         net.up()
         service = Service(net, xdp=xdp, workers=int(workers))
@@ -92,9 +92,10 @@ def cell(name, trips, args):
         for what in service.complaints():
             print("not ok service [%s]: %s" % (name, what))
             failed += 1
+        starved = service.starved()
     finally:
         net.down()
-    return failed, judged
+    return failed, judged, starved
 
 
 def main():
@@ -113,10 +114,11 @@ def main():
     # Answers are not owed to every packet (an empty TCP segment), and some may be lost, so a few more.
     trips = args.packets // 2 // len(names) * 104 // 100
     done = [cell(name, trips, args) for name in names]
-    failed, judged = sum(f for f, _ in done), sum(j for _, j in done)
-    enough = judged >= args.packets
-    print("%s checksums: %d packets judged, %d wanted" % ("ok" if enough and not failed else "not ok", judged, args.packets))
-    return 0 if enough and not failed else 1
+    judged = sum(j for _, j, _ in done)
+    failed = any(f for f, _, _ in done) or judged < args.packets
+    print("%s checksums: %d packets judged, %d wanted" % ("not ok" if failed else "ok", judged, args.packets))
+    # 75: the machine was so busy that a thread of the service stood still: tests/run.sh tries again
+    return 75 if failed and any(s for _, _, s in done) else int(failed)
 
 
 if __name__ == "__main__":
