@@ -197,13 +197,20 @@ static void let_go(struct xe_lane *lane, const struct xe_adoptee *a, const struc
 
 /* ---- the session ---- */
 
+/* A flow of another host, by a file, may be older than this one is up: then it began with it. 0 is
+ * no time (state/session_file.c). */
+static uint32_t seconds_ago(const struct xe_lane *lane, uint32_t s)
+{
+	return s < lane->now_s ? lane->now_s - s : 1;
+}
+
 /* All that flow_end() gives back must be there, or not be asked for. */
 static void settle(struct xe_lane *lane, const struct xe_adoptee *a, const struct holds *h,
 		   struct xe_session *s)
 {
 	xe_session_fill(s, a->record);
-	s->created_s = lane->now_s - a->age_s;
-	s->last_used_s = lane->now_s - a->idle_s;
+	s->created_s = seconds_ago(lane, a->age_s);
+	s->last_used_s = seconds_ago(lane, a->idle_s);
 	s->nexthop = h->nexthop;
 	s->source = h->source;
 	s->out_port = a->out_port;
@@ -402,7 +409,7 @@ bool xe_adopt_go_on(struct xe_lane *lane, struct xe_session *s, const struct xe_
 			xe_natpool_use(&lane->pool, s->mapping, &s->key[XE_DIR_BACK]);
 	}
 	xe_session_fill(s, now);
-	s->last_used_s = lane->now_s - now->idle_s;
+	s->last_used_s = seconds_ago(lane, now->idle_s);
 	closed = s->tcp_state == XE_TCP_CLOSED;
 	if (s->source != XE_NIL && closed != (was == XE_TCP_CLOSED))
 		xe_source_set_closed(&lane->sources, s->source, closed);

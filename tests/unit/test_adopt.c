@@ -394,6 +394,28 @@ static void test_closed_order(void **state)
 	lf_close(to);
 }
 
+/* From a host that has been up for longer. */
+static void test_older_than_the_host(void **state)
+{
+	struct lf *from = lf_open(rules, 64), *to = lf_open(rules, 64);
+	static struct flows was;
+	struct xe_session *s = NULL;
+	struct xe_adoptee a;
+
+	(void)state;
+	tcp_opens(from, "198.51.100.7", 443);
+	collect(from, &was);
+	a = adoptee(to, &was, 0);
+	a.age_s = to->lane->now_s + 1000;
+	a.idle_s = 3;
+	assert_int_equal(xe_adopt(to->lane, &a, &s), XE_ADOPTED);
+	assert_int_equal(s->created_s, 1);
+	assert_int_equal(s->last_used_s, to->lane->now_s - 3);
+	lf_answer(to);
+	lf_close(from);
+	lf_close(to);
+}
+
 /* From a kernel that kept no numbers: the inside's first segment says them. */
 static void test_tcp_picked_up(void **state)
 {
@@ -726,6 +748,7 @@ int main(void)
 		cmocka_unit_test(test_tcp_followed),
 		cmocka_unit_test(test_tcp_states),
 		cmocka_unit_test(test_closed_order),
+		cmocka_unit_test(test_older_than_the_host),
 		cmocka_unit_test(test_tcp_picked_up),
 		cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_out_unknown),
