@@ -9,9 +9,9 @@ xe_only
 # What may be told from outside of who is the service.
 service_pid() { head -n 1 "$T/run/lock"; }
 
-# As systemd does it: hears what it is told.
+# As systemd does it: hears what it is told. In the background, whose process becomes it.
 hear() { # SOCKET
-	"$PY" -u -c '
+	exec "$PY" -u -c '
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1])
