@@ -205,8 +205,6 @@ static void wake_control(struct xe_worker *w)
 static void run_call(struct xe_worker *w)
 {
 	xe_call_run(&w->call, w);
-	if (atomic_load(&w->parked))
-		w->lane->ticked_ns = 0; /* wanted: no stall, and what is in the rings is good */
 	while (atomic_load(&w->parked))
 		sem_wait(&w->unparked);
 }
@@ -359,6 +357,10 @@ int xe_worker_start(struct xe_worker *w)
 static void park(struct xe_worker *w, void *arg)
 {
 	(void)arg;
+	/* Wanted: no stall, and what is in the rings is good. Now, for when the call is over the
+	 * lane may be another thread's. */
+	if (w->running)
+		w->lane->ticked_ns = 0;
 	atomic_store(&w->parked, w->running);
 }
 

@@ -27,6 +27,7 @@ struct xe_adopt {
 	struct xe_flow_batch *batches; /* the latest first: it knows best */
 	struct xe_rule_ids ids;
 	bool busy;                     /* a pass goes on in turns */
+	bool ended;                    /* it did by xe_adopt_finish(): the next turn says so */
 	struct xe_feed *feed;          /* it, NULL: to be begun (again) */
 	struct xe_adopt_counts counts; /* of that pass */
 	uint64_t since_ns;
@@ -206,13 +207,17 @@ bool xe_adopt_is_busy(const struct xe_service *svc)
 
 bool xe_adopt_turn(struct xe_service *svc)
 {
+	if (svc->adopt && svc->adopt->ended) {
+		svc->adopt->ended = false;
+		return true;
+	}
 	return xe_adopt_is_busy(svc) && !xe_watch_stalled(svc) && turn(svc, xe_now_ns() + TURN_NS);
 }
 
 void xe_adopt_finish(struct xe_service *svc)
 {
 	if (xe_adopt_is_busy(svc))
-		turn(svc, UINT64_MAX);
+		svc->adopt->ended = turn(svc, UINT64_MAX);
 }
 
 void xe_adopt_ports_change(struct xe_service *svc)

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/flow_adopt.h"
 #include "control/state_dir.h"
 #include "control/takeover_freeze.h"
 #include "control/takeover_wire.h"
@@ -197,6 +198,7 @@ static int tell_ports(struct xe_service *svc)
 {
 	struct xe_to_msg msg = {};
 
+	xe_adopt_finish(svc); /* only sessions are told */
 	if (!svc->give->still)
 		xe_service_hold_still(svc, true);
 	svc->give->still = true;

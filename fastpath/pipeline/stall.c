@@ -54,7 +54,8 @@ static void drop_stale(struct xe_lane *lane)
 /* A TCP flow whose first SYN had not been answered here has sent another one meanwhile, by the
  * kernel's path and mapping, and may be established there. Its next segment must not leave by ours:
  * the peer would answer with a reset. Without a session it is a flow of the kernel's, which comes
- * here with the others (control/ct_adopt.h), or begins anew. */
+ * here with the others (control/ct_adopt.h), or begins anew. What is not translated is the same by
+ * either path. */
 static void forget_unanswered(struct xe_lane *lane)
 {
 	struct xe_sessions *t = &lane->sessions;
@@ -63,7 +64,8 @@ static void forget_unanswered(struct xe_lane *lane)
 		struct xe_session *s = &t->slots[i];
 		enum xe_dir answer = s->flags & XE_SF_FROM_OUTSIDE ? XE_DIR_OUT : XE_DIR_BACK;
 
-		if (s->key[XE_DIR_OUT].proto == IPPROTO_TCP && !xe_session_packets(s, answer))
+		if (s->tcp_state == XE_TCP_SYN_SENT && !xe_session_packets(s, answer) &&
+		    xe_session_is_translated(s))
 			xe_flow_end(lane, s);
 	}
 }

@@ -56,7 +56,9 @@ class Results:
                    verdict="ok" if why is None else "unmet" if case.name in self.missing else "not ok")
         with self.lock:
             self.rows = [r for r in self.rows if (r["test"], r["cell"]) != (case.name, cell)] + [row]
-            if not quiet or row["verdict"] != "not ok":
+            if quiet and row["verdict"] == "not ok":
+                print("# %s [%s], first try: %s" % (case.name, cell, why), flush=True)
+            else:
                 print("%s %s [%s]%s (%.1f s)" % (row["verdict"], case.name, cell,
                                                  ": " + why if why else "", seconds), flush=True)
         return row["verdict"]
@@ -119,7 +121,6 @@ def profile(cell, name, cases, args, results):
             if one(case, net, service, cell, results, retry) == "not ok":
                 again.append(case)
         for case in again if retry or service.starved() else []:
-            print("# %s [%s] failed, tried again" % (case.name, cell))
             one(case, net, service, cell, results)
         for what in service.complaints():
             print("not ok service [%s %s]: %s" % (cell, name, what))
