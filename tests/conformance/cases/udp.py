@@ -305,7 +305,8 @@ def _(t):
     o = t.udp("o1", n.O1A, t.port())
     seen = [t.ext(t.udp("c1", n.C1, t.port("client")), o, n.O1A)[1] for _ in range(64)]
     steps = [abs(b - a) for a, b in zip(seen, seen[1:])]
-    check(sum(d <= 2 for d in steps) <= 6, "%d of 63 neighbours are close: %s" % (
+    # Of two drawn from one block of 64 that is once in 16; 14 of 63 is five standard deviations more.
+    check(sum(d <= 2 for d in steps) <= 14, "%d of 63 neighbours are close: %s" % (
         sum(d <= 2 for d in steps), seen[:12]))
     width = s.DEFAULT_RANGE[1] - s.DEFAULT_RANGE[0] if not t.kernel else 10000
     check(max(seen) - min(seen) > width // 2, "64 flows lie within %d-%d" % (min(seen), max(seen)))
