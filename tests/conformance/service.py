@@ -28,7 +28,8 @@ HALF, MSS_AUTO, LIMIT_BIT, FULL, NONE_LEFT, SHARED = (
 FAR, NARROW = 8400, 8401  # of SERVICE, without `in`: between containers
 SMALL_RANGE, EDM_RANGE, DEFAULT_RANGE = (18000, 18063), (18100, 18101), (20000, 29999)
 HALF_RANGE = (18600, 18999)
-FULL_RANGE, NONE_LEFT_RANGE, SHARED_RANGE = (19000, 19063), (19064, 19127), (19128, 19191)
+# Of a block of 64 each: with two workers another rule's flows would have it, or a part of it.
+FULL_RANGE, NONE_LEFT_RANGE, SHARED_RANGE = (19008, 19071), (19072, 19135), (19136, 19199)
 DENIED = "203.0.113.11/32"
 
 # name: rules, in the order of the file. "" ones are there always.
