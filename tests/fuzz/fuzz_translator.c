@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * fuzz_translator.c - the whole pipeline against a slow translator that shares no code with it
- * (reference.h). The input is a script: packets from inside, replies to flows there are, time that
- * passes; each packet with bytes changed, cut into frames anywhere. Whatever comes out must be what
- * the reference demands, and packets and frames must add up after each (lane_fixture.h).
+ * (reference.h). The input is a script: packets from inside, ones from outside to what is
+ * published, replies to flows there are, time that passes; each packet with bytes changed, cut into
+ * frames anywhere. Whatever comes out must be what the reference demands, and packets and frames
+ * must add up after each (lane_fixture.h).
  *
  * Every input begins without a session, in a lane that has been used before. Aborts where it finds
  * a difference; XE_FUZZ_VERBOSE=1 tells each step.
@@ -11,6 +12,7 @@
  * sources: tests/fuzz/reference.c tests/unit/lane_fixture.c tests/unit/packet_fixture.c -lcmocka
  */
 #include <arpa/inet.h>
+#include <endian.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,34 +47,87 @@ static uint32_t take16(struct script *s)
 	return v << 8 | take(s, 256);
 }
 
+static const char *address(char *buf, bool v6, const struct ref_addr *addr)
+{
+	uint64_t halves[2] = {htobe64(addr->hi), htobe64(addr->lo)};
+	struct in_addr a = {htonl((uint32_t)addr->lo)};
+
+	return v6 ? inet_ntop(AF_INET6, halves, buf, INET6_ADDRSTRLEN)
+		  : inet_ntop(AF_INET, &a, buf, INET6_ADDRSTRLEN);
+}
+
 static void differ(const char *what, const struct ref_verdict *v)
 {
-	fprintf(stderr,
-		"fuzz_translator: %s (fate %d, port %u, tuple %08x:%u > %08x:%u proto %u)\n", what,
-		v->fate, v->out_port, v->tuple.src, v->tuple.sport, v->tuple.dst, v->tuple.dport,
+	char src[INET6_ADDRSTRLEN], dst[INET6_ADDRSTRLEN];
+
+	fprintf(stderr, "fuzz_translator: %s (fate %d, port %u, tuple %s %u > %s %u proto %u)\n",
+		what, v->fate, v->out_port, address(src, v->tuple.v6, &v->tuple.src),
+		v->tuple.sport, address(dst, v->tuple.v6, &v->tuple.dst), v->tuple.dport,
 		v->tuple.proto);
 	abort();
 }
 
-static const char *address(char *buf, uint32_t addr)
+static struct ref_addr addr4(uint32_t addr)
 {
-	struct in_addr a = {htonl(addr)};
+	return (struct ref_addr){0, addr};
+}
 
-	return inet_ntop(AF_INET, &a, buf, INET_ADDRSTRLEN);
+/* 2001:db8:NET::LO */
+static struct ref_addr addr6(uint32_t net, uint32_t lo)
+{
+	return (struct ref_addr){0x20010db800000000ull | (uint64_t)net << 16, lo};
+}
+
+/* Some few hosts of a net, one of them in that of the `nat` rule. */
+static uint32_t host(struct script *s)
+{
+	uint32_t n = take(s, 4);
+
+	return n < 3 ? 1 + n : 16 + take(s, 2);
 }
 
 /* A first packet, mostly; of one of some hundred flows. */
-static void spec_new(struct script *s, struct lf_spec *spec, uint16_t port, char *src, char *dst)
+static void spec_new(struct script *s, struct lf_spec *spec, uint16_t port, bool v6, char *src,
+		     char *dst)
 {
 	static const uint32_t dsts[] = {0xc6336400, 0xc6336480, 0xcb007100, 0x0a010000,
 					0x0a020000, 0xc0000200, 0x08080800, 0xc6336402};
-	uint32_t net = take(s, 16) ? port : 3;
+	static const uint16_t nets[] = {0x100, 0xdead, 0x113, 1, 2, 0xf, 0x808, 0x102};
+	uint32_t net = take(s, 16) ? port : 3, from = host(s), to = take(s, 8);
+	uint32_t peer = 1 + take(s, 3);
+	struct ref_addr a = v6 ? addr6(net, from) : addr4(0x0a000000 + (net << 16) + from);
+	struct ref_addr b = v6 ? addr6(nets[to], peer) : addr4(dsts[to] + peer);
 
-	address(src, 0x0a000000 + (net << 16) + 1 + take(s, 3));
-	address(dst, dsts[take(s, 8)] + 1 + take(s, 3));
+	address(src, v6, &a);
+	address(dst, v6, &b);
 	spec->sport = (uint16_t)(take(s, 2) ? 2995 + take(s, 120) : take16(s));
 	spec->dport = (uint16_t)(take(s, 8) ? 80 + take(s, 3) : take(s, 2) ? 25 : 53);
 	spec->proto = take(s, 2) ? IPPROTO_TCP : IPPROTO_UDP;
+}
+
+/* From outside to what is published, or beside it; from where packets from inside go, too. */
+static void spec_outside(struct script *s, struct lf_spec *spec, uint16_t *port, char *src,
+			 char *dst)
+{
+	static const uint32_t peers[] = {0xc6336400, 0xcb007100, 0x08080800, 0x0a010000};
+	static const uint16_t nets[] = {0x100, 0x113, 0x808, 1};
+	const struct ref_published *p = &ref_published[take(s, ref_published_cnt)];
+	uint32_t shape = take(s, 256), net = shape & 15 ? (shape & 15) % 3 : 3;
+	uint32_t peer = 1 + take(s, 3), nth = take(s, 17);
+	struct ref_addr a = p->v6 ? addr6(nets[net], peer) : addr4(peers[net] + peer);
+	struct ref_addr b = p->first;
+
+	b.lo += p->last.lo == p->first.lo ? !nth : nth;
+	address(src, p->v6, &a);
+	address(dst, p->v6, &b);
+	spec->sport = (uint16_t)(shape & 16 ? 80 + take(s, 3) : 500 + take(s, 8));
+	if (p->port_max - p->port_min > 10)
+		spec->dport = (uint16_t)(take(s, 8) ? 2995 + take(s, 20) : 25);
+	else
+		spec->dport = (uint16_t)(p->port_min + (shape & 32 ? take(s, 11) : 0));
+	spec->proto = shape & 64 ? p->proto : take(s, 2) ? IPPROTO_TCP : IPPROTO_UDP;
+	spec->proto = spec->proto ? spec->proto : IPPROTO_TCP;
+	*port = shape & 128 && p->in ? p->in : (uint16_t)(LF_UPLINK + take(s, 2));
 }
 
 /* A packet of a flow there is, either way. */
@@ -85,8 +140,8 @@ static bool spec_known(struct script *s, struct lf_spec *spec, uint16_t *port, c
 		return false;
 	flow = &ref.flows[take(s, 256) % ref.flow_cnt];
 	back = take(s, 2);
-	address(src, back ? flow->wire.dst : flow->out.src);
-	address(dst, back ? flow->wire.src : flow->out.dst);
+	address(src, flow->out.v6, back ? &flow->wire.dst : &flow->out.src);
+	address(dst, flow->out.v6, back ? &flow->wire.src : &flow->out.dst);
 	spec->sport = back ? flow->wire.dport : flow->out.sport;
 	spec->dport = back ? flow->wire.sport : flow->out.dport;
 	spec->proto = flow->out.proto;
@@ -127,7 +182,8 @@ static void expect_punted(const uint8_t *in, const struct ref_verdict *v)
 {
 	static uint8_t buf[LF_BYTES + 64];
 	ssize_t len = recv(f->punt_fd, buf, sizeof(buf), 0);
-	uint32_t ip_len = (uint32_t)(in[16] << 8 | in[17]);
+	uint32_t ip_len = in[12] == 0x86 ? 40 + (uint32_t)(in[18] << 8 | in[19])
+					 : (uint32_t)(in[16] << 8 | in[17]);
 
 	if (len != (ssize_t)(sizeof(struct virtio_net_hdr) + ip_len) ||
 	    memcmp(buf + sizeof(struct virtio_net_hdr), in + 14, ip_len))
@@ -145,7 +201,10 @@ static void drain_punts(void)
 /* Answers of the worker's own (ICMP, RST) go to where the packet came from. */
 static bool is_answer(const struct lf_sent *sent, uint16_t port, const uint8_t *in)
 {
-	return sent->port == port && sent->len >= 34 && !memcmp(sent->bytes + 30, in + 26, 4);
+	if (sent->port != port || memcmp(sent->bytes + 12, in + 12, 2))
+		return false;
+	return in[12] == 0x86 ? sent->len >= 54 && !memcmp(sent->bytes + 38, in + 22, 16)
+			      : sent->len >= 34 && !memcmp(sent->bytes + 30, in + 26, 4);
 }
 
 static void check(uint16_t port, const struct lf_bytes *in, struct ref_verdict *v)
@@ -182,13 +241,35 @@ static void forget_flows(void)
 	}
 	if (f->lane->sessions.cnt)
 		abort();
-	ref.flow_cnt = 0;
+	ref_forget(&ref);
+}
+
+/* Twice: of a flow from outside both ways are to be found. */
+static void answer(void)
+{
+	for (int i = 0; i < 2 && lf_answer(f); i++) {
+		xe_hold_poll(f->lane);
+		lf_drain_tx(f);
+		lf_check_conservation(f);
+	}
+}
+
+/* What the step is about: a first packet from either side, or one of a flow that there is. */
+static void choose(struct script *s, uint32_t what, struct lf_spec *spec, uint16_t *port, char *src,
+		   char *dst)
+{
+	if (what >= 8 && spec_known(s, spec, port, src, dst))
+		return;
+	if (what == 1 || what == 2 || what == 15)
+		spec_outside(s, spec, port, src, dst);
+	else
+		spec_new(s, spec, *port, what == 3 || what == 4 || what >= 12, src, dst);
 }
 
 static void step(struct script *s)
 {
 	static struct lf_bytes b;
-	char src[INET_ADDRSTRLEN], dst[INET_ADDRSTRLEN];
+	char src[INET6_ADDRSTRLEN], dst[INET6_ADDRSTRLEN];
 	struct lf_spec spec = {.src = src, .dst = dst};
 	uint16_t port = (uint16_t)(LF_INSIDE + take(s, LF_PORT_END - 1));
 	uint32_t what = take(s, 16), first_len, frame_len, head_len;
@@ -198,8 +279,7 @@ static void step(struct script *s)
 		forget_flows();
 		return;
 	}
-	if (what < 8 || !spec_known(s, &spec, &port, src, dst))
-		spec_new(s, &spec, port, src, dst);
+	choose(s, what, &spec, &port, src, dst);
 	spec_rest(s, &spec);
 	lf_build(&b, &spec);
 	meddle(s, &b);
@@ -209,15 +289,11 @@ static void step(struct script *s)
 	head_len = head_len < b.len ? head_len : b.len;
 	v = ref_judge(&ref, port, b.b, b.len, head_len);
 	if (verbose)
-		fprintf(stderr, "port %u %s:%u > %s:%u proto %u len %u head %u: fate %d\n", port,
+		fprintf(stderr, "port %u %s %u > %s %u proto %u len %u head %u: fate %d\n", port,
 			src, spec.sport, dst, spec.dport, spec.proto, b.len, head_len, v.fate);
 	lf_deliver(f, port, b.b, b.len, first_len, frame_len, 0);
 	lf_poll(f);
-	if (lf_answer(f)) {
-		xe_hold_poll(f->lane);
-		lf_drain_tx(f);
-		lf_check_conservation(f);
-	}
+	answer();
 	check(port, &b, &v);
 	if (v.fate == REF_UNSAID) /* it may have made a flow of which the reference knows nothing */
 		forget_flows();
@@ -233,6 +309,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		f = lf_open(ref_rules, SESSIONS);
 	}
 	forget_flows();
+	ref.share_cnt = 0;
 	for (uint32_t i = 0; i < STEPS_MAX && s.at < s.end; i++)
 		step(&s);
 	return 0;

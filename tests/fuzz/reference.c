@@ -12,47 +12,141 @@
 #define MTU      1500u
 #define EXT_NET  0xc0000200u /* 192.0.2.0/24 holds all Ext addresses */
 #define PREFIX16 0xffff0000u
+#define PREFIX24 0xffffff00u
 #define NET1     0x0a010000u
 #define NET2     0x0a020000u
+/* 2001:db8:X::/64, as the upper half of an address; /48 without the last 16 bits. */
+#define NET6(x)  (0x20010db800000000ull | (uint64_t)(x) << 16)
+#define EXT_NET6 NET6(0xf)
 
-/* ref_rule() says the same in C. */
+/* ref_rule() and ref_published[] say the same in C. */
 const char *const ref_rules[] = {
 	"drop from 10.1.0.0/16 to 198.51.100.128/25",
 	"kernel tcp to 0.0.0.0/0:25",
 	"accept from 10.1.0.0/16 to 10.2.0.0/16",
 	"accept from 10.2.0.0/16 to 203.0.113.0/24",
+	"nat from 10.2.0.16/28 source 192.0.2.128/28",
 	"snat from 10.2.0.0/16 source 192.0.2.10-192.0.2.13 ports 2000-2200",
 	"masquerade from 10.1.0.0/16 ports 3000-3100",
+	"dnat tcp to 192.0.2.1:8080 dest 10.1.0.2:80",
+	"dnat udp to 192.0.2.2:7000-7009 in eth1 dest 10.2.0.3:9000-9009",
+	"dnat to 192.0.2.1:53 dest 10.1.0.1*3,10.1.0.2-10.1.0.3",
+	"accept udp to 10.1.0.3:53 in eth0",
+	"drop from 2001:db8:1::/64 to 2001:db8:dead::/48",
+	"kernel udp to [::/0]:25",
+	"accept from 2001:db8:1::/64 to 2001:db8:2::/64",
+	"accept from 2001:db8:2::/64 to 2001:db8:113::/48",
+	"nat from 2001:db8:2::10/124 source 2001:db8:f::80/124",
+	"snat from 2001:db8:2::/64 source 2001:db8:f::10-2001:db8:f::11 ports 2000-2200",
+	"masquerade from 2001:db8:1::/64 ports 3000-3100",
+	"dnat udp to [2001:db8:f::1]:7000-7009 dest [2001:db8:2::3]:9000-9009",
+	"dnat tcp to [2001:db8:f::2]:8080 in eth1 dest [2001:db8:1::2]:80",
+	"dnat to [2001:db8:f::1]:53 dest [2001:db8:1::1-2001:db8:1::3]:5353",
 	NULL,
 };
 
-enum action { KERNEL, DROP, ACCEPT, SNAT, MASQUERADE };
+#define V4(addr)                                                                                   \
+	{                                                                                          \
+		0, addr                                                                            \
+	}
+#define V6(net, lo)                                                                                \
+	{                                                                                          \
+		NET6(net), lo                                                                      \
+	}
 
-static enum action ref_rule(const struct ref_tuple *t, uint16_t out_port)
+const struct ref_published ref_published[] = {
+	{false, TCP, 0, V4(EXT_NET + 1), V4(EXT_NET + 1), 8080, 8080, V4(NET1 + 2), 0, 80},
+	{false, UDP, LF_UPLINK2, V4(EXT_NET + 2), V4(EXT_NET + 2), 7000, 7009, V4(NET2 + 3), 0,
+	 9000},
+	{false, 0, 0, V4(EXT_NET + 1), V4(EXT_NET + 1), 53, 53, V4(NET1 + 1), 3, 0},
+	{false, UDP, LF_UPLINK, V4(NET1 + 3), V4(NET1 + 3), 53, 53, V4(NET1 + 3), 0, 0},
+	{false, 0, 0, V4(EXT_NET + 128), V4(EXT_NET + 143), 0, 65535, V4(NET2 + 16), 0, 0},
+	{true, UDP, 0, V6(0xf, 1), V6(0xf, 1), 7000, 7009, V6(2, 3), 0, 9000},
+	{true, TCP, LF_UPLINK2, V6(0xf, 2), V6(0xf, 2), 8080, 8080, V6(1, 2), 0, 80},
+	{true, 0, 0, V6(0xf, 1), V6(0xf, 1), 53, 53, V6(1, 1), 3, 5353},
+	{true, 0, 0, V6(0xf, 0x80), V6(0xf, 0x8f), 0, 65535, V6(2, 0x10), 0, 0},
+};
+const uint32_t ref_published_cnt = sizeof(ref_published) / sizeof(ref_published[0]);
+
+enum action { KERNEL, DROP, ACCEPT, NAT, SNAT, MASQUERADE };
+
+static enum action rule4(const struct ref_tuple *t, uint16_t out_port)
 {
-	uint32_t from = t->src & PREFIX16, to = t->dst & PREFIX16;
+	uint64_t from = t->src.lo & PREFIX16, to = t->dst.lo & PREFIX16;
 
 	/* A rule without `out` and without `to` an inside prefix is about uplinks. */
-	if (from == NET1 && (t->dst & 0xffffff80u) == 0xc6336480u)
+	if (from == NET1 && (t->dst.lo & 0xffffff80u) == 0xc6336480u)
 		return DROP;
 	if (t->proto == TCP && t->dport == 25)
 		return KERNEL;
 	if (from == NET1 && to == NET2)
 		return ACCEPT;
-	if (from == NET2 && (t->dst & 0xffffff00u) == 0xcb007100u)
+	if (from == NET2 && (t->dst.lo & PREFIX24) == 0xcb007100u)
 		return ACCEPT;
 	if (out_port < LF_UPLINK)
 		return KERNEL;
+	if (from == NET2 && t->src.lo >= NET2 + 16 && t->src.lo <= NET2 + 31)
+		return NAT;
 	return from == NET2 ? SNAT : from == NET1 ? MASQUERADE : KERNEL;
 }
 
-static uint16_t route(uint32_t dst)
+static enum action rule6(const struct ref_tuple *t, uint16_t out_port)
 {
-	if ((dst & PREFIX16) == NET1)
+	bool net1 = t->src.hi == NET6(1), net2 = t->src.hi == NET6(2);
+
+	if (net1 && t->dst.hi >> 16 == NET6(0xdead) >> 16)
+		return DROP;
+	if (t->proto == UDP && t->dport == 25)
+		return KERNEL;
+	if (net1 && t->dst.hi == NET6(2))
+		return ACCEPT;
+	if (net2 && t->dst.hi >> 16 == NET6(0x113) >> 16)
+		return ACCEPT;
+	if (out_port < LF_UPLINK)
+		return KERNEL;
+	if (net2 && t->src.lo >= 0x10 && t->src.lo <= 0x1f)
+		return NAT;
+	return net2 ? SNAT : net1 ? MASQUERADE : KERNEL;
+}
+
+static enum action ref_rule(const struct ref_tuple *t, uint16_t out_port)
+{
+	return t->v6 ? rule6(t, out_port) : rule4(t, out_port);
+}
+
+/* What comes from outside passes the same rules: the first that matches. */
+static bool is_kernels(const struct ref_tuple *t)
+{
+	return t->dport == 25 && t->proto == (t->v6 ? UDP : TCP);
+}
+
+static uint16_t route(bool v6, const struct ref_addr *dst)
+{
+	if (v6) {
+		uint64_t net = dst->hi >> 16;
+
+		return net == NET6(1) >> 16       ? LF_INSIDE
+		       : net == NET6(2) >> 16     ? LF_INSIDE2
+		       : net == NET6(0x113) >> 16 ? LF_UPLINK2
+						  : LF_UPLINK;
+	}
+	if ((dst->lo & PREFIX16) == NET1)
 		return LF_INSIDE;
-	if ((dst & PREFIX16) == NET2)
+	if ((dst->lo & PREFIX16) == NET2)
 		return LF_INSIDE2;
-	return (dst & 0xffffff00u) == 0xcb007100u ? LF_UPLINK2 : LF_UPLINK;
+	return (dst->lo & PREFIX24) == 0xcb007100u ? LF_UPLINK2 : LF_UPLINK;
+}
+
+/* Is it an Ext address, behind which another container may be? */
+static bool is_ext(bool v6, const struct ref_addr *a)
+{
+	return v6 ? a->hi >> 16 == EXT_NET6 >> 16 : (a->lo & PREFIX24) == EXT_NET;
+}
+
+/* Multicast, loopback and such have rules of their own. */
+static bool is_ordinary(bool v6, const struct ref_addr *a)
+{
+	return !v6 || a->hi >> 32 == NET6(0) >> 32;
 }
 
 static uint32_t get16(const uint8_t *p)
@@ -65,33 +159,88 @@ static uint32_t get32(const uint8_t *p)
 	return get16(p) << 16 | get16(p + 2);
 }
 
+static uint64_t get64(const uint8_t *p)
+{
+	return (uint64_t)get32(p) << 32 | get32(p + 4);
+}
+
+static bool is_v6(const uint8_t *ip)
+{
+	return ip[0] >> 4 == 6;
+}
+
 static uint32_t ip_hdr_len(const uint8_t *ip)
 {
-	return (ip[0] & 15u) * 4;
+	return is_v6(ip) ? 40 : (ip[0] & 15u) * 4;
+}
+
+static uint32_t ip_len(const uint8_t *ip)
+{
+	return is_v6(ip) ? 40 + get16(ip + 4) : get16(ip + 2);
+}
+
+static uint8_t ip_proto(const uint8_t *ip)
+{
+	return is_v6(ip) ? ip[6] : ip[9];
+}
+
+static uint32_t ttl_off(const uint8_t *ip)
+{
+	return is_v6(ip) ? 7 : 8;
+}
+
+static uint32_t csum_off(const uint8_t *ip)
+{
+	return ip_hdr_len(ip) + (ip_proto(ip) == TCP ? 16 : 6);
 }
 
 static struct ref_tuple tuple_of(const uint8_t *bytes)
 {
 	const uint8_t *ip = bytes + ETH, *l4 = ip + ip_hdr_len(ip);
-
-	return (struct ref_tuple){
-		.src = get32(ip + 12),
-		.dst = get32(ip + 16),
+	struct ref_tuple t = {
 		.sport = (uint16_t)get16(l4),
 		.dport = (uint16_t)get16(l4 + 2),
-		.proto = ip[9],
+		.proto = ip_proto(ip),
+		.v6 = is_v6(ip),
 	};
+
+	if (t.v6) {
+		t.src = (struct ref_addr){get64(ip + 8), get64(ip + 16)};
+		t.dst = (struct ref_addr){get64(ip + 24), get64(ip + 32)};
+	} else {
+		t.src.lo = get32(ip + 12);
+		t.dst.lo = get32(ip + 16);
+	}
+	return t;
+}
+
+static bool same_addr(const struct ref_addr *a, const struct ref_addr *b)
+{
+	return a->hi == b->hi && a->lo == b->lo;
 }
 
 static bool same(const struct ref_tuple *a, const struct ref_tuple *b)
 {
-	return a->src == b->src && a->dst == b->dst && a->sport == b->sport &&
-	       a->dport == b->dport && a->proto == b->proto;
+	return same_addr(&a->src, &b->src) && same_addr(&a->dst, &b->dst) && a->sport == b->sport &&
+	       a->dport == b->dport && a->proto == b->proto && a->v6 == b->v6;
 }
 
 static struct ref_tuple turned(const struct ref_tuple *t)
 {
-	return (struct ref_tuple){t->dst, t->src, t->dport, t->sport, t->proto};
+	return (struct ref_tuple){t->dst, t->src, t->dport, t->sport, t->proto, t->v6};
+}
+
+static bool ip_well_formed(const uint8_t *b, uint32_t len, uint32_t head_len)
+{
+	const uint8_t *ip = b + ETH;
+	uint32_t hdr_len = ip_hdr_len(ip);
+
+	if (get16(b + 12) == 0x86dd)
+		return is_v6(ip) && head_len >= ETH + 48 && ETH + ip_len(ip) <= len;
+	if (get16(b + 12) != 0x0800 || ip[0] >> 4 != 4)
+		return false;
+	return hdr_len >= 20 && get16(ip + 2) >= hdr_len && ETH + get16(ip + 2) <= len &&
+	       head_len >= ETH + hdr_len && lf_sum(ip, hdr_len, 0) == 0xffff;
 }
 
 /* Headers that say the truth, and lie in the first frame. */
@@ -100,22 +249,30 @@ static bool well_formed(const uint8_t *b, uint32_t len, uint32_t head_len)
 	const uint8_t *ip = b + ETH, *l4;
 	uint32_t hdr_len, l4_len;
 
-	if (len < ETH + 28 || head_len < ETH + 28 || get16(b + 12) != 0x0800 || ip[0] >> 4 != 4)
+	if (len < ETH + 28 || head_len < ETH + 28 || !ip_well_formed(b, len, head_len))
 		return false;
 	hdr_len = ip_hdr_len(ip);
-	if (hdr_len < 20 || get16(ip + 2) < hdr_len || ETH + get16(ip + 2) > len)
-		return false;
-	if (head_len < ETH + hdr_len || lf_sum(ip, hdr_len, 0) != 0xffff)
-		return false;
 	l4 = ip + hdr_len;
-	l4_len = get16(ip + 2) - hdr_len;
-	if (ip[9] == UDP)
+	l4_len = ip_len(ip) - hdr_len;
+	if (ip_proto(ip) == UDP)
 		return l4_len >= 8 && head_len >= ETH + hdr_len + 8 && get16(l4 + 4) >= 8 &&
 		       get16(l4 + 4) <= l4_len;
-	if (ip[9] != TCP || l4_len < 20 || head_len < ETH + hdr_len + 20)
+	if (ip_proto(ip) != TCP || l4_len < 20 || head_len < ETH + hdr_len + 20)
 		return false;
 	return l4[12] >> 4 >= 5 && (l4[12] >> 4) * 4u <= l4_len &&
 	       head_len >= ETH + hdr_len + (l4[12] >> 4) * 4u;
+}
+
+/* Before it is asked whether it is well-formed: others decide what becomes of these. */
+static bool is_unsaid(const uint8_t *b, uint32_t len)
+{
+	const uint8_t *ip = b + ETH;
+
+	if (len <= ETH + 20)
+		return false;
+	if (get16(b + 12) == 0x86dd) /* extension headers, ICMPv6, fragments */
+		return ip[6] != TCP && ip[6] != UDP;
+	return ip[9] == ICMP || get16(ip + 6) & 0x3fff;
 }
 
 static bool is_uplink(uint16_t port)
@@ -145,20 +302,29 @@ static struct ref_verdict verdict(enum ref_fate fate)
 	return (struct ref_verdict){.fate = fate};
 }
 
+static bool begins_flow(const uint8_t *ip)
+{
+	return ip_proto(ip) != TCP || (ip[ip_hdr_len(ip) + 13] & 0x17) == 2;
+}
+
+static bool is_from(uint16_t port, const struct ref_tuple *t)
+{
+	uint32_t n = port == LF_INSIDE ? 1 : 2;
+
+	return t->v6 ? t->src.hi == NET6(n) : (t->src.lo & PREFIX16) == (n == 1 ? NET1 : NET2);
+}
+
 /* What the first packet of a flow from inside leads to. */
 static struct ref_verdict judge_first(uint16_t port, const uint8_t *bytes,
 				      const struct ref_tuple *t)
 {
-	const uint8_t *ip = bytes + ETH;
 	struct ref_verdict v = verdict(REF_OPENS);
 
-	if ((t->src & PREFIX16) != (port == LF_INSIDE ? NET1 : NET2))
+	if (!is_from(port, t) || !begins_flow(bytes + ETH))
 		return verdict(REF_DROPPED);
-	if (t->proto == TCP && (ip[ip_hdr_len(ip) + 13] & 0x17) != 2)
-		return verdict(REF_DROPPED);
-	if ((t->dst & 0xffffff00u) == EXT_NET) /* hairpin */
+	if (is_ext(t->v6, &t->dst) || !is_ordinary(t->v6, &t->dst)) /* hairpin, and others */
 		return verdict(REF_UNSAID);
-	v.out_port = route(t->dst);
+	v.out_port = route(t->v6, &t->dst);
 	if (v.out_port == port)
 		return verdict(REF_DROPPED);
 	switch (ref_rule(t, v.out_port)) {
@@ -171,16 +337,112 @@ static struct ref_verdict judge_first(uint16_t port, const uint8_t *bytes,
 	}
 }
 
+static const struct ref_published *published(uint16_t port, const struct ref_tuple *t)
+{
+	for (uint32_t i = 0; i < ref_published_cnt; i++) {
+		const struct ref_published *p = &ref_published[i];
+
+		if (p->v6 == t->v6 && (!p->proto || p->proto == t->proto) &&
+		    (!p->in || p->in == port) && t->dst.hi == p->first.hi &&
+		    t->dst.lo >= p->first.lo && t->dst.lo <= p->last.lo &&
+		    t->dport >= p->port_min && t->dport <= p->port_max)
+			return p;
+	}
+	return NULL;
+}
+
+static const struct ref_addr *share_of(const struct ref *ref, struct ref_tuple peer)
+{
+	peer.proto = 0;
+	for (uint32_t i = 0; i < ref->share_cnt; i++)
+		if (same(&ref->shares[i].peer, &peer))
+			return &ref->shares[i].target;
+	return NULL;
+}
+
+static bool is_taken(const struct ref *ref, const struct ref_tuple *out)
+{
+	for (uint32_t i = 0; i < ref->flow_cnt; i++)
+		if (same(&ref->flows[i].out, out))
+			return true;
+	return false;
+}
+
+/* What a packet from outside leads to that belongs to no flow. */
+static struct ref_verdict judge_outside(const struct ref *ref, uint16_t port, const uint8_t *bytes,
+					const struct ref_tuple *t)
+{
+	const struct ref_published *p = is_kernels(t) ? NULL : published(port, t);
+	struct ref_verdict v = verdict(REF_OPENS);
+	const struct ref_addr *share;
+	uint32_t taken = 0;
+
+	if (!p || !begins_flow(bytes + ETH))
+		return verdict(REF_DROPPED);
+	/* Nobody out there has these. */
+	if (route(t->v6, &t->src) < LF_UPLINK || is_ext(t->v6, &t->src) ||
+	    !is_ordinary(t->v6, &t->src))
+		return verdict(REF_UNSAID);
+	v.back = true;
+	v.target = *t;
+	v.target.dst = p->target;
+	v.target_cnt = p->target_cnt ? p->target_cnt : 1;
+	if (!p->target_cnt)
+		v.target.dst.lo += t->dst.lo - p->first.lo;
+	if (p->target_port)
+		v.target.dport = (uint16_t)(p->target_port + t->dport - p->port_min);
+	share = p->target_cnt ? share_of(ref, *t) : NULL;
+	if (share) {
+		v.target.dst = *share;
+		v.target_cnt = 1;
+	}
+	/* A flow that is there already has the same two ends: its answers could not be told. */
+	for (uint32_t i = 0; i < v.target_cnt; i++) {
+		struct ref_tuple out = turned(&v.target);
+
+		out.src.lo += i;
+		taken += is_taken(ref, &out);
+	}
+	if (taken)
+		return verdict(v.target_cnt > 1 ? REF_UNSAID : REF_DROPPED);
+	v.out_port = route(t->v6, &v.target.dst);
+	return v;
+}
+
+/* IPv6 knows no "no checksum" (RFC 8200 section 8.1): behind other addresses it cannot stay so. */
+static bool lacks_csum(const uint8_t *ip)
+{
+	return is_v6(ip) && ip_proto(ip) == UDP && !get16(ip + csum_off(ip));
+}
+
+static void judge_packet(struct ref_verdict *v, const uint8_t *bytes)
+{
+	const uint8_t *ip = bytes + ETH;
+	struct ref_flow *flow = v->flow;
+
+	/* The kernel answers a container, nobody a peer. A new flow may be made on the way. */
+	if (ip[ttl_off(ip)] <= 1) {
+		v->fate = flow && v->back ? REF_DROPPED : flow ? REF_KERNEL : REF_UNSAID;
+	} else if (!v->back && v->len - ETH > MTU) {
+		v->fate = REF_UNSAID;
+	} else if (lacks_csum(ip)) {
+		if (flow && same(&flow->out, &flow->wire))
+			return;
+		v->fate = flow ? REF_DROPPED : REF_UNSAID;
+		if (flow && !v->back)
+			memcpy(flow->l2_inside, bytes + 6, 6);
+	}
+}
+
 struct ref_verdict ref_judge(struct ref *ref, uint16_t port, const uint8_t *bytes, uint32_t len,
 			     uint32_t head_len)
 {
-	const uint8_t *ip = bytes + ETH;
 	struct ref_verdict v;
 	struct ref_tuple t;
 	struct ref_flow *flow;
 	bool back;
 
-	if (len > ETH + 20 && (ip[9] == ICMP || get16(ip + 6) & 0x3fff))
+	if (is_unsaid(bytes, len))
 		return verdict(REF_UNSAID);
 	if (!well_formed(bytes, len, head_len))
 		return verdict(REF_DROPPED);
@@ -189,23 +451,23 @@ struct ref_verdict ref_judge(struct ref *ref, uint16_t port, const uint8_t *byte
 	if (flow) {
 		v = verdict(REF_SENT);
 		v.out_port = back ? flow->in_port : flow->out_port;
-	} else if (is_uplink(port)) {
-		return verdict(REF_DROPPED);
+		v.back = back;
 	} else {
-		v = judge_first(port, bytes, &t);
+		v = is_uplink(port) ? judge_outside(ref, port, bytes, &t)
+				    : judge_first(port, bytes, &t);
 		if (v.fate != REF_OPENS)
 			return v;
 	}
 	v.flow = flow;
-	v.back = back;
 	v.tuple = t;
-	v.len = ETH + get16(ip + 2);
-	/* The kernel answers a container, nobody a peer. A new flow may be made on the way. */
-	if (ip[8] <= 1)
-		v.fate = flow && back ? REF_DROPPED : flow ? REF_KERNEL : REF_UNSAID;
-	else if (!back && v.len - ETH > MTU)
-		v.fate = REF_UNSAID;
+	v.len = ETH + ip_len(bytes + ETH);
+	judge_packet(&v, bytes);
 	return v;
+}
+
+void ref_forget(struct ref *ref)
+{
+	ref->flow_cnt = 0;
 }
 
 /* ---- what came out ---- */
@@ -221,19 +483,20 @@ static const char *check_mapping(const struct ref *ref, const struct ref_flow *f
 {
 	for (uint32_t i = 0; i < ref->flow_cnt; i++) {
 		const struct ref_flow *o = &ref->flows[i];
-		bool same_end = o->out.src == f->out.src && o->out.sport == f->out.sport &&
-				o->in_port == f->in_port;
+		bool same_src = same_addr(&o->out.src, &f->out.src);
+		bool same_ext = same_addr(&o->wire.src, &f->wire.src);
+		bool same_end =
+			same_src && o->out.sport == f->out.sport && o->in_port == f->in_port;
 
 		if (!o->by_uplink || !f->by_uplink || o->out.proto != f->out.proto)
 			continue;
 		if (same(&o->wire, &f->wire))
 			return "two flows with the same replies";
-		if (o->wire.src == o->out.src || f->wire.src == f->out.src) /* untranslated */
+		if (!o->mapped || !f->mapped || o->out.v6 != f->out.v6)
 			continue;
-		if (o->out.src == f->out.src && f->out_port == o->out_port &&
-		    o->wire.src != f->wire.src)
+		if (same_src && f->out_port == o->out_port && !same_ext)
 			return "another Ext address for the same source";
-		if (f->out.proto != UDP || o->wire.src != f->wire.src)
+		if (f->out.proto != UDP || !same_ext)
 			continue;
 		if (same_end != (o->wire.sport == f->wire.sport))
 			return same_end ? "another Ext L4 port for the same end"
@@ -242,39 +505,88 @@ static const char *check_mapping(const struct ref *ref, const struct ref_flow *f
 	return NULL;
 }
 
+/* Is it one of the Ext addresses from this place in their net to that one? */
+static bool is_ext_of(const struct ref_tuple *wire, uint32_t first, uint32_t last)
+{
+	uint64_t base = wire->v6 ? 0 : EXT_NET;
+
+	return wire->src.hi == (wire->v6 ? EXT_NET6 : 0) && wire->src.lo >= base + first &&
+	       wire->src.lo <= base + last;
+}
+
 static const char *check_choice(const struct ref_flow *f)
 {
 	const struct ref_tuple *o = &f->out, *w = &f->wire;
+	uint32_t uplink = f->out_port == LF_UPLINK ? 1 : 2, nth;
 
-	if (w->dst != o->dst || w->dport != o->dport || w->proto != o->proto)
+	if (!same_addr(&w->dst, &o->dst) || w->dport != o->dport || w->proto != o->proto)
 		return "destination changed";
 	switch (ref_rule(o, f->out_port)) {
 	case ACCEPT:
-		return w->src == o->src && w->sport == o->sport ? NULL : "translated by accept";
+		return same(w, o) ? NULL : "translated by accept";
+	case NAT:
+		nth = o->src.lo & 15;
+		return is_ext_of(w, 128 + nth, 128 + nth) && w->sport == o->sport
+			       ? NULL
+			       : "nat to what is not its own";
 	case SNAT:
-		return in_range(w->src, EXT_NET + 10, EXT_NET + 13) &&
+		return is_ext_of(w, o->v6 ? 0x10 : 10, o->v6 ? 0x11 : 13) &&
 				       in_range(w->sport, 2000, 2200)
 			       ? NULL
 			       : "snat to what is not its own";
 	default:
-		return w->src == EXT_NET + (f->out_port == LF_UPLINK ? 1 : 2) &&
-				       in_range(w->sport, 3000, 3100)
+		return is_ext_of(w, uplink, uplink) && in_range(w->sport, 3000, 3100)
 			       ? NULL
 			       : "masquerade to what is not its own";
 	}
 }
 
+/* The flow that a packet from outside has begun: its answers go by the route to the peer. */
+static const char *open_from_outside(struct ref *ref, const struct ref_verdict *v,
+				     const uint8_t *out, struct ref_flow *f)
+{
+	struct ref_tuple got = tuple_of(out), want = v->target, peer = v->tuple;
+	struct ref_share *share = &ref->shares[ref->share_cnt];
+
+	if (got.dst.hi != want.dst.hi || got.dst.lo < want.dst.lo ||
+	    got.dst.lo >= want.dst.lo + v->target_cnt)
+		return "not to a target";
+	want.dst = got.dst;
+	if (!same(&got, &want))
+		return "not what the target is to get";
+	f->out = turned(&got);
+	f->wire = turned(&v->tuple);
+	f->in_port = v->out_port;
+	f->out_port = route(v->tuple.v6, &v->tuple.src);
+	f->by_uplink = f->from_outside = true;
+	if (v->target_cnt == 1 || ref->share_cnt == REF_FLOWS)
+		return NULL;
+	peer.proto = 0;
+	*share = (struct ref_share){peer, got.dst};
+	ref->share_cnt++;
+	return NULL;
+}
+
+static const char *open_from_inside(const struct ref_verdict *v, uint16_t in_port,
+				    const uint8_t *out, struct ref_flow *f)
+{
+	enum action action = ref_rule(&v->tuple, v->out_port);
+
+	f->out = v->tuple;
+	f->wire = tuple_of(out);
+	f->in_port = in_port;
+	f->out_port = v->out_port;
+	f->by_uplink = is_uplink(v->out_port);
+	f->mapped = action == SNAT || action == MASQUERADE;
+	return check_choice(f);
+}
+
 static const char *open_flow(struct ref *ref, const struct ref_verdict *v, uint16_t in_port,
 			     const uint8_t *out)
 {
-	struct ref_flow f = {
-		.out = v->tuple,
-		.wire = tuple_of(out),
-		.in_port = in_port,
-		.out_port = v->out_port,
-		.by_uplink = is_uplink(v->out_port),
-	};
-	const char *wrong = check_choice(&f);
+	struct ref_flow f = {};
+	const char *wrong = v->back ? open_from_outside(ref, v, out, &f)
+				    : open_from_inside(v, in_port, out, &f);
 
 	if (!wrong)
 		wrong = check_mapping(ref, &f);
@@ -283,51 +595,75 @@ static const char *open_flow(struct ref *ref, const struct ref_verdict *v, uint1
 	return wrong;
 }
 
+/* The L4 pseudo-header's sum. */
+static uint16_t pseudo_sum(const uint8_t *ip)
+{
+	uint32_t start = ip_proto(ip) + ip_len(ip) - ip_hdr_len(ip);
+
+	return is_v6(ip) ? lf_sum(ip + 8, 32, start) : lf_sum(ip + 12, 8, start);
+}
+
 static uint32_t l4_syndrome(const uint8_t *ip)
 {
-	uint32_t hdr_len = ip_hdr_len(ip), l4_len = get16(ip + 2) - hdr_len;
+	uint32_t hdr_len = ip_hdr_len(ip);
 
-	return lf_sum(ip + hdr_len, l4_len, lf_sum(ip + 12, 8, ip[9] + l4_len)) % 0xffff;
+	return lf_sum(ip + hdr_len, ip_len(ip) - hdr_len, pseudo_sum(ip)) % 0xffff;
 }
 
 /* The L4 checksum field of a sender that left it to an offload: the pseudo-header's sum alone. */
 static bool is_partial(const uint8_t *ip)
 {
-	uint32_t hdr_len = ip_hdr_len(ip), l4_len = get16(ip + 2) - hdr_len;
-	const uint8_t *field = ip + hdr_len + (ip[9] == TCP ? 16 : 6);
-
-	return get16(field) == lf_sum(ip + 12, 8, ip[9] + l4_len);
+	return get16(ip + csum_off(ip)) == pseudo_sum(ip);
 }
 
 /* A right checksum stays right, a wrong one as wrong as it was, none stays none. */
 static const char *check_sums(const uint8_t *in, const uint8_t *out)
 {
-	uint32_t hdr_len = ip_hdr_len(in);
-	uint32_t field = hdr_len + (in[9] == TCP ? 16 : 6);
+	uint32_t hdr_len = ip_hdr_len(in), field = csum_off(in);
+	bool udp = ip_proto(in) == UDP;
 
-	if (lf_sum(in, hdr_len, 0) % 0xffff != lf_sum(out, hdr_len, 0) % 0xffff)
+	if (!is_v6(in) && lf_sum(in, hdr_len, 0) % 0xffff != lf_sum(out, hdr_len, 0) % 0xffff)
 		return "IP header checksum";
-	if (in[9] == UDP && !get16(in + field))
+	if (udp && !get16(in + field))
 		return get16(out + field) ? "a UDP checksum out of nothing" : NULL;
-	if (in[9] == UDP && !get16(out + field))
+	if (udp && !get16(out + field))
 		return "a UDP checksum became none";
 	if (is_partial(in) && !l4_syndrome(out))
 		return NULL;
 	return l4_syndrome(in) == l4_syndrome(out) ? NULL : "L4 checksum";
 }
 
+static void write_addr(uint8_t *at, bool v6, const struct ref_addr *a)
+{
+	if (v6) {
+		for (int i = 0; i < 8; i++) {
+			at[i] = (uint8_t)(a->hi >> (56 - 8 * i));
+			at[8 + i] = (uint8_t)(a->lo >> (56 - 8 * i));
+		}
+		return;
+	}
+	for (int i = 0; i < 4; i++)
+		at[i] = (uint8_t)(a->lo >> (24 - 8 * i));
+}
+
 static void write_tuple(uint8_t *ip, const struct ref_tuple *t)
 {
 	uint8_t *l4 = ip + ip_hdr_len(ip);
 
-	for (int i = 0; i < 4; i++) {
-		ip[12 + i] = (uint8_t)(t->src >> (24 - 8 * i));
-		ip[16 + i] = (uint8_t)(t->dst >> (24 - 8 * i));
-	}
+	write_addr(ip + (t->v6 ? 8 : 12), t->v6, &t->src);
+	write_addr(ip + (t->v6 ? 24 : 16), t->v6, &t->dst);
 	l4[0] = (uint8_t)(t->sport >> 8);
 	l4[1] = (uint8_t)t->sport;
 	l4[2] = (uint8_t)(t->dport >> 8);
 	l4[3] = (uint8_t)t->dport;
+}
+
+/* Where a packet of this flow goes on the link inside. */
+static void write_l2_inside(uint8_t *at, const struct ref_flow *f)
+{
+	const uint8_t neighbour[6] = {2, 1, 0, 0, 0, (uint8_t)f->in_port}; /* lane_fixture.c's */
+
+	memcpy(at, f->from_outside ? neighbour : f->l2_inside, 6);
 }
 
 const char *ref_compare(struct ref *ref, const struct ref_verdict *v, uint16_t in_port,
@@ -336,8 +672,8 @@ const char *ref_compare(struct ref *ref, const struct ref_verdict *v, uint16_t i
 	static uint8_t want[LF_BYTES];
 	struct ref_flow *f = v->flow;
 	struct ref_tuple t;
+	const uint8_t *ip = in + ETH;
 	const char *wrong;
-	uint32_t hdr_len, field;
 
 	if (out_port != v->out_port || out_len != v->len)
 		return out_len != v->len ? "length" : "port";
@@ -347,26 +683,25 @@ const char *ref_compare(struct ref *ref, const struct ref_verdict *v, uint16_t i
 			return wrong;
 		f = &ref->flows[ref->flow_cnt - 1];
 	}
-	wrong = check_sums(in + ETH, out + ETH);
+	wrong = check_sums(ip, out + ETH);
 	if (wrong)
 		return wrong;
 	memcpy(want, in, out_len);
 	t = v->back ? turned(&f->out) : f->wire;
 	write_tuple(want + ETH, &t);
-	want[ETH + 8]--;
-	hdr_len = ip_hdr_len(in + ETH);
-	field = ETH + hdr_len + (in[ETH + 9] == TCP ? 16 : 6);
-	memcpy(want + field, out + field, 2);
-	memcpy(want + ETH + 10, out + ETH + 10, 2);
+	want[ETH + ttl_off(ip)]--;
+	memcpy(want + ETH + csum_off(ip), out + ETH + csum_off(ip), 2);
+	if (!t.v6)
+		memcpy(want + ETH + 10, out + ETH + 10, 2);
 	memcpy(want, out, 12);
 	if (v->back)
-		memcpy(want, f->l2_inside, 6);
+		write_l2_inside(want, f);
 	else
 		memcpy(f->l2_inside, in + 6, 6);
 	for (uint32_t i = 0; i < out_len; i++)
 		if (want[i] != out[i])
-			return i < 14              ? "Ethernet header"
-			       : i < ETH + hdr_len ? "IP header"
-						   : "payload";
+			return i < 14                     ? "Ethernet header"
+			       : i < ETH + ip_hdr_len(ip) ? "IP header"
+							  : "payload";
 	return NULL;
 }
