@@ -77,6 +77,14 @@ static bool comes_again(const struct xe_packet *p)
 	return p->session->hairpin && p->dir == XE_DIR_OUT;
 }
 
+/* May what leaves in this session leave there? Answers to what came from outside go by any uplink
+ * that routes say, also before the first of them has told the session which (xe_flow_reroute()). */
+static bool is_way_of(const struct xe_lane *lane, const struct xe_session *s, uint16_t port)
+{
+	return port == s->out_port ||
+	       (s->flags & XE_SF_FROM_OUTSIDE && lane->ports[port].role == XE_ROLE_UPLINK);
+}
+
 /* Where it goes, as flow.c finds it for packets. 0, or why it ends. */
 static enum xe_worker_reason find_way(struct xe_lane *lane, struct xe_packet *p)
 {
@@ -87,7 +95,7 @@ static enum xe_worker_reason find_way(struct xe_lane *lane, struct xe_packet *p)
 		return *xe_packet_ttl(p) <= 1 ? XE_R_W_TTL : XE_R_NONE;
 	if (p->dir == XE_DIR_OUT) {
 		p->nexthop = xe_nexthop_read(&lane->nexthops.slots[s->nexthop]);
-		if (p->nexthop.state != XE_NH_READY || p->nexthop.port != s->out_port)
+		if (p->nexthop.state != XE_NH_READY || !is_way_of(lane, s, p->nexthop.port))
 			return XE_R_ICMP_NO_WAY;
 		p->out_port = p->nexthop.port;
 		mtu = p->nexthop.mtu;

@@ -25,6 +25,7 @@ static const char *const rules[] = {
 	"masquerade from 10.1.0.0/16",
 	"accept from 2001:db8:1::/64 to 2001:db8:113::/48",
 	"masquerade from 2001:db8:1::/64",
+	"dnat udp to 192.0.2.2:7000 dest 10.1.0.2:7000",
 	NULL,
 };
 
@@ -414,6 +415,26 @@ static void test_inside_to_inside(void **state)
 	assert_int_equal(f->lane->cnt.reason[XE_R_W_SPOOFED], 1);
 }
 
+/* A flow that came by one uplink, to whose peer routes lead by the other: the container's first
+ * word is that nobody listens there. */
+static void test_back_by_the_other_uplink(void **state)
+{
+	struct lf_spec in = ff_udp("198.51.100.9", 7, "192.0.2.2", 7000), is = in;
+	struct spec s = {.src = "10.1.0.2", .dst = "198.51.100.9", .type = 3, .code = 3};
+	struct lf *f = *state;
+	static struct lf_bytes b;
+
+	is.dst = "10.1.0.2";
+	ff_passes(f, LF_UPLINK2, in, LF_INSIDE, is);
+	s.quoted = is;
+	build(&b, &s);
+	deliver(f, LF_INSIDE, &b);
+	s.src = "192.0.2.2";
+	s.quoted = in;
+	expect(f, &s, LF_UPLINK);
+	assert_int_equal(lf_drops(f), 0);
+}
+
 /* Ethernet padding is no part of it. */
 static void test_padding(void **state)
 {
@@ -660,10 +681,15 @@ static void test_mutated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LANE_TEST(test_to_the_container), LANE_TEST(test_from_the_container),
-		LANE_TEST(test_quoted_partial),   LANE_TEST(test_inside_to_inside),
-		LANE_TEST(test_padding),          cmocka_unit_test(test_drops),
-		LANE_TEST(test_fragmented),       LANE_TEST(test_mutated),
+		LANE_TEST(test_to_the_container),
+		LANE_TEST(test_from_the_container),
+		LANE_TEST(test_quoted_partial),
+		LANE_TEST(test_inside_to_inside),
+		LANE_TEST(test_back_by_the_other_uplink),
+		LANE_TEST(test_padding),
+		cmocka_unit_test(test_drops),
+		LANE_TEST(test_fragmented),
+		LANE_TEST(test_mutated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
