@@ -167,6 +167,59 @@ static void spec_rest(struct script *s, struct lf_spec *spec)
 	spec->seed = (uint8_t)take(s, 256);
 }
 
+static void put16(uint8_t *at, uint32_t v)
+{
+	at[0] = (uint8_t)(v >> 8);
+	at[1] = (uint8_t)v;
+}
+
+/* An ICMP error (IPv4) about this packet: from its destination, or a router on the way to it. */
+static void build_error(struct script *s, struct lf_bytes *out, const struct lf_bytes *about)
+{
+	static const uint8_t types[] = {3, 3, 11, 12};
+	static const uint8_t routers[][4] = {{198, 18, 0, 1}, {10, 1, 0, 9}, {10, 2, 0, 9}};
+	uint32_t whole = (uint32_t)(about->b[16] << 8 | about->b[17]), len = 28 + take(s, 80);
+	uint8_t *ip = out->b + 14, *icmp = ip + 20;
+	uint32_t from = take(s, 6);
+
+	len = len < whole ? len : whole;
+	out->len = 14 + 28 + len;
+	memset(out->b, 0, out->len);
+	put16(out->b + 12, 0x0800);
+	ip[0] = 0x45;
+	put16(ip + 2, 28 + len);
+	ip[8] = take(s, 32) ? 64 : 1;
+	ip[9] = IPPROTO_ICMP;
+	memcpy(ip + 12, from < 3 ? routers[from] : about->b + 30, 4);
+	memcpy(ip + 16, about->b + 26, 4);
+	put16(ip + 10, 0xffff - lf_sum(ip, 20, 0));
+	icmp[0] = types[take(s, sizeof(types))];
+	icmp[1] = (uint8_t)take(s, 14);
+	put16(icmp + 6, 1400);
+	memcpy(icmp + 8, about->b + 14, len);
+	put16(icmp + 2, 0xffff - lf_sum(icmp, 8 + len, 0) - !take(s, 32));
+}
+
+/* About a packet of a flow there is, which went the other way. False: there is none. */
+static bool build_error_known(struct script *s, struct lf_spec *spec, uint16_t *port, char *src,
+			      char *dst, struct lf_bytes *b)
+{
+	static struct lf_bytes about;
+	struct lf_spec sent;
+
+	if (!spec_known(s, spec, port, src, dst) || strchr(src, ':'))
+		return false;
+	spec_rest(s, spec);
+	sent = *spec;
+	sent.src = dst;
+	sent.dst = src;
+	sent.sport = spec->dport;
+	sent.dport = spec->sport;
+	lf_build(&about, &sent);
+	build_error(s, b, &about);
+	return true;
+}
+
 static void meddle(struct script *s, struct lf_bytes *b)
 {
 	for (uint32_t n = take(s, 8); n > 4 && s->at < s->end; n--) {
@@ -207,6 +260,11 @@ static bool is_answer(const struct lf_sent *sent, uint16_t port, const uint8_t *
 			      : sent->len >= 34 && !memcmp(sent->bytes + 30, in + 26, 4);
 }
 
+static bool is_sent(const struct ref_verdict *v)
+{
+	return v->fate == REF_SENT || v->fate == REF_OPENS || v->fate == REF_ERROR;
+}
+
 static void check(uint16_t port, const struct lf_bytes *in, struct ref_verdict *v)
 {
 	uint32_t sent = 0;
@@ -218,14 +276,14 @@ static void check(uint16_t port, const struct lf_bytes *in, struct ref_verdict *
 		if (v->fate == REF_UNSAID ||
 		    (v->fate == REF_DROPPED && is_answer(out, port, in->b)))
 			continue;
-		if (v->fate != REF_SENT && v->fate != REF_OPENS)
+		if (!is_sent(v))
 			differ("sent what must not be", v);
 		wrong = ref_compare(&ref, v, port, in->b, out->port, out->bytes, out->len);
 		if (wrong)
 			differ(wrong, v);
 		sent++;
 	}
-	if ((v->fate == REF_SENT || v->fate == REF_OPENS) && sent != 1)
+	if (is_sent(v) && sent != 1)
 		differ("not sent once", v);
 	if (v->fate == REF_KERNEL)
 		expect_punted(in->b, v);
@@ -254,16 +312,19 @@ static void answer(void)
 	}
 }
 
-/* What the step is about: a first packet from either side, or one of a flow that there is. */
-static void choose(struct script *s, uint32_t what, struct lf_spec *spec, uint16_t *port, char *src,
-		   char *dst)
+/* What the step is about: a first packet from either side, one of a flow that there is, or an
+ * error about it. */
+static void build(struct script *s, uint32_t what, struct lf_spec *spec, uint16_t *port, char *src,
+		  char *dst, struct lf_bytes *b)
 {
-	if (what >= 8 && spec_known(s, spec, port, src, dst))
+	if ((what == 5 || what == 6) && build_error_known(s, spec, port, src, dst, b))
 		return;
-	if (what == 1 || what == 2 || what == 15)
+	if (what == 1 || what == 2)
 		spec_outside(s, spec, port, src, dst);
-	else
+	else if (what < 8 || !spec_known(s, spec, port, src, dst))
 		spec_new(s, spec, *port, what == 3 || what == 4 || what >= 12, src, dst);
+	spec_rest(s, spec);
+	lf_build(b, spec);
 }
 
 static void step(struct script *s)
@@ -279,9 +340,7 @@ static void step(struct script *s)
 		forget_flows();
 		return;
 	}
-	choose(s, what, &spec, &port, src, dst);
-	spec_rest(s, &spec);
-	lf_build(&b, &spec);
+	build(s, what, &spec, &port, src, dst, &b);
 	meddle(s, &b);
 	first_len = take(s, 4) ? 0 : 1 + take(s, 120);
 	frame_len = first_len ? 200 + take16(s) % 2000 : 0;

@@ -272,7 +272,7 @@ static bool is_unsaid(const uint8_t *b, uint32_t len)
 		return false;
 	if (get16(b + 12) == 0x86dd) /* extension headers, ICMPv6, fragments */
 		return ip[6] != TCP && ip[6] != UDP;
-	return ip[9] == ICMP || get16(ip + 6) & 0x3fff;
+	return get16(ip + 6) & 0x3fff;
 }
 
 static bool is_uplink(uint16_t port)
@@ -434,6 +434,60 @@ static void judge_packet(struct ref_verdict *v, const uint8_t *bytes)
 	}
 }
 
+/* The packet that an ICMP error is about, NULL: it is not one of the plain kind, with all of its
+ * headers and of what it quotes in the first frame, and nothing behind (RFC 4884). */
+static const uint8_t *quoted_by(const uint8_t *b, uint32_t len, uint32_t head_len)
+{
+	const uint8_t *ip = b + ETH, *icmp, *quoted;
+	uint32_t hdr_len, quoted_len;
+
+	if (!ip_well_formed(b, len, head_len) || head_len < ETH + ip_len(ip))
+		return NULL;
+	hdr_len = ip_hdr_len(ip);
+	icmp = ip + hdr_len;
+	quoted = icmp + 8;
+	if (ip_len(ip) < hdr_len + 8 + 28 || icmp[5] ||
+	    (icmp[0] != 3 && icmp[0] != 11 && icmp[0] != 12))
+		return NULL;
+	quoted_len = ip_len(ip) - hdr_len - 8;
+	if (quoted[0] >> 4 != 4 || ip_hdr_len(quoted) < 20 || quoted_len < ip_hdr_len(quoted) + 8 ||
+	    ip_len(quoted) < quoted_len || get16(quoted + 6) & 0x1fff ||
+	    (quoted[9] != TCP && quoted[9] != UDP))
+		return NULL;
+	return get32(ip + 16) == get32(quoted + 12) ? quoted : NULL;
+}
+
+/* An error goes the way of the answers to the packet that it quotes. */
+static struct ref_verdict judge_error(struct ref *ref, uint16_t port, const uint8_t *bytes,
+				      uint32_t len, uint32_t head_len)
+{
+	const uint8_t *ip = bytes + ETH, *quoted = quoted_by(bytes, len, head_len), *icmp;
+	struct ref_verdict v = verdict(REF_ERROR);
+	struct ref_tuple t;
+	struct ref_flow *f;
+
+	if (!quoted)
+		return verdict(REF_UNSAID);
+	icmp = ip + ip_hdr_len(ip);
+	t = tuple_of(quoted - ETH);
+	t = turned(&t);
+	f = find(ref, port, &t, &v.back);
+	/* RFC 5508 REQ-3: a broken one, and one about nobody's flow, ends here. */
+	if (!f || lf_sum(icmp, (uint32_t)(ip + ip_len(ip) - icmp), 0) != 0xffff ||
+	    lf_sum(quoted, ip_hdr_len(quoted), 0) != 0xffff || ip[8] <= 1)
+		return verdict(REF_DROPPED);
+	/* Where nothing is translated nobody but the flow's own end may speak from inside. */
+	if (!is_uplink(port) && same(&f->out, &f->wire) && get32(ip + 12) != t.src.lo)
+		return verdict(REF_DROPPED);
+	v.flow = f;
+	v.tuple = t;
+	v.out_port = v.back ? f->in_port : f->out_port;
+	v.len = ETH + ip_len(ip);
+	if (!v.back && v.len - ETH > MTU)
+		return verdict(REF_UNSAID);
+	return v;
+}
+
 struct ref_verdict ref_judge(struct ref *ref, uint16_t port, const uint8_t *bytes, uint32_t len,
 			     uint32_t head_len)
 {
@@ -444,6 +498,8 @@ struct ref_verdict ref_judge(struct ref *ref, uint16_t port, const uint8_t *byte
 
 	if (is_unsaid(bytes, len))
 		return verdict(REF_UNSAID);
+	if (len > ETH + 20 && get16(bytes + 12) != 0x86dd && bytes[ETH + 9] == ICMP)
+		return judge_error(ref, port, bytes, len, head_len);
 	if (!well_formed(bytes, len, head_len))
 		return verdict(REF_DROPPED);
 	t = tuple_of(bytes);
@@ -666,6 +722,68 @@ static void write_l2_inside(uint8_t *at, const struct ref_flow *f)
 	memcpy(at, f->from_outside ? neighbour : f->l2_inside, 6);
 }
 
+/* The L4 checksum of a quoted packet, of which only the beginning is there: as right or wrong
+ * against the rest as it was. */
+static const char *check_quoted_csum(const uint8_t *in, const uint8_t *out, uint32_t len)
+{
+	uint32_t field = csum_off(in), hdr_len = ip_hdr_len(in);
+
+	if (len < field + 2)
+		return NULL;
+	if (in[9] == UDP && !get16(in + field))
+		return get16(out + field) ? "a quoted UDP checksum out of nothing" : NULL;
+	if (in[9] == UDP && !get16(out + field))
+		return "a quoted UDP checksum became none";
+	/* Its sender quotes what an offload has not completed: it is given back the same. */
+	if (is_partial(in) && is_partial(out))
+		return NULL;
+	return lf_sum(in + hdr_len, len - hdr_len, pseudo_sum(in)) % 0xffff ==
+			       lf_sum(out + hdr_len, len - hdr_len, pseudo_sum(out)) % 0xffff
+		       ? NULL
+		       : "quoted L4 checksum";
+}
+
+/* An error: the tuple that it quotes is translated back, and it goes to whom that came from. A
+ * router outside keeps its address, inside it gets that of the flow (RFC 5508 REQ-5). */
+static const char *compare_error(const struct ref_verdict *v, uint16_t in_port, const uint8_t *in,
+				 const uint8_t *out)
+{
+	static uint8_t want[LF_BYTES];
+	const struct ref_flow *f = v->flow;
+	struct ref_tuple t = v->back ? turned(&f->out) : f->wire, quoted_tuple = turned(&t);
+	uint32_t hdr_len = ip_hdr_len(in + ETH), icmp = ETH + hdr_len, quoted = icmp + 8;
+	uint32_t quoted_len = v->len - quoted, field;
+	const char *wrong;
+
+	memcpy(want, in, v->len);
+	if (!is_uplink(in_port))
+		write_addr(want + ETH + 12, false, &t.src);
+	write_addr(want + ETH + 16, false, &t.dst);
+	write_tuple(want + quoted, &quoted_tuple);
+	want[ETH + 8]--;
+	memcpy(want + ETH + 10, out + ETH + 10, 2);
+	memcpy(want + icmp + 2, out + icmp + 2, 2);
+	memcpy(want + quoted + 10, out + quoted + 10, 2);
+	field = csum_off(in + quoted);
+	if (quoted_len >= field + 2)
+		memcpy(want + quoted + field, out + quoted + field, 2);
+	if (memcmp(want + ETH, out + ETH, v->len - ETH))
+		return "an error's bytes";
+	if (lf_sum(out + ETH, hdr_len, 0) != 0xffff)
+		return "an error's IP header checksum";
+	if (lf_sum(out + icmp, v->len - icmp, 0) != 0xffff)
+		return "ICMP checksum";
+	if (lf_sum(out + quoted, ip_hdr_len(out + quoted), 0) != 0xffff)
+		return "quoted IP header checksum";
+	wrong = check_quoted_csum(in + quoted, out + quoted, quoted_len);
+	if (wrong || !v->back)
+		return wrong;
+	write_l2_inside(want, f);
+	/* Of a flow from outside also to where its last packet out came from. */
+	return memcmp(want, out, 6) && memcmp(f->l2_inside, out, 6) ? "an error's Ethernet header"
+								    : NULL;
+}
+
 const char *ref_compare(struct ref *ref, const struct ref_verdict *v, uint16_t in_port,
 			const uint8_t *in, uint16_t out_port, const uint8_t *out, uint32_t out_len)
 {
@@ -677,6 +795,8 @@ const char *ref_compare(struct ref *ref, const struct ref_verdict *v, uint16_t i
 
 	if (out_port != v->out_port || out_len != v->len)
 		return out_len != v->len ? "length" : "port";
+	if (v->fate == REF_ERROR)
+		return compare_error(v, in_port, in, out);
 	if (v->fate == REF_OPENS) {
 		wrong = open_flow(ref, v, in_port, out);
 		if (wrong || !ref->flow_cnt)

@@ -24,7 +24,9 @@ enum ref_fate {
 	REF_KERNEL, /* by the punt device, untouched */
 	REF_SENT,   /* one packet, rewritten by flow */
 	REF_OPENS,  /* the same, as the first of a new flow */
-	/* Not this reference's matter: fragments, extension headers, ICMP, what exceeds the MTU. */
+	REF_ERROR,  /* an ICMP error about flow, rewritten with what it quotes */
+	/* Not this reference's matter: fragments, extension headers, ICMPv6, ICMP that is no plain
+	 * error, what exceeds the MTU. */
 	REF_UNSAID,
 };
 
@@ -82,7 +84,7 @@ struct ref_verdict {
 	enum ref_fate fate;
 	uint16_t out_port;
 	uint32_t len;          /* of what leaves */
-	struct ref_flow *flow; /* REF_SENT */
+	struct ref_flow *flow; /* REF_SENT, REF_ERROR */
 	bool back;
 	struct ref_tuple tuple;
 	struct ref_tuple target; /* REF_OPENS from outside: as it goes in, to the first of */
