@@ -10,6 +10,7 @@ looks at what comes out. After each step exactly the named counters of the table
 The table is configured through DRIVER (fallback_driver.c), which runs in the host's namespace.
 """
 import ctypes
+import errno
 import fcntl
 import os
 import select
@@ -72,7 +73,15 @@ class Wire:
         self.eth = Ether(src=mac_of(name, interface), dst=mac_of("h", peer_interface))
 
     def send(self, packet):
-        self.sock.send(bytes(self.eth / packet))
+        """Again where the other end's queue is full for a moment, on a busy machine."""
+        for left in range(50, -1, -1):
+            try:
+                self.sock.send(bytes(self.eth / packet))
+                return
+            except OSError as e:
+                if e.errno != errno.ENOBUFS or not left:
+                    raise
+                time.sleep(0.01)
 
     def receive(self):
         """What came in since the last call, as IP packets."""
