@@ -2,10 +2,11 @@
 /*
  * waiting.h - what a worker does between a round without packets and the next packet.
  *
- *   adaptive    spin some rounds, then sleep until a socket or another thread wakes it; while
- * packets keep coming naps of some microseconds instead, which no packet ends interrupt   sleep at
- * once busy        never sleep; an empty round runs the NAPI of one socket's queue, so that a
- * driver's receiving happens on the worker's CPU, and by no interrupt (SO_PREFER_BUSY_POLL,
+ *   adaptive    spin some rounds, then sleep until a socket or another thread wakes it. While
+ *               packets keep coming: naps of some microseconds, which no packet ends
+ *   interrupt   sleep at once
+ *   busy        never sleep; an empty round runs the NAPI of one socket's queue, so that a driver's
+ *               receiving happens on the worker's CPU, and by no interrupt (SO_PREFER_BUSY_POLL,
  *               kernel 5.11; tuning.md says what the interface has to be set to)
  *
  * Owned by the worker, but for xe_waiting_wake(), which any thread may call. Sockets are added and

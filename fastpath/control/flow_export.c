@@ -45,14 +45,20 @@ static void record_one(const struct xe_lane *lane, const struct xe_session *s,
 	r->rule_id = s->rule == XE_RULE_GONE ? 0 : s->rule + 1u;
 }
 
+/* The slot before which this step ends. */
+static uint32_t step_end(const struct step *step, const struct xe_sessions *t)
+{
+	uint32_t end = step->slot + XE_FLOW_STEP_SLOTS;
+
+	return end < t->high ? end : t->high;
+}
+
 static void step_call(struct xe_worker *w, void *arg)
 {
 	struct step *step = arg;
 	const struct xe_sessions *t = &w->lane->sessions;
-	uint32_t end = step->slot + XE_FLOW_STEP_SLOTS;
+	uint32_t end = step_end(step, t);
 
-	if (end > t->high)
-		end = t->high;
 	step->cnt = 0;
 	while (step->slot < end && step->cnt < XE_FLOW_STEP_COPIES) {
 		const struct xe_session *s = &t->slots[step->slot++];
@@ -182,10 +188,8 @@ static void change_call(struct xe_worker *w, void *arg)
 {
 	struct step *step = arg;
 	const struct xe_sessions *t = &w->lane->sessions;
-	uint32_t end = step->slot + XE_FLOW_STEP_SLOTS;
+	uint32_t end = step_end(step, t);
 
-	if (end > t->high)
-		end = t->high;
 	step->cnt = 0;
 	for (; step->slot < end && step->cnt < XE_FLOW_STEP_COPIES; step->slot++) {
 		const struct xe_session *s = &t->slots[step->slot];
