@@ -96,8 +96,11 @@ static bool open_adopt(struct xe_service *svc)
 	return svc->adopt;
 }
 
+/* The pass begins anew. What the one before has made sessions of is not in any list any more. */
 static void add_batch(struct xe_service *svc, struct xe_flow_batch *b)
 {
+	if (svc->adopt->feed && !xe_feed_ask(svc->adopt->feed, xe_now_ns()))
+		xe_resolver_refresh(svc);
 	close_feed(svc->adopt);
 	b->older = svc->adopt->batches;
 	svc->adopt->batches = b;

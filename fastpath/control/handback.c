@@ -112,6 +112,7 @@ void xe_handback(struct xe_service *svc, bool ask)
 	if (!ct)
 		return; /* it has been said */
 	err = hand_back(svc, ask, ct, &sum);
+	svc->handed_back = true;
 	if (err)
 		xe_log_warn("handback: %s: flows end that the kernel has not got", strerror(-err));
 	if (sum.refused)

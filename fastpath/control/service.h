@@ -140,6 +140,7 @@ struct xe_service {
 	struct xe_ctl *ctl;
 	struct xe_give *give; /* whoever wants to take over, takeover_give.c */
 	struct xe_take *take; /* the process this one takes over from, takeover_take.c */
+	bool handed_back;     /* the kernel has all flows: nothing is to be written again */
 	bool given;           /* another process is the service: this one leaves all as it stands */
 	struct xe_watch *watch;
 

@@ -17,6 +17,7 @@
 #include "control/state_dir.h"
 #include "control/takeover_freeze.h"
 #include "control/takeover_wire.h"
+#include "control/watch.h"
 
 /* A program that has not loaded by then hangs, and keeps others from taking over. */
 #define READY_MS 60000
@@ -267,6 +268,8 @@ static int freeze(struct xe_service *svc)
 
 	if (!give->still)
 		return -EPROTO;
+	if (xe_watch_stood_still(svc))
+		return -EHOSTDOWN;
 	xe_freeze_prepare(svc);
 	xe_freeze_workers(svc);
 	still_ns = xe_now_ns();
@@ -331,6 +334,8 @@ static const char *why(int err)
 		return "it gave up";
 	case -ETIMEDOUT:
 		return "it fell silent";
+	case -EHOSTDOWN:
+		return "a worker stands still, or did so meanwhile";
 	case -EPROTO:
 		return "it says what was not asked";
 	default:
@@ -350,6 +355,8 @@ static void hear(struct xe_service *svc)
 		give->word_ns = xe_now_ns();
 		err = answer(svc, &msg);
 	}
+	if (err == -EHOSTDOWN)
+		xe_to_refuse(give->conn_fd, "%s: try again", why(err));
 	if (err)
 		end(svc, why(err));
 }
@@ -381,6 +388,12 @@ void xe_give_tick(struct xe_service *svc)
 			xe_state_dir_remove_dead(svc->run_dir);
 			give->sweep = false;
 		}
+		return;
+	}
+	/* What is due at the end of a stall changes ports and flows, which are being told. */
+	if (give->still && xe_watch_stood_still(svc)) {
+		xe_to_refuse(give->conn_fd, "%s: try again", why(-EHOSTDOWN));
+		end(svc, why(-EHOSTDOWN));
 		return;
 	}
 	if (give->welcome && !give->still)

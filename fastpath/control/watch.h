@@ -36,6 +36,8 @@ void xe_watch_tell(const struct xe_service *svc, void (*fn)(void *ctx, const cha
 /* A worker that is stalled, or does not answer now: NULL: none. Before whatever wants worker calls.
  */
 const struct xe_worker *xe_watch_stalled(struct xe_service *svc);
+/* Does one stand still, or did one that has not been told of yet? Asks nobody. */
+bool xe_watch_stood_still(const struct xe_service *svc);
 /* True: a worker is stalled, or ports are to stay as they are for who takes over; this event is
  * made up for when that is over. */
 bool xe_watch_defers(struct xe_service *svc);

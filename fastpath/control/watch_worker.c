@@ -148,6 +148,21 @@ const struct xe_worker *xe_watch_stalled(struct xe_service *svc)
 	return NULL;
 }
 
+bool xe_watch_stood_still(const struct xe_service *svc)
+{
+	uint64_t now_ns = xe_now_ns();
+
+	for (uint32_t i = 0; i < svc->worker_cnt && svc->watch; i++) {
+		const struct xe_worker *w = &svc->workers[i];
+
+		if (w->running && (is_stalled(w, now_ns) ||
+				   __atomic_load_n(&w->lane->stall_cnt, __ATOMIC_ACQUIRE) !=
+					   svc->watch->stall_seen[i]))
+			return true;
+	}
+	return false;
+}
+
 bool xe_watch_defers(struct xe_service *svc)
 {
 	if (!svc->watch || !(xe_give_holds_still(svc) || xe_watch_stalled(svc)))

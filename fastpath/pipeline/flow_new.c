@@ -355,6 +355,18 @@ static uint32_t get_nexthop(struct xe_lane *lane, const struct xe_packet *p)
 	return xe_nexthop_get_addr(&lane->nexthops, &dst, &src, p->in_port);
 }
 
+/* Nobody is told of a ring of requests that is full: it has room again in milliseconds, for the
+ * packet that is sent again. */
+static void no_nexthop(struct xe_lane *lane, struct xe_packet *p)
+{
+	if (lane->nexthops.only_known)
+		xe_flow_refuse(lane, p, XE_R_HOLD_FULL);
+	else if (xe_nexthops_are_full(&lane->nexthops))
+		xe_flow_refuse(lane, p, XE_R_NEXTHOPS_FULL);
+	else
+		xe_packet_drop(lane, p, XE_R_NEXTHOPS_FULL);
+}
+
 void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 {
 	struct first f;
@@ -388,8 +400,7 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 	lane->nexthops.only_known = xe_hold_is_full(lane, p->in_port);
 	f.nexthop = get_nexthop(lane, p);
 	if (f.nexthop == XE_NIL) {
-		xe_flow_refuse(lane, p,
-			       lane->nexthops.only_known ? XE_R_HOLD_FULL : XE_R_NEXTHOPS_FULL);
+		no_nexthop(lane, p);
 	} else {
 		/* Keep the entry while we look; without a session or a held packet it goes again.
 		 */

@@ -129,6 +129,12 @@ static inline bool xe_nexthops_are_behind(const struct xe_nexthops *t)
 	return head - atomic_load_explicit(&t->tail, memory_order_acquire) > XE_NH_REQUESTS / 2;
 }
 
+/* No entry is free, and none will be before a flow ends. */
+static inline bool xe_nexthops_are_full(const struct xe_nexthops *t)
+{
+	return t->cnt == t->capacity;
+}
+
 /* Worker. References of sessions and held packets; at zero the entry is released. */
 void xe_nexthop_ref(struct xe_nexthops *t, uint32_t idx);
 void xe_nexthop_unref(struct xe_nexthops *t, uint32_t idx);

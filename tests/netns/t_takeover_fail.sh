@@ -8,6 +8,7 @@
 XE_STALLS=1 # of our making
 . "$(dirname "$0")/takeover.sh"
 xe_only
+STALL=$(tool stall) || die "the tool \`stall\` does not build"
 
 programs() { # ids of the programs in the ports' links
 	on h ip -d link show | grep -o 'xdp[a-z]*/id:[0-9]*' | sort | uniq -c | tr -s ' \n' ' '
@@ -42,6 +43,8 @@ old_is_late() {
 	echo "exit code $rc"
 }
 
+all_running() { [ "$(xe_ctl status --json | json "$(cat)" "{w['state'] for w in j['workers']}")" = "{'running'}" ]; }
+
 topo_up
 judge_start
 load_servers
@@ -59,6 +62,16 @@ done
 load_end 5000 # a foreign program in the links is the kernel's way until they are put back
 check "the log says how each of them ended" \
 	test "$(grep -c 'it has gone: this service goes on' "$T/xegressd.1.log")" -ge 6
+
+# What the end of a stall asks for changes ports and flows: whoever is being told of them comes again.
+bg taker h env BUILD="$BUILD" "$PY" "$HERE/taker.py" "$T/run" stall
+sleep 0.3
+bg held h "$STALL" "${PIDS[xegressd.$XE_RUN]}" xe-worker/0 2000
+check "a worker stands still meanwhile: the new process is sent away" bg_wait taker
+sed 's/^/# /' "$T/taker.log"
+bg_wait held
+check "and the worker goes on" within 2000 grep -q "worker 0: goes on" "$T/xegressd.1.log"
+check "in the fast path" within 2000 all_running
 
 # Half a second of silence is nothing; five end it. Meanwhile the kernel has the packets, which
 # drops what is in the middle of a connection: nothing is lost but time.

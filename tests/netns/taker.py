@@ -5,6 +5,7 @@
   version   speaks another version: is refused, by a text that names both
   two       while it is at it another one comes: that one is refused
   garbage   says what nobody asked for
+  stall     tells of flows until a worker of the service stands still: is refused
   STAGE     says no more after hello, begin, port, copy, freeze or links, and ends at once; with `links`
             it has put a program of its own into every link
   STAGE-silent  the same, but stays until the service has had enough
@@ -171,9 +172,24 @@ def garbage(run_dir):
         sys.exit("the connection stays")
 
 
+def stall(run_dir):
+    old = hello(run_dir)
+    go_to(old, "copy")
+    end = time.monotonic() + 8
+    while time.monotonic() < end:
+        old.send(COPY)
+        kind, body = old.recv()
+        if kind == REFUSED:
+            break
+        time.sleep(0.05)
+    text = body.split(b"\0")[0].decode(errors="replace")
+    if kind != REFUSED or "stands still" not in text:
+        sys.exit("message %s: %s" % (kind, text[:100]))
+
+
 def main():
     run_dir, how = sys.argv[1:]
-    if how in ("version", "two", "garbage"):
+    if how in ("version", "two", "garbage", "stall"):
         globals()[how](run_dir)
         return
     stage, _, silent = how.partition("-")

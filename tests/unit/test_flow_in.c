@@ -282,6 +282,7 @@ static void test_control_behind(void **state)
 	struct xe_nexthops *t = &f->lane->nexthops;
 	const uint64_t *full = &f->lane->cnt.reason[XE_R_NEXTHOPS_FULL];
 	const uint32_t behind = XE_NH_REQUESTS / 2 + 1;
+	const uint64_t made = f->lane->cnt.made;
 
 	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.9", 500, "192.0.2.1", 7003), LF_INSIDE2,
 		  ff_udp("198.51.100.9", 500, "10.2.0.3", 9003));
@@ -295,7 +296,12 @@ static void test_control_behind(void **state)
 	assert_int_equal(*full, 2);
 	assert_int_equal(f->lane->sessions.cnt, 2);
 	assert_int_equal(asks(f, LF_INSIDE, ff_udp("10.1.0.2", 5, "198.51.100.10", 9)), 1);
-	atomic_fetch_add(&t->tail, behind);
+	/* with no room for one more they are not told: it will be there when they send again */
+	atomic_fetch_sub(&t->tail, XE_NH_REQUESTS - behind - 1);
+	assert_int_equal(asks(f, LF_INSIDE, ff_udp("10.1.0.2", 6, "198.51.100.11", 9)), 0);
+	assert_int_equal(*full, 3);
+	assert_int_equal(f->lane->cnt.made, made);
+	atomic_fetch_add(&t->tail, XE_NH_REQUESTS - 1);
 	lf_answer(f);
 	xe_hold_poll(f->lane);
 	lf_drain_tx(f);
