@@ -96,12 +96,17 @@ static bool open_adopt(struct xe_service *svc)
 	return svc->adopt;
 }
 
-/* The pass begins anew. What the one before has made sessions of is not in any list any more. */
-static void add_batch(struct xe_service *svc, struct xe_flow_batch *b)
+/* The pass begins anew. What it has made sessions of by now is in no list any more. */
+static void give_up_feed(struct xe_service *svc)
 {
 	if (svc->adopt->feed && !xe_feed_ask(svc->adopt->feed, xe_now_ns()))
 		xe_resolver_refresh(svc);
 	close_feed(svc->adopt);
+}
+
+static void add_batch(struct xe_service *svc, struct xe_flow_batch *b)
+{
+	give_up_feed(svc);
 	b->older = svc->adopt->batches;
 	svc->adopt->batches = b;
 	xe_flow_batch_reserve(svc, b, true);
@@ -199,7 +204,7 @@ bool xe_adopt_ports(struct xe_service *svc)
 		ad->counts = (struct xe_adopt_counts){};
 		ad->since_ns = xe_now_ns();
 	}
-	close_feed(ad); /* with the ports that there are now */
+	give_up_feed(svc); /* with the ports that there are now */
 	return turn(svc, xe_now_ns() + FIRST_NS);
 }
 
@@ -226,7 +231,7 @@ void xe_adopt_finish(struct xe_service *svc)
 void xe_adopt_ports_change(struct xe_service *svc)
 {
 	if (svc->adopt)
-		close_feed(svc->adopt);
+		give_up_feed(svc);
 }
 
 struct xe_worker *xe_adopt_owner(struct xe_service *svc, const struct xe_port *port)

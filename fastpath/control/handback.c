@@ -11,6 +11,7 @@
 #include "control/ct_adopt.h"
 #include "control/flow_export.h"
 #include "control/port_attach.h"
+#include "control/service.h"
 #include "control/state_dir.h"
 
 /* A worker empties its rings (2048 frames at most each) in less; looked at every millisecond. */
@@ -83,43 +84,44 @@ static int write_some(struct xe_service *svc, bool ask, struct xe_ct *ct, struct
 	return err;
 }
 
-static int hand_back(struct xe_service *svc, bool ask, struct xe_ct *ct, struct xe_ct_result *sum)
+static int hand_back(struct xe_service *svc, bool ask, struct xe_ct *ct)
 {
-	struct xe_flow_file last;
-	int err;
+	struct xe_handback *h = &svc->handback;
 
-	xe_flow_file_init(&last);
-	err = write_some(svc, ask, ct, &last, sum);
-	hold_off(svc, true);
-	drain(svc, ask);
-	if (!err)
-		err = write_some(svc, ask, ct, &last, sum);
-	hold_off(svc, false);
-	drain(svc, ask);
-	if (!err)
-		err = write_some(svc, ask, ct, &last, sum);
-	xe_flow_file_free(&last);
-	return err;
+	if (!h->step)
+		xe_flow_file_init(&h->last);
+	for (; h->step < XE_HANDBACK_STEPS; h->step++) {
+		int err;
+
+		if (h->step) {
+			hold_off(svc, h->step == 1);
+			drain(svc, ask);
+		}
+		err = write_some(svc, ask, ct, &h->last, &h->sum);
+		if (err)
+			return err;
+	}
+	xe_flow_file_free(&h->last);
+	return 0;
 }
 
 void xe_handback(struct xe_service *svc, bool ask)
 {
+	const struct xe_ct_result *sum = &svc->handback.sum;
 	uint64_t start_ns = xe_now_ns();
-	struct xe_ct_result sum = {};
 	struct xe_ct *ct = xe_ct_of(svc);
 	int err;
 
-	if (!ct)
+	if (!ct || svc->handback.step == XE_HANDBACK_STEPS)
 		return; /* it has been said */
-	err = hand_back(svc, ask, ct, &sum);
-	svc->handed_back = true;
+	err = hand_back(svc, ask, ct);
 	if (err)
 		xe_log_warn("handback: %s: flows end that the kernel has not got", strerror(-err));
-	if (sum.refused)
-		xe_log_warn("handback: conntrack refused %u flows: %s", sum.refused,
-			    sum.err == -ENOMEM
+	if (sum->refused)
+		xe_log_warn("handback: conntrack refused %u flows: %s", sum->refused,
+			    sum->err == -ENOMEM
 				    ? "its table is full (net.netfilter.nf_conntrack_max)"
-				    : strerror(-sum.err));
-	xe_log_info("handback: %u flows go on in the kernel (%u ms)", sum.written,
+				    : strerror(-sum->err));
+	xe_log_info("handback: %u flows go on in the kernel (%u ms)", sum->written,
 		    (uint32_t)((xe_now_ns() - start_ns) / XE_NS_PER_MS));
 }

@@ -13,7 +13,19 @@
 #ifndef XE_HANDBACK_H
 #define XE_HANDBACK_H
 
-#include "control/service.h"
+#include "control/conntrack.h"
+
+#define XE_HANDBACK_STEPS 3
+
+struct xe_service;
+
+/* How far it has come: where a worker stands still in the midst of it, it goes on without asking
+ * from there. What is in the kernel already is not overwritten by what the session was before. */
+struct xe_handback {
+	int step;                 /* writes that are done */
+	struct xe_flow_file last; /* what the last one wrote */
+	struct xe_ct_result sum;
+};
 
 /* At a clean stop, before the ports are closed. Takes up to some seconds with a million flows; says
  * how many there were, and what could not be handed back. ask: the workers say what they have; else

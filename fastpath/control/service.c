@@ -382,6 +382,7 @@ int xe_service_run(struct xe_service *svc)
 		n = epoll_wait(svc->epoll_fd, ev, 8, timeout_ms(svc));
 		if (n < 0 && errno != EINTR) {
 			xe_log_err("event loop: %s", strerror(errno));
+			svc->stop = true; /* as a stop: with handback, where it is wanted */
 			return -EIO;
 		}
 		for (int i = 0; i < n; i++)

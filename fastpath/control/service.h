@@ -29,6 +29,7 @@
 #include "control/config.h"
 #include "control/ctl_server.h"
 #include "control/fallback.h"
+#include "control/handback.h"
 #include "control/netlink.h"
 #include "control/sockdiag.h"
 #include "control/watchdog.h"
@@ -140,8 +141,8 @@ struct xe_service {
 	struct xe_ctl *ctl;
 	struct xe_give *give; /* whoever wants to take over, takeover_give.c */
 	struct xe_take *take; /* the process this one takes over from, takeover_take.c */
-	bool handed_back;     /* the kernel has all flows: nothing is to be written again */
-	bool given;           /* another process is the service: this one leaves all as it stands */
+	struct xe_handback handback;
+	bool given; /* another process is the service: this one leaves all as it stands */
 	struct xe_watch *watch;
 
 	int epoll_fd, signal_fd, timer_fd, request_fd;

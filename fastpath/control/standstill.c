@@ -27,7 +27,7 @@ static void put_in_order(struct xe_service *svc)
 {
 	bool handback = svc->config->on_stop == XE_STOP_HANDBACK;
 
-	if (handback && !svc->handed_back)
+	if (handback)
 		xe_handback(svc, false);
 	for (struct xe_port *p = svc->port_list; p; p = p->next) {
 		if (p->id == XE_PORT_NONE)

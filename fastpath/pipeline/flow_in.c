@@ -190,6 +190,24 @@ static enum xe_worker_reason open_under_terms(struct xe_lane *lane, struct xe_pa
 	return reason;
 }
 
+/* Of what strangers may use up: forged addresses are not answered, another of ours is. */
+static void no_room(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason)
+{
+	if (p->hairpin)
+		xe_flow_refuse(lane, p, reason);
+	else
+		xe_packet_drop(lane, p, reason);
+}
+
+/* That the control thread is behind is over in milliseconds, and nobody is told of it. */
+static void no_nexthop(struct xe_lane *lane, struct xe_packet *p)
+{
+	if (xe_nexthops_are_full(&lane->nexthops))
+		no_room(lane, p, XE_R_NEXTHOPS_FULL);
+	else
+		xe_packet_drop(lane, p, XE_R_NEXTHOPS_FULL);
+}
+
 static void with_target(struct xe_lane *lane, struct xe_packet *p, const struct inside *in,
 			uint32_t toward)
 {
@@ -223,17 +241,10 @@ static void with_target(struct xe_lane *lane, struct xe_packet *p, const struct 
 		if (held != XE_NIL)
 			xe_addr6_unref(&lane->sessions.addr6, held);
 	}
-	if (reason && !p->ended)
+	if (reason == XE_R_NEXTHOPS_FULL)
+		no_nexthop(lane, p);
+	else if (reason && !p->ended)
 		xe_flow_refuse(lane, p, reason);
-}
-
-/* Of what strangers may use up: forged addresses are not answered, another of ours is. */
-static void no_room(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason)
-{
-	if (p->hairpin)
-		xe_flow_refuse(lane, p, reason);
-	else
-		xe_packet_drop(lane, p, reason);
 }
 
 static void begin(struct xe_lane *lane, struct xe_packet *p, const struct inside *in)
@@ -263,8 +274,10 @@ static void begin(struct xe_lane *lane, struct xe_packet *p, const struct inside
 	 * control thread is behind, those that are not known are not asked for. */
 	lane->nexthops.only_known = hold_full || xe_nexthops_are_behind(&lane->nexthops);
 	toward = xe_nexthop_get_addr(&lane->nexthops, &in->addr, &anybody, XE_PORT_NONE);
-	if (toward == XE_NIL) {
-		no_room(lane, p, hold_full ? XE_R_HOLD_FULL : XE_R_NEXTHOPS_FULL);
+	if (toward == XE_NIL && hold_full) {
+		no_room(lane, p, XE_R_HOLD_FULL);
+	} else if (toward == XE_NIL) {
+		no_nexthop(lane, p);
 	} else {
 		xe_nexthop_ref(&lane->nexthops, toward);
 		with_target(lane, p, in, toward);

@@ -203,6 +203,7 @@ bool xe_pipeline_housekeeping(struct xe_lane *lane)
 	 * entry would stay. */
 	if (xe_nexthops_are_behind(&lane->nexthops))
 		return false;
+	xe_nexthops_tidy(&lane->nexthops);
 	return xe_wheel_advance(&lane->wheel, &lane->sessions, lane->now_s, WHEEL_BUDGET,
 				session_left, session_expire, lane) == WHEEL_BUDGET;
 }

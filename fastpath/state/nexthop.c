@@ -6,6 +6,9 @@
 
 #include "state/region.h"
 
+/* A millisecond's part of what a full ring has held up; one of 4096 is tidied within 16 turns. */
+#define TIDY_BUDGET 256
+
 struct nexthop_key {
 	struct xe_addr dst, src;
 	uint16_t in_port;
@@ -21,7 +24,7 @@ int xe_nexthops_open(struct xe_nexthops *t, uint32_t capacity, uint64_t k0, uint
 		return -ENOMEM;
 	madvise(t->slots, size, MADV_HUGEPAGE); /* read by each packet out */
 	t->capacity = capacity;
-	t->free_head = t->free_tail = XE_NIL;
+	t->free_head = t->free_tail = t->unused_head = XE_NIL;
 	t->k0 = k0;
 	t->k1 = k1;
 	t->ring = calloc(XE_NH_REQUESTS, sizeof(*t->ring));
@@ -110,6 +113,7 @@ static uint32_t get(struct xe_nexthops *t, const struct nexthop_key *key, uint32
 	nh->in_port = key->in_port;
 	nh->hash = hash;
 	nh->refs = 0;
+	nh->unused = false;
 	/* The control thread does not know this entry until the request is visible. */
 	nh->answer = (struct xe_nexthop_answer){.state = XE_NH_ASKED, .port = XE_PORT_NONE};
 	nh->listed = t->listed;
@@ -149,19 +153,41 @@ void xe_nexthop_ref(struct xe_nexthops *t, uint32_t idx)
 	t->slots[idx].refs++;
 }
 
+/* With the ring full it stays, is found by the next flow that needs it, and goes with
+ * xe_nexthops_tidy() where none does. */
+static bool release(struct xe_nexthops *t, uint32_t idx)
+{
+	if (!request(t, idx, XE_NH_OP_RELEASE))
+		return false;
+	xe_index_del(&t->index, t->slots[idx].hash, idx);
+	slot_give(t, idx);
+	t->cnt--;
+	return true;
+}
+
 void xe_nexthop_unref(struct xe_nexthops *t, uint32_t idx)
 {
 	struct xe_nexthop *nh = &t->slots[idx];
 
-	if (--nh->refs)
+	if (--nh->refs || nh->unused || release(t, idx))
 		return;
-	/* With the ring full it stays, unreferenced, and is found again by the next flow that
-	 * needs it: nothing is lost but a slot for a while. */
-	if (!request(t, idx, XE_NH_OP_RELEASE))
-		return;
-	xe_index_del(&t->index, nh->hash, idx);
-	slot_give(t, idx);
-	t->cnt--;
+	nh->unused = true;
+	nh->next_free = t->unused_head;
+	t->unused_head = idx;
+}
+
+void xe_nexthops_tidy(struct xe_nexthops *t)
+{
+	for (int n = 0; n < TIDY_BUDGET && t->unused_head != XE_NIL; n++) {
+		uint32_t idx = t->unused_head;
+		struct xe_nexthop *nh = &t->slots[idx];
+		uint32_t next = nh->next_free;
+
+		if (!nh->refs && !release(t, idx)) /* which makes it a link of the free list */
+			return;
+		nh->unused = false;
+		t->unused_head = next;
+	}
 }
 
 void xe_nexthop_retry(struct xe_nexthops *t, uint32_t idx, uint32_t now_s)

@@ -56,9 +56,10 @@ struct xe_nexthop {
 	/* Worker's own. */
 	uint16_t held; /* packets that wait for it (pipeline/hold.c) */
 	bool listed;   /* made without a request, xe_nexthops.listed */
+	bool unused;   /* in the list of those that could not be released */
 	uint32_t refs;
 	uint32_t hash;
-	uint32_t next_free;
+	uint32_t next_free; /* or next unused one */
 	uint32_t retried_s;
 	/* Second line, not for packets. The question, both families in the 128-bit form: written by
 	 * the worker before the request, constant while in use, so that the control thread may read
@@ -89,6 +90,7 @@ struct xe_nexthops {
 	uint32_t cnt;
 	uint32_t high;
 	uint32_t free_head, free_tail; /* released entries, oldest first */
+	uint32_t unused_head;          /* without references, for which the ring had no room */
 	struct xe_index index;
 	uint64_t k0, k1;
 	bool only_known; /* worker: a new entry is not wanted now (xe_nexthop_get) */
@@ -138,6 +140,8 @@ static inline bool xe_nexthops_are_full(const struct xe_nexthops *t)
 /* Worker. References of sessions and held packets; at zero the entry is released. */
 void xe_nexthop_ref(struct xe_nexthops *t, uint32_t idx);
 void xe_nexthop_unref(struct xe_nexthops *t, uint32_t idx);
+/* Worker. Release those for which the request ring had no room, some hundred at a time. */
+void xe_nexthops_tidy(struct xe_nexthops *t);
 /* Worker. Ask again for an entry whose neighbour is gone; at most once a second, so that packets to
  * a dead one do not fill the ring. */
 void xe_nexthop_retry(struct xe_nexthops *t, uint32_t idx, uint32_t now_s);

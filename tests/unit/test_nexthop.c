@@ -141,6 +141,50 @@ static void test_capacity(void **state)
 	assert_int_equal(xe_nexthop_get(t, 1, 2, 3), XE_NIL);
 }
 
+static void fill_ring(struct xe_nexthops *t, uint32_t idx)
+{
+	for (uint32_t n = 1; n <= XE_NH_REQUESTS; n++)
+		xe_nexthop_retry(t, idx, n + t->slots[idx].retried_s);
+}
+
+static void empty_ring(struct xe_nexthops *t)
+{
+	struct xe_nh_request req;
+
+	while (xe_nexthops_next_request(t, &req))
+		;
+}
+
+/* What could not be released goes when there is room, but for what has been taken again. */
+static void test_tidy(void **state)
+{
+	struct xe_nexthops *t = *state;
+	uint32_t idx[4];
+
+	for (uint32_t i = 0; i < 4; i++) {
+		idx[i] = xe_nexthop_get(t, i + 1, 1, 1);
+		xe_nexthop_ref(t, idx[i]);
+	}
+	fill_ring(t, idx[0]);
+	for (uint32_t i = 1; i < 4; i++)
+		xe_nexthop_unref(t, idx[i]);
+	xe_nexthops_tidy(t);
+	assert_int_equal(t->cnt, 4);
+	xe_nexthop_ref(t, idx[2]);
+	xe_nexthop_unref(t, idx[2]); /* in the list once */
+	xe_nexthop_ref(t, idx[2]);
+	empty_ring(t);
+	xe_nexthops_tidy(t);
+	expect_request(t, XE_NH_OP_RELEASE, idx[3]);
+	expect_request(t, XE_NH_OP_RELEASE, idx[1]);
+	assert_int_equal(t->cnt, 2);
+	assert_int_equal(t->unused_head, XE_NIL);
+	assert_int_equal(xe_nexthop_get(t, 3, 1, 1), idx[2]);
+	xe_nexthop_unref(t, idx[2]);
+	expect_request(t, XE_NH_OP_RELEASE, idx[2]);
+	assert_int_equal(t->cnt, 1);
+}
+
 /* With the ring full nothing new is made, and nothing is lost: what could not be released is found
  * again, and goes with its next last reference. */
 static void test_ring_full(void **state)
@@ -164,6 +208,7 @@ static void test_ring_full(void **state)
 	assert_int_equal(n, XE_NH_REQUESTS);
 	xe_nexthop_ref(t, a);
 	xe_nexthop_unref(t, a);
+	xe_nexthops_tidy(t);
 	expect_request(t, XE_NH_OP_RELEASE, a);
 	b = xe_nexthop_get(t, 2, 2, 2);
 	assert_int_not_equal(b, XE_NIL);
@@ -368,6 +413,7 @@ int main(void)
 						close_table),
 		cmocka_unit_test_setup_teardown(test_capacity, open_table, close_table),
 		cmocka_unit_test_setup_teardown(test_ring_full, open_table, close_table),
+		cmocka_unit_test_setup_teardown(test_tidy, open_table, close_table),
 		cmocka_unit_test_setup_teardown(test_reads_are_consistent, open_table, close_table),
 		cmocka_unit_test_setup_teardown(test_reader_sleeps, open_table, close_table),
 		cmocka_unit_test_setup_teardown(test_reuse_under_load, open_table, close_table),
