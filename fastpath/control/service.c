@@ -238,6 +238,7 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 		svc->timer_fd = svc->request_fd = -1;
 	snprintf(svc->run_dir, sizeof(svc->run_dir), "%s", options->run_dir);
 	svc->worker_cnt = config->worker_cnt ? config->worker_cnt : 1;
+	xe_watchdog_open(&svc->watchdog, POLL_MS); /* before it is taken over, which may add to it */
 	err = xe_data_plane_check(svc);
 	if (!err)
 		err = xe_run_lock(svc, options->takeover);
@@ -369,7 +370,6 @@ int xe_service_run(struct xe_service *svc)
 	xe_service_raise_priority();
 	if (xe_confine_control(!svc->steer.plain_only))
 		xe_log_warn("control thread: keeps the capabilities of the start");
-	xe_watchdog_open(&svc->watchdog, POLL_MS);
 	while (!svc->stop) {
 		int n;
 

@@ -485,6 +485,7 @@ void xe_take_settle(struct xe_service *svc)
 	if (!svc->watchdog.every) {
 		svc->watchdog.every = take->welcome.watchdog_every;
 		svc->watchdog.patience = take->welcome.watchdog_patience;
+		svc->watchdog.tick = svc->watchdog.every - !!svc->watchdog.every;
 	}
 	tell_systemd();
 	xe_to_send(take->sock, &msg, XE_TO_BYE, NULL);

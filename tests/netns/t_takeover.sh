@@ -33,7 +33,9 @@ xe_start_takeover() {
 	XE_RUN=1
 	xe_conf >"$T/xegress.yaml"
 	mkdir -p "$T/run"
-	bg xegressd.1 h "$BUILD/xegressd" -c "$T/xegress.yaml" --run-dir "$T/run" --takeover
+	# As systemd does: only the process that it starts itself hears that there is a watchdog.
+	bg xegressd.1 h env WATCHDOG_USEC=2000000 "$BUILD/xegressd" -c "$T/xegress.yaml" \
+		--run-dir "$T/run" --takeover
 	within 5000 xe_ready && running xegressd.1
 }
 check "--takeover without an instance starts" xe_start_takeover && XE_UP=1
@@ -54,6 +56,11 @@ same "systemd was told of each new process" \
 check "and of the last one last" grep -q "^MAINPID=$(service_pid) " <(grep MAINPID "$T/heard.log" |
 	tail -n 1)
 same "and of no stop" "$(grep -c STOPPING "$T/heard.log")" 0
+# All others have ended. A beat every half a second is due: one that was counted may be an old one's.
+beats() { grep -c "^WATCHDOG=1" "$T/heard.log"; }
+heard=$(beats)
+more_beats() { [ "$(beats)" -ge $((heard + 2)) ]; }
+check "the last one goes on to beat systemd's watchdog" within 3000 more_beats
 check "who cannot tell systemd does not take over" \
 	take_fails env -u NOTIFY_SOCKET "$BUILD/xegressd" -c "$T/xegress.yaml" --run-dir "$T/run" \
 	--takeover
