@@ -202,11 +202,16 @@ static void wake_control(struct xe_worker *w)
 		return; /* full counter: it is awake anyway */
 }
 
+static void stay_parked(struct xe_worker *w)
+{
+	while (atomic_load(&w->parked))
+		sem_wait(&w->unparked);
+}
+
 static void run_call(struct xe_worker *w)
 {
 	xe_call_run(&w->call, w);
-	while (atomic_load(&w->parked))
-		sem_wait(&w->unparked);
+	stay_parked(w);
 }
 
 #ifdef XE_DEBUG
@@ -304,14 +309,17 @@ static void *worker_main(void *arg)
 	/* What parses packets may do nothing but use the descriptors it has been given. */
 	if (xe_confine_worker())
 		xe_log_warn("worker %u: keeps its capabilities", w->idx);
-	lane->ticked_ns = 0; /* from here on it runs */
+	stay_parked(w);
 	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
 		now_ns = xe_now_coarse_ns();
 		beat(w, now_ns);
-		if (xe_call_is_asked(&w->call))
+		if (xe_call_is_asked(&w->call)) {
 			run_call(w);
-		if (atomic_load_explicit(&w->stop, memory_order_relaxed))
-			break; /* parked, and not to go on */
+			if (atomic_load_explicit(&w->stop, memory_order_relaxed))
+				break; /* parked, and not to go on */
+			now_ns = xe_now_coarse_ns();
+			beat(w, now_ns);
+		}
 		lane->rules = atomic_load_explicit(&w->rules, memory_order_acquire);
 		look_at_held(lane);
 		packets = xe_pipeline_poll(lane);
@@ -331,18 +339,18 @@ void xe_worker_beat(struct xe_worker *w)
 	beat(w, xe_now_coarse_ns());
 }
 
-int xe_worker_start(struct xe_worker *w)
+int xe_worker_make(struct xe_worker *w)
 {
 	cpu_set_t cpus;
 	char name[16];
 	int err;
 
-	xe_worker_beat(w);
 	atomic_store(&w->stop, false);
+	atomic_store(&w->parked, true);
 	err = -pthread_create(&w->thread, NULL, worker_main, w);
 	if (err)
 		return err;
-	w->running = true;
+	w->made = true;
 	snprintf(name, sizeof(name), "xe-worker/%u", w->idx);
 	pthread_setname_np(w->thread, name);
 	CPU_ZERO(&cpus);
@@ -354,13 +362,32 @@ int xe_worker_start(struct xe_worker *w)
 	return 0;
 }
 
+void xe_worker_go(struct xe_worker *w, uint64_t since_ns)
+{
+	struct xe_lane *lane = w->lane;
+
+	if (since_ns) {
+		lane->quiet_ns = lane->ticked_ns > since_ns ? lane->ticked_ns - since_ns : 0;
+	} else {
+		xe_worker_beat(w);
+		lane->ticked_ns = 0; /* the thread may take its time to begin */
+	}
+	w->running = true;
+	xe_worker_unpark(w);
+}
+
+int xe_worker_start(struct xe_worker *w)
+{
+	int err = xe_worker_make(w);
+
+	if (!err)
+		xe_worker_go(w, 0);
+	return err;
+}
+
 static void park(struct xe_worker *w, void *arg)
 {
 	(void)arg;
-	/* Wanted: no stall, and what is in the rings is good. Now, for when the call is over the
-	 * lane may be another thread's. */
-	if (w->running)
-		w->lane->ticked_ns = 0;
 	atomic_store(&w->parked, w->running);
 }
 
@@ -389,7 +416,7 @@ void xe_worker_stop(struct xe_worker *w)
 {
 	uint64_t since_ns = xe_now_ns();
 
-	if (!w->running)
+	if (!w->made)
 		return;
 	atomic_store(&w->stop, true);
 	xe_worker_unpark(w);
@@ -397,7 +424,7 @@ void xe_worker_stop(struct xe_worker *w)
 	while (!xe_sem_wait_ms(&w->ended, LOOK_MS))
 		wait_on(w, since_ns);
 	pthread_join(w->thread, NULL);
-	w->running = false;
+	w->made = w->running = false;
 }
 
 void xe_worker_wake(struct xe_worker *w)

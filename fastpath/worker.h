@@ -29,7 +29,8 @@ struct xe_worker {
 	int cpu;
 	struct xe_waiting waiting;
 	pthread_t thread;
-	bool running;
+	bool made;    /* the thread is there */
+	bool running; /* and has rounds */
 	int control_fd; /* eventfd of the control thread, not owned: next-hop requests wait */
 	uint64_t *beat; /* heartbeat word in the map `beats` */
 	uint64_t *beat_mirror; /* the same in another process's map (takeover), NULL: none */
@@ -76,10 +77,16 @@ int xe_cpu_node(int cpu);
 /* Memory, lane and descriptors of a worker; xe_worker_start() then runs it on its CPU. */
 int xe_worker_open(struct xe_worker *w, const struct xe_worker_conf *conf);
 int xe_worker_start(struct xe_worker *w);
+/* The same in two halves. The thread waits; until it goes, the lane is the caller's. */
+int xe_worker_make(struct xe_worker *w);
+/* since_ns: packets have come for it since then, and nobody has beaten (0: none have). If that was
+ * too long for steer, it begins as after a stall (pipeline/stall.h). Cannot fail. */
+void xe_worker_go(struct xe_worker *w, uint64_t since_ns);
 /* Before it starts: steer may send packets, and the lane knows the time. */
 void xe_worker_beat(struct xe_worker *w);
 /* It stands still between two rounds, and its lane is the caller's, until it is unparked, or
- * stopped: then it does not begin another round. Its heartbeat stands still, too. */
+ * stopped: then it does not begin another round. Its heartbeat stands still, too; if it did so for
+ * too long, it goes on as after a stall. */
 void xe_worker_park(struct xe_worker *w);
 void xe_worker_unpark(struct xe_worker *w);
 /* Ends the thread (all sessions stay in the lane) and waits for it. */

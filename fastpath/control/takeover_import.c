@@ -144,7 +144,15 @@ int xe_import_lanes(struct xe_service *svc)
 	return 0;
 }
 
-static void run_held(struct xe_service *svc, const struct xe_to_held *held, uint32_t held_cnt)
+static void drop_held(struct xe_lane *lane)
+{
+	xe_burst_for_each (p, &lane->burst)
+		if (!p->ended)
+			xe_packet_drop(lane, p, XE_R_STALE);
+}
+
+static void run_held(struct xe_service *svc, const struct xe_to_held *held, uint32_t held_cnt,
+		     bool stale)
 {
 	for (uint32_t i = 0; i < held_cnt; i++) {
 		struct xe_worker *w = held_worker(svc, &held[i]);
@@ -155,17 +163,20 @@ static void run_held(struct xe_service *svc, const struct xe_to_held *held, uint
 		}
 		w->lane->rules = atomic_load(&w->rules);
 		xe_rx_held(w->lane, held[i].frames, held[i].frame_cnt);
-		xe_pipeline_run(w->lane, &w->lane->burst);
+		if (stale)
+			drop_held(w->lane);
+		else
+			xe_pipeline_run(w->lane, &w->lane->burst);
 		xe_pipeline_flush(w->lane);
 	}
 }
 
-void xe_import_held(struct xe_service *svc)
+void xe_import_held(struct xe_service *svc, bool stale)
 {
 	const struct xe_take *take = svc->take;
 
 	if (take->shares)
-		run_held(svc, take->parts.held, take->frozen.held_cnt);
+		run_held(svc, take->parts.held, take->frozen.held_cnt, stale);
 	else
 		xe_count(&svc->workers[0].lane->cnt.reason[XE_R_LEFT_BEHIND],
 			 take->frozen.held_cnt);

@@ -54,8 +54,8 @@ struct xe_take {
 
 /* Frames, sockets, counters. -errno, logged. */
 int xe_import_lanes(struct xe_service *svc);
-/* Packets that waited for a next hop go on. */
-void xe_import_held(struct xe_service *svc);
+/* Packets that waited for a next hop go on; or, too old, are dropped. */
+void xe_import_held(struct xe_service *svc, bool stale);
 /* What the old programs counted, when they run no more. The workers may run. */
 void xe_import_port_counters(struct xe_service *svc);
 /* The old process has ended: counters and frames of ports that are none of ours. The workers may

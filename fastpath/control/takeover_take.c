@@ -337,14 +337,27 @@ static int wait_go(struct xe_take *take)
 	return err;
 }
 
-static int start_workers(struct xe_service *svc)
+/* Before all stands still: a thread costs time, and may not be had. */
+static int make_workers(struct xe_service *svc)
 {
 	int err = 0;
 
-	xe_import_held(svc);
 	for (uint32_t w = 0; w < svc->worker_cnt && !err; w++)
-		err = xe_worker_start(&svc->workers[w]);
+		err = xe_worker_make(&svc->workers[w]);
+	if (err)
+		xe_log_err("takeover: worker: %s", strerror(-err));
 	return err;
+}
+
+/* Cannot fail: the old process has gone. Where that took so long that steer has left the packets to
+ * the kernel, what waits is as old as after a stall. */
+static void let_workers_go(struct xe_service *svc)
+{
+	uint64_t since_ns = svc->take->freeze_ns;
+
+	xe_import_held(svc, xe_now_ns() > since_ns + XE_BEAT_MAX_AGE_NS);
+	for (uint32_t w = 0; w < svc->worker_cnt; w++)
+		xe_worker_go(&svc->workers[w], since_ns);
 }
 
 /* Once through all of the old one's flows, in parts; *cnt: how many had changed. */
@@ -401,6 +414,8 @@ static int get_ready(struct xe_service *svc)
 	if (err)
 		return err;
 	err = follow_flows(svc);
+	if (!err)
+		err = make_workers(svc);
 	if (err)
 		return err;
 	take->mirrors = take->shares && take->welcome.worker_cnt == svc->worker_cnt &&
@@ -456,9 +471,7 @@ int xe_take_finish(struct xe_service *svc)
 		return err;
 	take->go_ns = xe_now_ns();
 	svc->given = false; /* from here on it is ours to clean up */
-	err = start_workers(svc);
-	if (err)
-		return err;
+	let_workers_go(svc);
 	take->run_ns = xe_now_ns();
 	xe_resolver_poll(svc); /* what the last flows have asked */
 	say_taken(take);

@@ -149,6 +149,7 @@ struct xe_lane {
 	uint64_t now_us;        /* CLOCK_MONOTONIC: for what the workers share */
 	uint64_t ticked_ns;     /* the same, at the beginning of this round */
 	uint64_t stood_ns;      /* for so long it has been stalled in all (stall.h) */
+	uint64_t quiet_ns;      /* before ticked_ns: its beats had been missing so long already */
 	const uint64_t *beats;  /* of all workers */
 	uint32_t stalled;       /* others that are, one bit each */
 	uint32_t stall_cnt;     /* its own; read by the control thread, as is */

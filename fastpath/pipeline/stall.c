@@ -73,7 +73,7 @@ static void forget_unanswered(struct xe_lane *lane)
 bool xe_stall_tick(struct xe_lane *lane, uint64_t now_ns)
 {
 	uint64_t gap_ns = now_ns - lane->ticked_ns;
-	bool stalled = lane->ticked_ns && gap_ns > XE_BEAT_MAX_AGE_NS;
+	bool stalled = lane->ticked_ns && gap_ns + lane->quiet_ns > XE_BEAT_MAX_AGE_NS;
 
 	if (stalled) {
 		lane->stood_ns += gap_ns;
@@ -83,6 +83,7 @@ bool xe_stall_tick(struct xe_lane *lane, uint64_t now_ns)
 		__atomic_store_n(&lane->stall_cnt, lane->stall_cnt + 1, __ATOMIC_RELEASE);
 	}
 	lane->ticked_ns = now_ns;
+	lane->quiet_ns = 0;
 	/* read by the control thread (state_dir.c) */
 	__atomic_store_n(&lane->now_s, (uint32_t)((now_ns - lane->stood_ns) / XE_NS_PER_SEC),
 			 __ATOMIC_RELAXED);

@@ -68,6 +68,28 @@ static void test_clock(void **state)
 	assert_int_equal(lane->stall_cnt, 2);
 }
 
+/* A lane that was another thread's, or another process's, before: steer counts from the last beat,
+ * the clock goes on from where it was. */
+static void test_quiet_before(void **state)
+{
+	struct lf *f = *state;
+	struct xe_lane *lane = f->lane;
+	uint64_t now_ns = start(f), beat_ns;
+	uint32_t from_s;
+
+	lane->quiet_ns = XE_BEAT_MAX_AGE_NS / 2;
+	now_ns += XE_BEAT_MAX_AGE_NS / 2;
+	assert_false(xe_stall_tick(lane, now_ns));
+	now_ns += XE_BEAT_MAX_AGE_NS;
+	assert_false(xe_stall_tick(lane, now_ns)); /* that was once */
+	from_s = lane->now_s;
+	beat_ns = now_ns - XE_BEAT_MAX_AGE_NS / 2;
+	lane->quiet_ns = now_ns - beat_ns;
+	now_ns += XE_BEAT_MAX_AGE_NS / 2 + 1;
+	assert_true(xe_stall_tick(lane, now_ns));
+	assert_int_equal(lane->now_s, from_s);
+}
+
 /* Idle for longer than any timeout, had the time counted. */
 static void test_sessions_stay(void **state)
 {
@@ -173,6 +195,7 @@ int main(void)
 #define STALL_TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		STALL_TEST(test_clock),
+		STALL_TEST(test_quiet_before),
 		STALL_TEST(test_sessions_stay),
 		STALL_TEST(test_rings_are_emptied),
 		STALL_TEST(test_unanswered_tcp_ends),
