@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "base/insum.h"
 #include "base/log.h"
@@ -195,8 +196,13 @@ int xe_data_plane_start(struct xe_service *svc)
 	struct xe_steer_settings settings = {.worker_cnt = svc->worker_cnt,
 					     .run_dir = svc->run_dir};
 	uint64_t keys[4];
+	struct stat lock;
 	int err;
 
+	if (!fstat(svc->lock_fd, &lock)) {
+		settings.lock_dev = lock.st_dev;
+		settings.lock_ino = lock.st_ino;
+	}
 	if (getrandom(keys, sizeof(keys), 0) != sizeof(keys))
 		return -EIO;
 	if (svc->take) /* packets on their way carry hashes by its keys */
@@ -208,6 +214,7 @@ int xe_data_plane_start(struct xe_service *svc)
 	err = xe_steer_open(&svc->steer, &settings);
 	if (err)
 		return err;
+	svc->steer.lock_shared = svc->take;
 	if (svc->take)
 		xe_take_remembered(svc);
 	open_punt(svc);

@@ -538,6 +538,7 @@ void xe_take_gone(struct xe_service *svc)
 	struct xe_take *take = svc->take;
 
 	xe_log_info("takeover: pid %d has ended", take->pid);
+	svc->steer.lock_shared = false;
 	xe_import_rest(svc);
 	attach_again(svc);
 	xe_take_close(svc);

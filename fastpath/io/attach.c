@@ -33,57 +33,92 @@ static uint32_t xdp_flags(bool generic)
 	return generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
 }
 
-/* Has the service behind another xe_steer program died? Its heartbeats say so; -1: cannot tell. */
-static int is_stale(uint32_t prog_id)
+/* A map of a program, by its name: an fd of the caller's, or -1. */
+static int find_map(uint32_t prog_id, const char *name, struct bpf_map_info *mi)
 {
 	uint32_t map_ids[32] = {}, len = sizeof(struct bpf_prog_info);
-	struct bpf_prog_info info = {};
-	int prog_fd = bpf_prog_get_fd_by_id(prog_id), stale = -1;
+	struct bpf_prog_info info = {.nr_map_ids = 32, .map_ids = (uintptr_t)map_ids};
+	int prog_fd = bpf_prog_get_fd_by_id(prog_id), found = -1;
 
 	if (prog_fd < 0)
 		return -1;
-	info.nr_map_ids = 32;
-	info.map_ids = (uintptr_t)map_ids;
 	if (bpf_obj_get_info_by_fd(prog_fd, &info, &len))
 		info.nr_map_ids = 0;
-	for (uint32_t i = 0; i < info.nr_map_ids && i < 32; i++) {
-		struct bpf_map_info mi = {};
-		uint32_t mlen = sizeof(mi);
+	for (uint32_t i = 0; i < info.nr_map_ids && i < 32 && found < 0; i++) {
+		uint32_t mlen = sizeof(*mi);
 		int fd = bpf_map_get_fd_by_id(map_ids[i]);
 
-		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &mi, &mlen) &&
-		    !strcmp(mi.name, "beats")) {
-			uint64_t beat, now = xe_now_coarse_ns();
-
-			stale = 1;
-			for (uint32_t w = 0; w < XE_MAX_WORKERS; w++)
-				if (!bpf_map_lookup_elem(fd, &w, &beat) &&
-				    beat + XE_BEAT_MAX_AGE_NS > now)
-					stale = 0;
-		}
-		if (fd >= 0)
+		memset(mi, 0, sizeof(*mi));
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, mi, &mlen) && !strcmp(mi->name, name))
+			found = fd;
+		else if (fd >= 0)
 			close(fd);
 	}
 	close(prog_fd);
+	return found;
+}
+
+/* Has the service behind another xe_steer program died? Its heartbeats say so; -1: cannot tell. */
+static int is_stale(uint32_t prog_id)
+{
+	struct bpf_map_info mi;
+	int fd = find_map(prog_id, "beats", &mi), stale = 1;
+	uint64_t beat, now = xe_now_coarse_ns();
+
+	if (fd < 0)
+		return -1;
+	for (uint32_t w = 0; w < XE_MAX_WORKERS; w++)
+		if (!bpf_map_lookup_elem(fd, &w, &beat) && beat + XE_BEAT_MAX_AGE_NS > now)
+			stale = 0;
+	close(fd);
 	return stale;
 }
 
-/* Is this xe_steer program in the way? 1: no, its service is dead; -EBUSY: it lives. */
-static int judge_ours(int ifindex, const struct xdp_program *p, char *err, size_t err_size)
+/* Is it of a service whose lock is ours now? That has died, however fresh its heartbeats are: it
+ * held the lock's file open as long as it lived, so no other file had that number. */
+static bool had_our_lock(const struct xe_steer *st, uint32_t prog_id)
 {
-	if (is_stale(xdp_program__id(p)) != 1) {
+	union {
+		struct xe_steer_conf conf;
+		uint8_t room[256]; /* another version's may be longer */
+	} value = {};
+	struct bpf_map_info mi;
+	uint32_t zero = 0;
+	int fd;
+
+	if (!st || st->lock_shared || !st->settings.lock_ino)
+		return false;
+	fd = find_map(prog_id, "steer_conf", &mi);
+	if (fd < 0)
+		return false;
+	if (mi.value_size < sizeof(value.conf) || mi.value_size > sizeof(value) ||
+	    bpf_map_lookup_elem(fd, &zero, &value))
+		value.conf.lock_ino = 0;
+	close(fd);
+	return value.conf.lock_ino == st->settings.lock_ino &&
+	       value.conf.lock_dev == st->settings.lock_dev;
+}
+
+/* Is this xe_steer program in the way? 1: no, its service is dead; -EAGAIN: it lives, or has done
+ * so a second ago. */
+static int judge_ours(const struct xe_steer *st, int ifindex, const struct xdp_program *p,
+		      char *err, size_t err_size)
+{
+	uint32_t prog_id = xdp_program__id(p);
+
+	if (!had_our_lock(st, prog_id) && is_stale(prog_id) != 1) {
 		snprintf(err, err_size, "another xegress instance is attached (program %u)",
-			 xdp_program__id(p));
-		return -EBUSY;
+			 prog_id);
+		return -EAGAIN;
 	}
-	xe_log_info("interface %d: removing program %u of a dead instance", ifindex,
-		    xdp_program__id(p));
+	xe_log_info("interface %d: removing program %u of a dead instance", ifindex, prog_id);
 	return 1;
 }
 
 /* A program that no dispatcher carries. Ours was put there by netlink, by libxdp where it could not
  * do its dispatcher; by a bpf_link it would have gone with its process. */
-static int clear_plain(struct xdp_multiprog *mp, int ifindex, char *err, size_t err_size)
+static int clear_plain(const struct xe_steer *st, struct xdp_multiprog *mp, int ifindex, char *err,
+		       size_t err_size)
 {
 	struct xdp_program *p = xdp_multiprog__main_prog(mp);
 	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
@@ -95,7 +130,7 @@ static int clear_plain(struct xdp_multiprog *mp, int ifindex, char *err, size_t 
 			 p ? xdp_program__name(p) : "?", p ? xdp_program__id(p) : 0);
 		return -EBUSY;
 	}
-	ret = judge_ours(ifindex, p, err, err_size);
+	ret = judge_ours(st, ifindex, p, err, err_size);
 	if (ret < 0)
 		return ret;
 	opts.old_prog_fd = xdp_program__fd(p);
@@ -109,7 +144,8 @@ static int clear_plain(struct xdp_multiprog *mp, int ifindex, char *err, size_t 
 }
 
 /* A dispatcher: take off what a dead instance of ours left there. */
-static int clear_dispatcher(struct xdp_multiprog *mp, int ifindex, char *err, size_t err_size)
+static int clear_dispatcher(const struct xe_steer *st, struct xdp_multiprog *mp, int ifindex,
+			    char *err, size_t err_size)
 {
 	struct xdp_program *p = NULL;
 	int ret;
@@ -117,7 +153,7 @@ static int clear_dispatcher(struct xdp_multiprog *mp, int ifindex, char *err, si
 	while ((p = xdp_multiprog__next_prog(p, mp))) {
 		if (strcmp(xdp_program__name(p), XE_STEER_PROG_NAME))
 			continue;
-		ret = judge_ours(ifindex, p, err, err_size);
+		ret = judge_ours(st, ifindex, p, err, err_size);
 		if (ret < 0)
 			return ret;
 		ret = xdp_program__detach(p, ifindex, xdp_multiprog__attach_mode(mp), 0);
@@ -187,17 +223,18 @@ int xe_attach_clear(int ifindex)
 			       ? xdp_program__name(xdp_multiprog__main_prog(mp))
 			       : NULL;
 		if (!xdp_multiprog__is_legacy(mp))
-			ret = clear_dispatcher(mp, ifindex, err, sizeof(err));
+			ret = clear_dispatcher(NULL, mp, ifindex, err, sizeof(err));
 		else
 			ret = name && !strcmp(name, XE_STEER_PROG_NAME)
-				      ? clear_plain(mp, ifindex, err, sizeof(err))
+				      ? clear_plain(NULL, mp, ifindex, err, sizeof(err))
 				      : 0;
 		xdp_multiprog__close(mp);
 	}
-	return ret > 0 ? -EBUSY : ret;
+	return ret > 0 || ret == -EAGAIN ? -EBUSY : ret;
 }
 
-/* 0: nothing in the way; *beside: there is a dispatcher to join. -EBUSY: something is. */
+/* 0: nothing in the way; *beside: there is a dispatcher to join. -EBUSY: something is;
+ * -EAGAIN: a program of ours, whose service may end without a word. */
 static int clear_way(struct xe_steer *st, int ifindex, bool generic, bool *beside, char *err,
 		     size_t err_size)
 {
@@ -212,9 +249,9 @@ static int clear_way(struct xe_steer *st, int ifindex, bool generic, bool *besid
 		if (libxdp_get_error(mp))
 			return not_readable(ifindex, err, err_size);
 		if (xdp_multiprog__is_legacy(mp)) {
-			ret = clear_plain(mp, ifindex, err, err_size);
+			ret = clear_plain(st, mp, ifindex, err, err_size);
 		} else {
-			ret = clear_dispatcher(mp, ifindex, err, err_size);
+			ret = clear_dispatcher(st, mp, ifindex, err, err_size);
 			*beside = !ret;
 		}
 		if (!ret)

@@ -24,6 +24,7 @@ struct xe_steer_settings {
 	uint32_t live_mask; /* buckets of one worker's region - 1 */
 	uint32_t worker_cnt;
 	const char *run_dir; /* for what libxdp reads from files; not copied */
+	uint64_t lock_dev, lock_ino; /* of the lock that this process holds; 0: none */
 };
 
 struct xe_steer {
@@ -36,6 +37,7 @@ struct xe_steer {
 	} ext[2];             /* for the dispatcher: native, generic; NULL until needed */
 	char *dispatcher_dir; /* of our dispatcher object; NULL: libxdp's is used */
 	struct xe_steer_settings settings;
+	bool lock_shared;  /* another process that lives has our lock, too: it is taken over */
 	bool plain_only;   /* no dispatcher here: this kernel, or this process, can't */
 	bool can_read_gso; /* the kernel has the kfuncs and lets us use them */
 	/* memory-mapped maps */
@@ -117,8 +119,8 @@ struct xe_attachment {
 	int link_fd;                     /* plain: a bpf_link, -1 none */
 };
 
-/* -EBUSY: a foreign program is there and stays; err names it. A program of a dead instance of ours
- * is removed. The steer must outlive the attachment. */
+/* -EBUSY: a foreign program is there and stays; err names it. -EAGAIN: one of another instance of
+ * ours, which lives or has done so a second ago. A program of a dead instance is removed. The steer must outlive the attachment. */
 int xe_attach(struct xe_steer *st, struct xe_attachment *at, int ifindex, bool generic, char *err,
 	      size_t err_size);
 void xe_detach(struct xe_attachment *at);

@@ -82,9 +82,13 @@ int xe_steer_open(struct xe_steer *st, const struct xe_steer_settings *settings)
 		return err;
 	}
 	err = maps_memory(st);
-	if (err)
+	if (err) {
 		xe_steer_close(st);
-	return err;
+		return err;
+	}
+	st->conf->lock_dev = settings->lock_dev;
+	st->conf->lock_ino = settings->lock_ino;
+	return 0;
 }
 
 void xe_steer_close(struct xe_steer *st)

@@ -162,6 +162,10 @@ struct xe_steer_conf {
 				 rule changes: ask them */
 	__u32 deny_cnt;       /* entries of deny_list; 0: it is not asked */
 	__u32 take_fragments; /* what turns out not to be ours can be given back */
+	__u32 reserved;
+	/* Whose it is: device and number of the lock file that the service holds. steer does not
+	 * look at it; another version finds it here, too (io/attach.c). */
+	__u64 lock_dev, lock_ino;
 };
 
 /*

@@ -21,11 +21,11 @@ put_on() { # OBJECT: attach its program to vethc1 as others do, by netlink; its 
 
 take_off() { on h bpftool net detach xdpgeneric dev vethc1; }
 
-beats_of() { # PROG: id of its map `beats`
+map_of() { # PROG NAME: the map's id
 	local id
 
 	for id in $(json "$(bpftool -j prog show id "$1")" "' '.join(map(str, j['map_ids']))"); do
-		[ "$(json "$(bpftool -j map show id "$id")" "j.get('name')")" != beats ] || echo "$id"
+		[ "$(json "$(bpftool -j map show id "$id")" "j.get('name')")" != "$2" ] || echo "$id"
 	done
 }
 
@@ -71,7 +71,7 @@ same "the foreign program is still there" "$(on_veth)" "$PROG"
 xe_stop
 must take_off
 check "a program of another instance is there" put_on "$BUILD/gen/steer.bpf.o"
-beats=$(beats_of "$PROG")
+beats=$(map_of "$PROG" beats)
 # A heartbeat of some centuries ahead: 2^62 ns.
 must bpftool map update id "$beats" key 0 0 0 0 value 0 0 0 0 0 0 0 64
 xe_begin
@@ -81,4 +81,24 @@ xe_stop
 must bpftool map update id "$beats" key 0 0 0 0 value 0 0 0 0 0 0 0 0
 xe_start
 check "it is attached when the other one is dead" logged "removing program $PROG of a dead instance"
+xe_stop
+
+# Killed a moment ago: its heartbeats are fresh, but it had the lock that is ours now.
+own() { # MAP: steer_conf becomes that of a service with our lock
+	"$PY" - "$1" "$T/run/lock" <<-'EOP'
+	import json, os, subprocess, sys
+	raw = subprocess.check_output(["bpftool", "-j", "map", "lookup", "id", sys.argv[1], "key", "0", "0", "0", "0"])
+	value = [int(b, 16) for b in json.loads(raw)["value"]]
+	lock = os.stat(sys.argv[2])
+	value[-16:] = lock.st_dev.to_bytes(8, "little") + lock.st_ino.to_bytes(8, "little")
+	subprocess.check_call(["bpftool", "map", "update", "id", sys.argv[1], "key", "0", "0", "0", "0", "value"] +
+		[str(b) for b in value])
+	EOP
+}
+check "a program of an instance that was killed just now is there" put_on "$BUILD/gen/steer.bpf.o"
+must bpftool map update id "$(map_of "$PROG" beats)" key 0 0 0 0 value 0 0 0 0 0 0 0 64
+must own "$(map_of "$PROG" steer_conf)"
+xe_start
+check "it is known for dead by its lock" logged "removing program $PROG of a dead instance"
+same "ours is in its place at once" "$(on_veth)" "$(port vethc1 prog_id)"
 finish
