@@ -103,6 +103,7 @@ static void count(struct xe_adopt_counts *counts, enum xe_adopted outcome)
 		counts->adopted++;
 		break;
 	case XE_ADOPT_THERE:
+	case XE_ADOPT_THERE_TAGS:
 		counts->there++;
 		break;
 	case XE_ADOPT_OVER:
@@ -244,6 +245,21 @@ static void end_taken(struct xe_service *svc, struct xe_worker *w, struct chunk 
 
 /* ---- settle ---- */
 
+/* Flags of a record whose flow has a session here. */
+static uint8_t carried(enum xe_adopted outcome)
+{
+	switch (outcome) {
+	case XE_ADOPTED:
+	case XE_ADOPT_THERE:
+		return XE_FR_ADOPTED;
+	case XE_ADOPTED_TAGS:
+	case XE_ADOPT_THERE_TAGS:
+		return XE_FR_ADOPTED | XE_FR_TAGS;
+	default:
+		return 0;
+	}
+}
+
 /* What has become of the records. */
 static void settle(struct xe_feed *feed, struct part *part)
 {
@@ -256,12 +272,9 @@ static void settle(struct xe_feed *feed, struct part *part)
 		if (c->outcome[i] == XE_ADOPTED_TAGS) {
 			xe_held_announce(svc);
 			xe_held_add(svc, part->w, c->slot[i], &c->back[i], r);
-			r->flags |= XE_FR_TAGS;
 		}
 		xe_flow_reserve(svc, r, false);
-		if (c->outcome[i] == XE_ADOPTED || c->outcome[i] == XE_ADOPTED_TAGS ||
-		    c->outcome[i] == XE_ADOPT_THERE)
-			r->flags |= XE_FR_ADOPTED;
+		r->flags |= carried(c->outcome[i]);
 		count(feed->counts, c->outcome[i]);
 		if (c->places[i])
 			*c->places[i] =

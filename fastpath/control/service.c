@@ -209,12 +209,13 @@ static void first_ports(struct xe_service *svc)
 static int take_over(struct xe_service *svc)
 {
 	char path[XE_RUN_PATH_SIZE];
-	int err = xe_take_finish(svc);
+	int err;
 
+	xe_ct_start(svc); /* it remembers which flows keep their entries in the kernel */
+	err = xe_take_finish(svc);
 	if (err)
 		return err;
 	xe_state_dir_forget_others(svc);
-	xe_ct_start(svc);
 	if (xe_run_lock_sign(svc))
 		xe_log_warn("lock of %s: %s", svc->run_dir, strerror(errno));
 	ctl_path(svc, path);

@@ -83,7 +83,8 @@ static void make_tuples(const struct xe_adoptee *a, const uint32_t n[4], struct 
 }
 
 /* XE_ADOPTED: neither tuple has a session. */
-static enum xe_adopted look_up(const struct xe_lane *lane, const struct holds *h)
+static enum xe_adopted look_up(const struct xe_lane *lane, const struct xe_adoptee *a,
+			       const struct holds *h)
 {
 	const struct xe_sessions *t = &lane->sessions;
 	const struct xe_session *s;
@@ -91,7 +92,8 @@ static enum xe_adopted look_up(const struct xe_lane *lane, const struct holds *h
 
 	s = xe_session_find(t, &h->out, h->hash[XE_DIR_OUT], &dir);
 	if (s && dir == XE_DIR_OUT && xe_tuple4_equal(&s->key[XE_DIR_BACK], &h->back))
-		return XE_ADOPT_THERE;
+		return a->record->flags & XE_FR_EXT && s->ext == XE_EXT_NONE ? XE_ADOPT_THERE_TAGS
+									     : XE_ADOPT_THERE;
 	if (!s)
 		s = xe_session_find(t, &h->back, h->hash[XE_DIR_BACK], &dir);
 	return s ? XE_ADOPT_CLASH : XE_ADOPTED;
@@ -253,7 +255,7 @@ static struct xe_session *make(struct xe_lane *lane, const struct xe_adoptee *a,
 static enum xe_adopted with_tuples(struct xe_lane *lane, const struct xe_adoptee *a,
 				   struct holds *h, struct xe_session **s)
 {
-	enum xe_adopted found = look_up(lane, h);
+	enum xe_adopted found = look_up(lane, a, h);
 
 	if (found != XE_ADOPTED)
 		return found;

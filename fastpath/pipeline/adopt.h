@@ -30,6 +30,7 @@ enum xe_adopted {
 	XE_ADOPTED,      /* by its L4 port, or untranslated as before */
 	XE_ADOPTED_TAGS, /* translated, and by tags only */
 	XE_ADOPT_THERE,  /* there is this very session already */
+	XE_ADOPT_THERE_TAGS, /* likewise, translated, and by tags only */
 	XE_ADOPT_CLASH,  /* another session has one of its tuples */
 	XE_ADOPT_OVER,   /* its time is up */
 	XE_ADOPT_FULL,   /* of sessions, or of what one needs */
