@@ -29,8 +29,8 @@ struct xe_worker {
 	int cpu;
 	struct xe_waiting waiting;
 	pthread_t thread;
-	bool made;    /* the thread is there */
-	bool running; /* and has rounds */
+	bool made;      /* the thread is there */
+	bool running;   /* and has rounds */
 	int control_fd; /* eventfd of the control thread, not owned: next-hop requests wait */
 	uint64_t *beat; /* heartbeat word in the map `beats` */
 	uint64_t *beat_mirror; /* the same in another process's map (takeover), NULL: none */

@@ -239,7 +239,8 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 		svc->timer_fd = svc->request_fd = -1;
 	snprintf(svc->run_dir, sizeof(svc->run_dir), "%s", options->run_dir);
 	svc->worker_cnt = config->worker_cnt ? config->worker_cnt : 1;
-	xe_watchdog_open(&svc->watchdog, POLL_MS); /* before it is taken over, which may add to it */
+	xe_watchdog_open(&svc->watchdog,
+			 POLL_MS); /* before it is taken over, which may add to it */
 	err = xe_data_plane_check(svc);
 	if (!err)
 		err = xe_run_lock(svc, options->takeover);

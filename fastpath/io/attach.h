@@ -23,7 +23,7 @@ struct xe_steer_settings {
 	uint64_t k0, k1;
 	uint32_t live_mask; /* buckets of one worker's region - 1 */
 	uint32_t worker_cnt;
-	const char *run_dir; /* for what libxdp reads from files; not copied */
+	const char *run_dir;         /* for what libxdp reads from files; not copied */
 	uint64_t lock_dev, lock_ino; /* of the lock that this process holds; 0: none */
 };
 
@@ -120,7 +120,8 @@ struct xe_attachment {
 };
 
 /* -EBUSY: a foreign program is there and stays; err names it. -EAGAIN: one of another instance of
- * ours, which lives or has done so a second ago. A program of a dead instance is removed. The steer must outlive the attachment. */
+ * ours, which lives or has done so a second ago. A program of a dead instance is removed. The steer
+ * must outlive the attachment. */
 int xe_attach(struct xe_steer *st, struct xe_attachment *at, int ifindex, bool generic, char *err,
 	      size_t err_size);
 void xe_detach(struct xe_attachment *at);

@@ -27,14 +27,14 @@ struct xe_adoptee {
 };
 
 enum xe_adopted {
-	XE_ADOPTED,      /* by its L4 port, or untranslated as before */
-	XE_ADOPTED_TAGS, /* translated, and by tags only */
-	XE_ADOPT_THERE,  /* there is this very session already */
+	XE_ADOPTED,          /* by its L4 port, or untranslated as before */
+	XE_ADOPTED_TAGS,     /* translated, and by tags only */
+	XE_ADOPT_THERE,      /* there is this very session already */
 	XE_ADOPT_THERE_TAGS, /* likewise, translated, and by tags only */
-	XE_ADOPT_CLASH,  /* another session has one of its tuples */
-	XE_ADOPT_OVER,   /* its time is up */
-	XE_ADOPT_FULL,   /* of sessions, or of what one needs */
-	XE_ADOPT_LATER,  /* of next-hop requests: again, when the control thread has served some */
+	XE_ADOPT_CLASH,      /* another session has one of its tuples */
+	XE_ADOPT_OVER,       /* its time is up */
+	XE_ADOPT_FULL,       /* of sessions, or of what one needs */
+	XE_ADOPT_LATER, /* of next-hop requests: again, when the control thread has served some */
 };
 
 /* Has a session of this lane the tuple of the record's replies? Not those between inside ports. */
