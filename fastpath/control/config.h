@@ -78,6 +78,9 @@ int xe_config_parse(const char *name, const char *text, size_t len, struct xe_co
  * from an allowed prefix, NAT ranges do not meet the kernel's, ... */
 int xe_config_check(const struct xe_config *config, xe_config_warn_fn warn, void *ctx, char *err,
 		    size_t err_size);
+/* config_sources.c: 0, or -E2BIG and the rule by which the pools of all rules have more external
+ * addresses than XE_MAX_EXT_ADDRS; -ENOMEM. */
+int xe_config_count_sources(const struct xe_config *config, uint32_t *rule);
 /* The `ports:` entry for an interface name: an explicit name beats a glob, the first glob wins;
  * NULL when nothing names it or deny-ports does. */
 const struct xe_config_port *xe_config_port_for(const struct xe_config *config, const char *ifname);

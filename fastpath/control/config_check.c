@@ -360,50 +360,17 @@ static int check_hidden(struct check *c)
 	return ret;
 }
 
-static int cmp_source(const void *pa, const void *pb)
-{
-	const struct xe_rule *a = *(struct xe_rule *const *)pa, *b = *(struct xe_rule *const *)pb;
-
-	return memcmp(&a->nat_min, &b->nat_min, sizeof(a->nat_min));
-}
-
-/* External addresses of all snat rules together, both families: each counts once. Sorted by their
- * first one, so what of a rule lies above the highest seen so far is new. */
+/* External addresses of all snat rules together, both families: each counts once. */
 static int check_sources(struct check *c)
 {
-	const struct xe_config *config = c->config;
-	const struct xe_rule **sorted = malloc((config->rule_cnt + 1ul) * sizeof(*sorted));
-	const struct xe_addr *high = NULL;
-	uint32_t cnt = 0;
-	uint64_t addrs = 0;
-	int ret = 0;
+	struct place at = {"rules", 0, "", 0};
+	int ret = xe_config_count_sources(c->config, &at.idx);
 
-	if (!sorted)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < config->rule_cnt; i++)
-		if (config->rules[i].verb == XE_VERB_SNAT)
-			sorted[cnt++] = &config->rules[i];
-	qsort(sorted, cnt, sizeof(*sorted), cmp_source);
-	for (uint32_t i = 0; !ret && i < cnt; i++) {
-		const struct place at = {"rules", (uint32_t)(sorted[i] - config->rules), "",
-					 sorted[i]->line};
-		const struct xe_addr *min = &sorted[i]->nat_min, *max = &sorted[i]->nat_max;
-
-		if (high && memcmp(max, high, sizeof(*max)) <= 0)
-			continue;
-		if (high && memcmp(min, high, sizeof(*min)) <= 0)
-			addrs += xe_addr_range_cnt(high, max) - 1;
-		else
-			addrs += xe_addr_range_cnt(min, max);
-		high = max;
-		if (addrs > XE_MAX_EXT_ADDRS)
-			ret = refuse(c, &at,
-				     "too many addresses after `source`, expected at most "
-				     "%d in all rules",
-				     XE_MAX_EXT_ADDRS);
-	}
-	free(sorted);
-	return ret;
+	if (ret != -E2BIG)
+		return ret;
+	at.line = c->config->rules[at.idx].line;
+	return refuse(c, &at, "too many addresses after `source`, expected at most %d in all rules",
+		      XE_MAX_EXT_ADDRS);
 }
 
 int xe_config_check(const struct xe_config *config, xe_config_warn_fn warn_fn, void *ctx, char *err,

@@ -4,26 +4,31 @@
 #include <arpa/inet.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "control/explain.h"
 #include "pipeline/pipeline.h"
+#include "state/natpool_choose.h"
 
 static bool is_v4(const struct xe_addr *a)
 {
 	return xe_addr_family(a) == AF_INET;
 }
 
-/* How many L4 ports of a range sessions own on this address. */
-static uint32_t in_use(const struct xe_service *svc, uint32_t ext, bool udp, uint16_t min,
-		       uint16_t max)
+/* How many L4 ports of a range sessions own on these addresses. */
+static uint32_t in_use(const struct xe_service *svc, const uint32_t *ext, uint32_t ext_cnt,
+		       bool udp, const struct xe_nat_range *range)
 {
 	uint32_t cnt = 0;
 
-	for (uint32_t port = min; port <= max; port++) {
-		const uint64_t *word = &svc->steer.owned[xe_owned_idx(ext, udp, (uint16_t)port)];
+	for (uint32_t i = 0; i < ext_cnt; i++) {
+		const uint64_t *words = &svc->steer.owned[xe_owned_idx(ext[i], udp, 0)];
 
-		cnt += __atomic_load_n(word, __ATOMIC_RELAXED) >> (port & 63) & 1;
+		for (uint32_t block = range->port_min >> 6; block <= range->port_max >> 6; block++)
+			cnt += (uint32_t)__builtin_popcountll(
+				__atomic_load_n(&words[block], __ATOMIC_RELAXED) &
+				xe_l4_range_bits(range->port_min, range->port_max, block));
 	}
 	return cnt;
 }
@@ -62,10 +67,60 @@ static void one_to_one(struct xe_explain *e, const struct xe_rule *rule)
 	e->ext = xe_nat_move(&e->src, &rule->nat_min, rule->from.len);
 	xe_addr_print(&e->ext, a, sizeof(a));
 	json_object_set_new(e->result, "translation",
-			    json_pack("{ss, ss, si, si, si}", "first", a, "last", a, "port_min",
-				      (int)e->sport, "port_max", (int)e->sport, "in_use", 0));
+			    json_pack("{ss, ss, s[s], si, si, si, si}", "first", a, "last", a,
+				      "pool", a, "addresses", 1, "port_min", (int)e->sport,
+				      "port_max", (int)e->sport, "in_use", 0));
 	xe_explain_step(e, "translation", true, "to %s, L4 port %u as it is (one to one)", a,
 			e->sport);
+}
+
+/* The pool as it stands in the rule, and its pieces for the answer. */
+static void put_pool(const struct xe_rule *rule, char *text, json_t *pool)
+{
+	char part[XE_RULE_SOURCE_TEXT];
+
+	*text = '\0';
+	for (int i = 0; i < rule->source_cnt; i++) {
+		xe_rule_source_print(&rule->source[i], part, sizeof(part));
+		text += sprintf(text, "%s%s", i ? "," : "", part);
+		json_array_append_new(pool, json_string(part));
+	}
+}
+
+/* What a flow may become: one of the addresses from `first` on, the last of them `last`. */
+static void tell_translation(struct xe_explain *e, const struct xe_rule *rule,
+			     const struct xe_nat_range *range, const struct xe_addr *last)
+{
+	bool pool = rule->verb == XE_VERB_SNAT, udp = e->proto == IPPROTO_UDP;
+	uint32_t cnt = pool ? range->ext_cnt : 1, used = 0;
+	uint32_t ext = pool ? XE_NIL : xe_explain_ext(e->svc, &e->ext);
+	char a[INET6_ADDRSTRLEN], b[INET6_ADDRSTRLEN], text[XE_RULE_TEXT_SIZE], of[32] = "";
+	json_t *parts = json_array();
+
+	xe_addr_print(&e->ext, a, sizeof(a));
+	xe_addr_print(last, b, sizeof(b));
+	if (pool) {
+		put_pool(rule, text, parts);
+		used = in_use(e->svc, range->ext, cnt, udp, range);
+	} else {
+		strcpy(text, a);
+		json_array_append_new(parts, json_string(a));
+		used = ext == XE_NIL ? 0 : in_use(e->svc, &ext, 1, udp, range);
+	}
+	if (cnt > 1)
+		snprintf(of, sizeof(of), " (%u addresses)", cnt);
+	json_object_set_new(e->result, "translation",
+			    json_pack("{ss, ss, so, sI, si, si, sI}", "first", a, "last", b, "pool",
+				      parts, "addresses", (json_int_t)cnt, "port_min",
+				      (int)range->port_min, "port_max", (int)range->port_max,
+				      "in_use", (json_int_t)used));
+	xe_explain_step(e, "translation", true,
+			"to %s%s, an L4 port of %u-%u (%u in use there by %s), drawn when the "
+			"first packet comes%s",
+			text, of, range->port_min, range->port_max, used, udp ? "UDP" : "TCP",
+			cnt > 1 && rule->pooling != XE_POOLING_ARBITRARY
+				? "; the source keeps the address it has"
+				: "");
 }
 
 bool xe_explain_translation(struct xe_explain *e, const struct xe_rule *rule, int number,
@@ -73,10 +128,7 @@ bool xe_explain_translation(struct xe_explain *e, const struct xe_rule *rule, in
 {
 	const struct xe_nat_range *range =
 		(const struct xe_nat_range *)e->svc->ruleset->attach + number;
-	bool pool = rule->verb == XE_VERB_SNAT, udp = e->proto == IPPROTO_UDP;
-	struct xe_addr first = rule->nat_min, last = rule->nat_max;
-	char a[INET6_ADDRSTRLEN], b[INET6_ADDRSTRLEN];
-	uint32_t ext, used = 0;
+	struct xe_addr last;
 
 	e->ext = e->src;
 	if (!xe_verb_translates(rule->verb)) {
@@ -87,32 +139,19 @@ bool xe_explain_translation(struct xe_explain *e, const struct xe_rule *rule, in
 		one_to_one(e, rule);
 		return true;
 	}
-	if (rule->verb == XE_VERB_MASQUERADE) {
-		if (!masq_addr(e, route, &first)) {
-			xe_explain_step(e, "translation", false,
-					"the uplink has no address to masquerade to");
-			xe_explain_verdict(e, false, XE_R_TAKEN,
-					   "dropped by the worker: no address to translate to");
-			return false;
-		}
-		last = first;
+	if (rule->verb == XE_VERB_SNAT) {
+		e->ext = rule->source[0].min;
+		last = xe_rule_source_max(&rule->source[rule->source_cnt - 1]);
+	} else if (masq_addr(e, route, &last)) {
+		e->ext = last;
+	} else {
+		xe_explain_step(e, "translation", false,
+				"the uplink has no address to masquerade to");
+		xe_explain_verdict(e, false, XE_R_TAKEN,
+				   "dropped by the worker: no address to translate to");
+		return false;
 	}
-	e->ext = first;
-	xe_addr_print(&first, a, sizeof(a));
-	xe_addr_print(&last, b, sizeof(b));
-	ext = xe_explain_ext(e->svc, &first);
-	if (ext != XE_NIL)
-		used = in_use(e->svc, ext, udp, range->port_min, range->port_max);
-	json_object_set_new(e->result, "translation",
-			    json_pack("{ss, ss, si, si, sI}", "first", a, "last", b, "port_min",
-				      (int)range->port_min, "port_max", (int)range->port_max,
-				      "in_use", (json_int_t)used));
-	xe_explain_step(e, "translation", true,
-			"to %s%s%s, an L4 port of %u-%u (%u in use there by %s), drawn when the "
-			"first packet comes%s",
-			a, strcmp(a, b) ? "-" : "", strcmp(a, b) ? b : "", range->port_min,
-			range->port_max, used, udp ? "UDP" : "TCP",
-			pool && strcmp(a, b) ? "; the source keeps the address it has" : "");
+	tell_translation(e, rule, range, &last);
 	return true;
 }
 

@@ -240,54 +240,12 @@ static void put_forward_family(const struct xe_fallback_text *t)
 
 /* ---- nat ---- */
 
-/* " to ADDRESSES:PORTS" behind masquerade or snat; no ports for what has none. */
-static void put_nat(const struct xe_fallback_text *t, const struct xe_rule *r, int proto)
-{
-	const struct xe_fallback_range *ports =
-		proto == IPPROTO_TCP ? &t->kernel_tcp : &t->kernel_udp;
-	bool snat = r && r->verb == XE_VERB_SNAT;
-	bool brackets = snat && t->fam->af == AF_INET6;
-
-	if (proto == XE_FALLBACK_REST && !snat) {
-		fputs("masquerade\n", t->f);
-		return;
-	}
-	if (snat) {
-		fprintf(t->f, "snat %s to %s", t->fam->ip, brackets ? "[" : "");
-		xe_fallback_put_addr(t->f, t->fam->af, &r->nat_min);
-		if (memcmp(&r->nat_min, &r->nat_max, sizeof(r->nat_min))) {
-			fputs(brackets ? "]-[" : "-", t->f);
-			xe_fallback_put_addr(t->f, t->fam->af, &r->nat_max);
-		}
-		fputs(brackets ? "]" : "", t->f);
-	} else {
-		fputs("masquerade to ", t->f);
-	}
-	if (proto != XE_FALLBACK_REST)
-		fprintf(t->f, ":%u-%u", ports->min, ports->max);
-	/* One inside address keeps one external address (RFC 4787 REQ-2). */
-	fputs(snat ? " persistent\n" : "\n", t->f);
-}
-
-/* A rule for both protocols also translates what has no L4 ports: a ping leaves with the address
- * that the source's connections have. */
-static void put_translation(const struct xe_fallback_text *t, const struct xe_rule *r)
-{
-	static const int protos[] = {IPPROTO_TCP, IPPROTO_UDP, XE_FALLBACK_REST};
-
-	for (unsigned int i = 0; i < 3; i++) {
-		if (r->proto ? r->proto != protos[i]
-			     : protos[i] == XE_FALLBACK_REST && xe_fallback_has_ports(r))
-			continue;
-		xe_fallback_put_match(t, r, protos[i], false);
-		put_nat(t, r, protos[i]);
-	}
-}
-
 /* `snat to ip saddr` changes nothing and is final: else a foreign masquerade would translate what
  * the rule wants untranslated. `drop` does not appear: forward is before. */
 static void put_nat_rules(const struct xe_fallback_text *t)
 {
+	uint32_t lines = 0;
+
 	fprintf(t->f, "\tchain nat%c {\n", t->fam->n);
 	for (uint32_t i = 0; i < t->conf->rule_cnt; i++) {
 		const struct xe_rule *r = &t->conf->rules[i];
@@ -295,7 +253,7 @@ static void put_nat_rules(const struct xe_fallback_text *t)
 		if (!xe_fallback_can_match(t, r))
 			continue;
 		if (xe_fallback_translates(r)) {
-			put_translation(t, r);
+			xe_fallback_put_translation(t, r, &lines);
 		} else if (r->verb == XE_VERB_NAT) {
 			xe_fallback_put_nat_out(t, r);
 		} else if (r->verb == XE_VERB_KERNEL) {
@@ -315,11 +273,11 @@ static void put_nat_rules(const struct xe_fallback_text *t)
 static void put_nat_rest(const struct xe_fallback_text *t)
 {
 	fprintf(t->f, "\tchain rest%c {\n\t\tmeta l4proto tcp ", t->fam->n);
-	put_nat(t, NULL, IPPROTO_TCP);
+	xe_fallback_put_masquerade(t, IPPROTO_TCP);
 	fputs("\t\tmeta l4proto udp ", t->f);
-	put_nat(t, NULL, IPPROTO_UDP);
+	xe_fallback_put_masquerade(t, IPPROTO_UDP);
 	fputs("\t\t", t->f);
-	put_nat(t, NULL, XE_FALLBACK_REST);
+	xe_fallback_put_masquerade(t, XE_FALLBACK_REST);
 	fputs("\t}\n\n", t->f);
 }
 

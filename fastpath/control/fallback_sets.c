@@ -448,53 +448,71 @@ static int put_allowed(struct xe_fallback_text *t)
 	return ret;
 }
 
+struct pool_range {
+	struct xe_addr min, max;
+};
+
 static int pool_order(const void *a, const void *b)
 {
-	const struct xe_rule *const *x = a, *const *y = b;
+	const struct pool_range *x = a, *y = b;
 
-	return memcmp(&(*x)->nat_min, &(*y)->nat_min, sizeof(struct xe_addr));
+	return memcmp(&x->min, &y->min, sizeof(x->min));
 }
 
-static void put_pool_range(struct xe_fallback_text *t, const struct xe_addr *min,
-			   const struct xe_addr *max, bool *first)
+static void put_pool_range(struct xe_fallback_text *t, const struct pool_range *r, bool *first)
 {
 	next_element(t->f, first);
-	xe_fallback_put_addr(t->f, t->fam->af, min);
-	if (memcmp(min, max, sizeof(*min))) {
+	xe_fallback_put_addr(t->f, t->fam->af, &r->min);
+	if (memcmp(&r->min, &r->max, sizeof(r->min))) {
 		fputc('-', t->f);
-		xe_fallback_put_addr(t->f, t->fam->af, max);
+		xe_fallback_put_addr(t->f, t->fam->af, &r->max);
 	}
+}
+
+/* What the rules of the family translate to. Returns how many ranges; with `out` NULL it counts. */
+static size_t pool_ranges(const struct xe_fallback_text *t, struct pool_range *out)
+{
+	size_t cnt = 0;
+
+	for (uint32_t i = 0; i < t->conf->rule_cnt; i++) {
+		const struct xe_rule *r = &t->conf->rules[i];
+
+		if (!has_pool(t, r))
+			continue;
+		if (r->verb == XE_VERB_NAT && out)
+			out[cnt] = (struct pool_range){r->nat_min, r->nat_max};
+		cnt += r->verb == XE_VERB_NAT;
+		for (int k = 0; k < r->source_cnt; k++, cnt++)
+			if (out)
+				out[cnt] = (struct pool_range){r->source[k].min,
+							       xe_rule_source_max(&r->source[k])};
+	}
+	return cnt;
 }
 
 /* The pools of all snat and nat rules, overlapping ones as one. Network order compares like
  * numbers. */
 static int put_pool(struct xe_fallback_text *t)
 {
-	const struct xe_rule **list = calloc(t->conf->rule_cnt + 1, sizeof(struct xe_rule *));
-	struct xe_addr min, max;
-	uint32_t cnt = 0;
+	size_t cnt = pool_ranges(t, NULL), last = 0;
+	struct pool_range *list = calloc(cnt + 1, sizeof(*list));
 	bool first = true;
 
 	if (!list)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < t->conf->rule_cnt; i++)
-		if (has_pool(t, &t->conf->rules[i]))
-			list[cnt++] = &t->conf->rules[i];
+	pool_ranges(t, list);
 	qsort(list, cnt, sizeof(*list), pool_order);
 	open_set(t->f, "pool", t->fam->n, t->fam->type, "interval");
-	for (uint32_t i = 0; i < cnt; i++) {
-		if (i && memcmp(&list[i]->nat_min, &max, sizeof(max)) <= 0) {
-			if (memcmp(&list[i]->nat_max, &max, sizeof(max)) > 0)
-				max = list[i]->nat_max;
-			continue;
+	for (size_t i = 1; i < cnt; i++) {
+		if (memcmp(&list[i].min, &list[last].max, sizeof(list[i].min)) > 0) {
+			put_pool_range(t, &list[last], &first);
+			last = i;
+		} else if (memcmp(&list[i].max, &list[last].max, sizeof(list[i].max)) > 0) {
+			list[last].max = list[i].max;
 		}
-		if (i)
-			put_pool_range(t, &min, &max, &first);
-		min = list[i]->nat_min;
-		max = list[i]->nat_max;
 	}
 	if (cnt)
-		put_pool_range(t, &min, &max, &first);
+		put_pool_range(t, &list[last], &first);
 	close_set(t->f, first);
 	free(list);
 	return 0;

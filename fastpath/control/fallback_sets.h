@@ -2,7 +2,7 @@
 /*
  * fallback_sets.h - the sets of the safety net as text, and what its chains need to know of them.
  * Private to the files that write the text: fallback_sets.c, fallback_rules.c, fallback_rules6.c,
- * fallback_dnat.c.
+ * fallback_snat.c, fallback_dnat.c.
  */
 #ifndef XE_FALLBACK_SETS_H
 #define XE_FALLBACK_SETS_H
@@ -66,6 +66,13 @@ void xe_fallback_put_match(const struct xe_fallback_text *t, const struct xe_rul
 			   bool answer);
 void xe_fallback_put_accept(const struct xe_fallback_text *t, const struct xe_rule *r);
 void xe_fallback_put_drop(const struct xe_fallback_text *t, const struct xe_rule *r);
+
+/* fallback_snat.c: what a masquerade or snat rule does, as lines of chain natN. `lines`: so far, of
+ * pools in several pieces, all rules together. */
+void xe_fallback_put_translation(const struct xe_fallback_text *t, const struct xe_rule *r,
+				 uint32_t *lines);
+/* The end of a line, for TCP, UDP or REST. */
+void xe_fallback_put_masquerade(const struct xe_fallback_text *t, int proto);
 
 /* fallback_dnat.c: does the family have rules that publish something? Then there are the chains
  * dnatN and publishedN, each with a line in its hook, and the set of all ports. */

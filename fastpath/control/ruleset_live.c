@@ -20,39 +20,35 @@
 /* Ticks of the control thread's timer, 100 ms each. */
 #define RESERVED_TICKS 10
 
-/* The address that many above. */
-static struct xe_addr addr_plus(const struct xe_addr *addr, uint32_t n)
+static int make_part(struct xe_service *svc, const struct xe_rule_source *part, uint32_t *ext)
 {
-	struct xe_addr sum = *addr;
-	uint64_t carry = n;
+	for (uint32_t i = 0; i < part->cnt; i++) {
+		struct xe_addr addr = xe_addr_plus(&part->min, i);
 
-	for (int i = 15; i >= 0 && carry; i--) {
-		carry += sum.b[i];
-		sum.b[i] = (uint8_t)carry;
-		carry >>= 8;
-	}
-	return sum;
-}
-
-/* The Ext addresses of a pool, in order. */
-static int make_pool(struct xe_service *svc, const struct xe_rule *r, struct xe_nat_range *range)
-{
-	uint32_t cnt = xe_addr_range_cnt(&r->nat_min, &r->nat_max), *ext;
-
-	if (cnt > XE_MAX_EXT_ADDRS)
-		return -E2BIG;
-	range->ext = ext = calloc(cnt, sizeof(*ext));
-	if (!ext)
-		return -ENOMEM;
-	range->ext_cnt = cnt;
-	for (uint32_t a = 0; a < cnt; a++) {
-		struct xe_addr addr = addr_plus(&r->nat_min, a);
-
-		ext[a] = xe_ext_get(svc, &addr);
-		if (ext[a] == XE_NIL)
+		ext[i] = xe_ext_get(svc, &addr);
+		if (ext[i] == XE_NIL)
 			return -E2BIG;
 	}
 	return 0;
+}
+
+/* The Ext addresses of a pool, in order. Those that are not there yet stay unmarked for the
+ * collection, as XE_NIL. */
+static int make_pool(struct xe_service *svc, const struct xe_rule *r, struct xe_nat_range *range)
+{
+	uint32_t cnt = xe_rule_source_addrs(r), at = 0, *ext;
+	int ret = 0;
+
+	range->ext = ext = malloc((cnt + 1ul) * sizeof(*ext));
+	if (!ext)
+		return -ENOMEM;
+	memset(ext, 0xff, cnt * sizeof(*ext));
+	range->ext_cnt = cnt;
+	for (int i = 0; !ret && i < r->source_cnt; i++) {
+		ret = make_part(svc, &r->source[i], ext + at);
+		at += r->source[i].cnt;
+	}
+	return ret;
 }
 
 /* As the same rule has it in the set in force, else made: a new rule set is compiled with each port

@@ -82,6 +82,19 @@ uint32_t xe_addr_range_cnt(const struct xe_addr *min, const struct xe_addr *max)
 	return (uint32_t)cnt + 1;
 }
 
+struct xe_addr xe_addr_plus(const struct xe_addr *addr, __u32 n)
+{
+	struct xe_addr sum = *addr;
+	uint64_t carry = n;
+
+	for (int i = 15; i >= 0 && carry; i--) {
+		carry += sum.b[i];
+		sum.b[i] = (uint8_t)carry;
+		carry >>= 8;
+	}
+	return sum;
+}
+
 bool xe_prefix_covers(const struct xe_prefix *prefix, const struct xe_addr *addr)
 {
 	struct xe_addr a = *addr;

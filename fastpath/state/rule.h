@@ -3,11 +3,12 @@
  * rule.h - one rule of the configuration: its text, its meaning, its print.
  *
  *   VERB [tcp|udp] [from PREFIX | from @FILE] [to PREFIX[:PORTS]] [in PORT] [out PORT]
- *        [source A[-B] | source PREFIX | dest TARGET[,TARGET...]] [ports A-B] [OPTION...]
+ *        [source POOL[,POOL...] | source PREFIX | dest TARGET[,TARGET...]] [ports A-B] [OPTION...]
  *
  * docs/rules.md has all of it. Cold code, any thread; nothing here keeps state.
  *
  *   rule.c        words and verbs           rule_value.c  what stands behind a word
+ *   rule_source.c the pool of an snat      rule_dest.c   targets of a dnat
  *   rule_check.c  contradictions, and what this version does not carry out (one table)
  *   rule_print.c  back into text, and rules compared
  *   prefix.c      addresses and prefixes
@@ -29,9 +30,13 @@ struct xe_prefix {
 	__u8 family;
 };
 
-/* The longest rule prints shorter: 16 targets of two IPv6 addresses, two L4 ports and a weight are
- * 1700 bytes, a file's path 255, all other clauses together 500. The terminator included. */
-#define XE_RULE_TEXT_SIZE 2560
+/* The longest rule prints shorter: 64 ranges of two IPv6 addresses are 5120 bytes (16 targets with
+ * L4 ports and weights 1700, a file's path 255), all other clauses together 600. The terminator
+ * included. */
+#define XE_RULE_TEXT_SIZE 6144
+/* Parts of one `source`: all the addresses there may be, in blocks of 16. A rule is 1.8 kB by it,
+ * all that there may be 29 MB. */
+#define XE_MAX_SOURCES 64
 /* Targets of one `dest`: more hosts than that are written as ranges. */
 #define XE_MAX_DESTS 16
 /* A path that a rule names, with its terminator: the kernel's limit of one name. */
@@ -69,6 +74,13 @@ struct xe_rule_dest {
 	__u16 reserved;
 };
 
+/* One part of an snat's pool: `cnt` addresses from `min` on. */
+struct xe_rule_source {
+	struct xe_addr min;
+	__u16 cnt;
+	__u8 prefix_len; /* it stands there as a prefix, of 128 bits; 0: as addresses */
+};
+
 struct xe_rule {
 	enum xe_verb verb;
 	__u8 proto; /* IPPROTO_TCP, IPPROTO_UDP, 0 = both */
@@ -76,18 +88,19 @@ struct xe_rule {
 	__u16 to_port_min, to_port_max; /* host order; 0 and 65535 = any */
 	char in[IFNAMSIZ]; /* port name as in `ports:` (a glob names all it caught), "" = any */
 	char out[IFNAMSIZ];
-	struct xe_addr nat_min,
-		nat_max;               /* snat `source A[-B]`; nat: first and last of the prefix */
-	__u8 nat_family;               /* of `source` or `dest`; 0: none */
-	__u16 port_min, port_max;      /* `ports A-B`, host order; 0, 0 = the default range */
-	__u8 mapping, filter, pooling; /* enum xe_rule_mapping, xe_filter, xe_pooling */
-	bool no_limit;                 /* its flows do not count against sessions-per-source */
-	__u16 mss;                     /* 0: not clamped, XE_MSS_AUTO */
-	__u64 limit[XE_LIMIT_CNT];     /* per second, by enum xe_limit; 0: none */
-	__u16 dest_cnt;                /* dnat; 0 with every other verb */
+	struct xe_addr nat_min, nat_max; /* nat: first and last of `source PREFIX` */
+	__u8 nat_family;                 /* of `source` or `dest`; 0: none */
+	__u16 port_min, port_max;        /* `ports A-B`, host order; 0, 0 = the default range */
+	__u8 mapping, filter, pooling;   /* enum xe_rule_mapping, xe_filter, xe_pooling */
+	bool no_limit;                   /* its flows do not count against sessions-per-source */
+	__u16 mss;                       /* 0: not clamped, XE_MSS_AUTO */
+	__u64 limit[XE_LIMIT_CNT];       /* per second, by enum xe_limit; 0: none */
+	__u16 dest_cnt;                  /* dnat; 0 with every other verb */
+	__u16 source_cnt;                /* snat; 0 with every other verb */
 	union {
 		struct xe_rule_dest dest[XE_MAX_DESTS];
-		char file[XE_RULE_FILE_SIZE]; /* drop `from @FILE`; "": none */
+		struct xe_rule_source source[XE_MAX_SOURCES]; /* no address twice */
+		char file[XE_RULE_FILE_SIZE];                 /* drop `from @FILE`; "": none */
 	};
 	int line; /* in the configuration file, 0 = from the ctl tool */
 };
@@ -143,6 +156,15 @@ int xe_addr_print(const struct xe_addr *addr, char *buf, size_t size);
 bool xe_prefix_covers(const struct xe_prefix *prefix, const struct xe_addr *addr);
 /* How many addresses are in min..max, both included; UINT32_MAX: that many or more. */
 __u32 xe_addr_range_cnt(const struct xe_addr *min, const struct xe_addr *max);
+/* The address that many above. */
+struct xe_addr xe_addr_plus(const struct xe_addr *addr, __u32 n);
+/* The last one of a part of a pool. */
+struct xe_addr xe_rule_source_max(const struct xe_rule_source *source);
+/* How many addresses an snat's pool has. */
+__u32 xe_rule_source_addrs(const struct xe_rule *rule);
+/* A part of a pool as it was written; the length, or -ENOSPC: XE_RULE_SOURCE_TEXT is enough. */
+#define XE_RULE_SOURCE_TEXT 96
+int xe_rule_source_print(const struct xe_rule_source *source, char *buf, size_t size);
 /* The first `len` bits (0..128) set. */
 struct xe_addr xe_prefix_mask(unsigned int len);
 

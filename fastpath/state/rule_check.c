@@ -153,8 +153,8 @@ static int refuse_missing(struct xe_rule_parser *p, unsigned int missing)
 	switch (p->rule->verb) {
 	case XE_VERB_SNAT:
 		return xe_rule_fail(p, -EINVAL,
-				    "snat needs the address to translate to, expected `source A` "
-				    "or `source A-B`");
+				    "snat needs the address to translate to, expected `source A`, "
+				    "`source A-B` or several by commas");
 	case XE_VERB_NAT:
 		return xe_rule_fail(p, -EINVAL,
 				    "nat needs `%s`, expected such as "
@@ -202,7 +202,7 @@ static int check_dest(struct xe_rule_parser *p)
 	return 0;
 }
 
-/* Bits of the address that `source PREFIX` leaves open. */
+/* Bits of the address that nat's `source PREFIX` leaves open. */
 static unsigned int source_bits(const struct xe_rule *r)
 {
 	unsigned int bits = 0;
@@ -226,7 +226,7 @@ static int check_translation(struct xe_rule_parser *p)
 		return xe_rule_fail(p, -EINVAL,
 				    "nat maps addresses one to one, expected prefixes of the same "
 				    "length after `from` and `source`");
-	if (r->pooling && !source_bits(r))
+	if (r->pooling && xe_rule_source_addrs(r) < 2)
 		return xe_rule_fail(p, -EINVAL,
 				    "`pooling` chooses among several addresses, expected a range "
 				    "after `source`");

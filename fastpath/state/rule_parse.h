@@ -52,8 +52,9 @@ int xe_rule_parse_from(struct xe_rule_parser *p, char *text);
 int xe_rule_parse_to(struct xe_rule_parser *p, char *text);
 int xe_rule_parse_in(struct xe_rule_parser *p, char *text);
 int xe_rule_parse_out(struct xe_rule_parser *p, char *text);
-int xe_rule_parse_source(struct xe_rule_parser *p, char *text);
 int xe_rule_parse_ports(struct xe_rule_parser *p, char *text);
+/* rule_source.c */
+int xe_rule_parse_source(struct xe_rule_parser *p, char *text);
 /* rule_dest.c */
 int xe_rule_parse_dest(struct xe_rule_parser *p, char *text);
 /* rule_option.c */

@@ -34,10 +34,25 @@ bool xe_rule_same_match(const struct xe_rule *a, const struct xe_rule *b)
 	       !strcmp(a->out, b->out) && !strcmp(file_of(a), file_of(b));
 }
 
+/* A pool that is written in another way is another one: a flow remembers its rule by the text. */
+static bool sources_equal(const struct xe_rule *a, const struct xe_rule *b)
+{
+	if (a->source_cnt != b->source_cnt)
+		return false;
+	for (int i = 0; i < a->source_cnt; i++)
+		if (memcmp(&a->source[i].min, &b->source[i].min, sizeof(a->source[i].min)) ||
+		    a->source[i].cnt != b->source[i].cnt ||
+		    a->source[i].prefix_len != b->source[i].prefix_len)
+			return false;
+	return true;
+}
+
 static bool what_equal(const struct xe_rule *a, const struct xe_rule *b)
 {
 	if (a->verb == XE_VERB_DROP)
 		return true; /* the file is what it matches */
+	if (a->verb == XE_VERB_SNAT)
+		return sources_equal(a, b);
 	return a->dest_cnt == b->dest_cnt &&
 	       !memcmp(a->dest, b->dest, a->dest_cnt * sizeof(a->dest[0]));
 }
@@ -71,6 +86,8 @@ __u32 xe_rule_hash(const struct xe_rule *r)
 	hash = fnv(hash, &r->from.addr, sizeof(r->from.addr));
 	hash = fnv(hash, &r->to.addr, sizeof(r->to.addr));
 	hash = fnv(hash, &r->nat_min, sizeof(r->nat_min));
+	if (r->source_cnt)
+		hash = fnv(hash, &r->source[0].min, sizeof(r->source[0].min));
 	hash = fnv(hash, r->in, strlen(r->in));
 	hash = fnv(hash, r->out, strlen(r->out));
 	hash = fnv(hash, file_of(r), strlen(file_of(r)));
@@ -108,19 +125,17 @@ static void put_to(struct out *o, const struct xe_rule *r)
 
 static void put_source(struct out *o, const struct xe_rule *r)
 {
-	char a[INET6_ADDRSTRLEN + 4], b[INET6_ADDRSTRLEN];
 	struct xe_prefix prefix = {r->nat_min, r->from.len, r->nat_family};
+	char text[XE_RULE_SOURCE_TEXT];
 
 	if (r->verb == XE_VERB_NAT) { /* as long as `from` */
-		xe_prefix_print(&prefix, a, sizeof(a));
-		put(o, " source %s", a);
-		return;
+		xe_prefix_print(&prefix, text, sizeof(text));
+		put(o, " source %s", text);
 	}
-	xe_addr_print(&r->nat_min, a, sizeof(a));
-	xe_addr_print(&r->nat_max, b, sizeof(b));
-	put(o, " source %s", a);
-	if (strcmp(a, b))
-		put(o, "-%s", b);
+	for (int i = 0; i < r->source_cnt; i++) {
+		xe_rule_source_print(&r->source[i], text, sizeof(text));
+		put(o, "%s%s", i ? "," : " source ", text);
+	}
 }
 
 static void put_target(struct out *o, const struct xe_rule_dest *d, bool v6)

@@ -155,27 +155,6 @@ int xe_rule_parse_out(struct xe_rule_parser *p, char *text)
 	return parse_port_name(p, "out", text, p->rule->out);
 }
 
-/* No packet on the wire may carry such a source: RFC 1812 section 5.3.7, RFC 3927, RFC 1112. */
-static bool v4_is_no_source(const struct xe_addr *addr)
-{
-	__u32 a = ntohl(addr->w_be[3]);
-
-	return a >> 24 == 0 || a >> 24 == 127 || a >> 16 == 0xa9fe || a >> 28 >= 0xe;
-}
-
-/* RFC 4291 sections 2.5.2, 2.5.3, 2.5.6 and 2.7: unspecified, loopback, link-local, multicast. */
-static bool v6_is_no_source(const struct xe_addr *addr)
-{
-	bool low = !addr->q[0] && !addr->w_be[2] && ntohl(addr->w_be[3]) <= 1;
-
-	return low || addr->b[0] == 0xff || (addr->b[0] == 0xfe && (addr->b[1] & 0xc0) == 0x80);
-}
-
-static bool is_no_source(const struct xe_addr *addr, __u8 family)
-{
-	return family == AF_INET ? v4_is_no_source(addr) : v6_is_no_source(addr);
-}
-
 int xe_rule_addr_range(struct xe_rule_parser *p, const char *clause, const char *example,
 		       char *text, struct xe_addr *min, struct xe_addr *max, __u8 *family)
 {
@@ -196,46 +175,6 @@ int xe_rule_addr_range(struct xe_rule_parser *p, const char *clause, const char 
 	if (memcmp(min, max, sizeof(*min)) > 0)
 		return xe_rule_fail(p, -EINVAL, "the range after `%s` is reversed, expected %s-%s",
 				    clause, dash + 1, text);
-	return 0;
-}
-
-/* nat: a prefix, kept as its first and last address. */
-static int parse_source_prefix(struct xe_rule_parser *p, const char *text)
-{
-	struct xe_rule *r = p->rule;
-	struct xe_prefix prefix;
-	int ret = parse_prefix(p, "source", text, &prefix);
-
-	if (ret)
-		return ret;
-	r->nat_family = prefix.family;
-	r->nat_min = r->nat_max = prefix.addr;
-	for (unsigned int i = prefix.len; i < 128; i++)
-		r->nat_max.b[i / 8] |= (__u8)(0x80 >> i % 8);
-	return 0;
-}
-
-int xe_rule_parse_source(struct xe_rule_parser *p, char *text)
-{
-	struct xe_rule *r = p->rule;
-	int ret;
-
-	if (r->verb == XE_VERB_NAT)
-		ret = parse_source_prefix(p, text);
-	else
-		ret = xe_rule_addr_range(p, "source", "192.0.2.10-192.0.2.12", text, &r->nat_min,
-					 &r->nat_max, &r->nat_family);
-	if (ret)
-		return ret;
-	if ((r->verb != XE_VERB_NAT || r->nat_family == AF_INET) &&
-	    xe_addr_range_cnt(&r->nat_min, &r->nat_max) > XE_MAX_EXT_ADDRS)
-		return xe_rule_fail(p, -EINVAL, "expected at most %d addresses after `source`",
-				    XE_MAX_EXT_ADDRS);
-	if (is_no_source(&r->nat_min, r->nat_family) || is_no_source(&r->nat_max, r->nat_family))
-		return xe_rule_fail(p, -EINVAL,
-				    "expected addresses of this host's networks after `source`, "
-				    "got `%." XE_SHOWN "s`",
-				    text);
 	return 0;
 }
 

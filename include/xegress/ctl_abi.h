@@ -99,10 +99,11 @@
  *                {"carried": b, "verdict": s, "steer": s, "steps": [{"step": s, "ok": b, "text":
  * s}...], and what was found out on the way: "flow": as in flow list, "route": {"interface": s,
  * "next_hop": s, "mtu": n, "neighbour": s, "port": b}, "rule": {"number": n, "text": s}, "earlier":
- * [{"number": n, "text": s, "why": s}...], "translation": {"first": s, "last": s, "port_min": n,
- * "port_max": n, "in_use": n}, "limits": {"sessions": n, "sessions_max": n, "of_source": n,
- * "of_source_max": n, "exempt": b}} `steer` is a name of reason.h; `earlier` the last rules before
- * `rule`, latest first.
+ * [{"number": n, "text": s, "why": s}...], "translation": {"first": s, "last": s, "pool": [s...],
+ * "addresses": n, "port_min": n, "port_max": n, "in_use": n}, "limits": {"sessions": n,
+ * "sessions_max": n, "of_source": n, "of_source_max": n, "exempt": b}} `steer` is a name of
+ * reason.h; `earlier` the last rules before `rule`, latest first; `pool` the pieces of the rule's
+ * `source` (or one address), `in_use` on all.
  *
  *
  * VERBS THAT CHANGE. The answer comes when the thing is done (attached, live), or refused.

@@ -11,8 +11,8 @@ import re
 import subprocess
 import time
 
-from net import (C2, C2B, C2_6, C3, C3_6, EXT, INSIDE, INSIDE_6, POOL, POOL_6, SERVICE, SERVICE_6, STATIC,
-                 SetupError, run)
+from net import (C2, C2B, C2_6, C3, C3_6, EXT, INSIDE, INSIDE_6, MANY, MANY_6, PIECES, PIECES_6, POOL, POOL_6, SERVICE,
+                 SERVICE_6, STATIC, SetupError, run)
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
@@ -25,6 +25,7 @@ EDM, FILTER_EI, FILTER_AD, REJECT, MSS, LIMIT_PPS, LIMIT_FLOWS, EIM_TCP, EXEMPT 
     7950, 7960, 7970, 7980, 7990, 8000, 8010, 8020, 8030)
 HALF, MSS_AUTO, LIMIT_BIT, FULL, NONE_LEFT, SHARED = (
     8040, 8050, 8060, 8070, 8080, 8090)
+PIECED = 8110
 FAR, NARROW = 8400, 8401  # of SERVICE, without `in`: between containers
 SMALL_RANGE, EDM_RANGE, DEFAULT_RANGE = (18000, 18063), (18100, 18101), (20000, 29999)
 HALF_RANGE = (18600, 18999)
@@ -49,6 +50,8 @@ RULES = [
     ("nat", "nat from %s/32 out eth0 source %s/32" % (C2B, STATIC)),
     ("", "snat from %s to %s:%d-%d out eth0 source %s-%s ports 20000-29999" % (
         INSIDE, ANY, PAIRED, PAIRED + 9, *POOL)),
+    ("pieces", "snat from %s to %s:%d-%d out eth0 source %s ports 20000-29999" % (
+        INSIDE, ANY, PIECED, PIECED + 9, PIECES)),
     ("", "masquerade from %s to %s:%d-%d out eth0 ports %d-%d" % (INSIDE, ANY, SMALL, SMALL + 9,
                                                                  *SMALL_RANGE)),
     ("mapping", "masquerade udp from %s to %s:%d-%d out eth0 ports %d-%d mapping "
@@ -84,6 +87,8 @@ RULES = [
     ("ipv6-accept", "accept from %s to [2000::/3]:%d-%d" % (INSIDE_6, ACCEPT, ACCEPT + 9)),
     ("ipv6-snat", "snat from %s to [2000::/3]:%d-%d out eth0 source %s ports 20000-29999" % (
         INSIDE_6, PAIRED, PAIRED + 9, POOL_6)),
+    ("pieces", "snat from %s to [2000::/3]:%d-%d out eth0 source %s ports 20000-29999" % (
+        MANY_6, PIECED, PIECED + 9, PIECES_6)),
     ("ipv6-dnat", "dnat tcp to [%s]:8080 in eth0 dest [%s]:80" % (SERVICE_6, C2_6)),
     ("ipv6", "masquerade from %s to 2000::/3 out eth0 ports %d-%d" % (INSIDE_6, *DEFAULT_RANGE)),
 ]
@@ -96,6 +101,8 @@ NFT = """table ip stand_in {
 		type nat hook postrouting priority srcnat
 		oifname eth0 ip saddr {inside} th dport 7920-7929 accept
 		oifname eth0 ip saddr {inside} th dport 7930-7939 snat to {pool} persistent
+		oifname eth0 ip saddr {inside} th dport 8110-8119 snat to jhash ip saddr mod 5 map {
+			0 : 198.51.100.17, 1 : 198.51.100.24, 2 : 198.51.100.25, 3 : 198.51.100.28, 4 : 198.51.100.29 }
 		oifname eth0 ip saddr {inside} meta l4proto { tcp, udp } masquerade to :20000-29999
 		oifname eth0 ip saddr {inside} masquerade
 	}
@@ -122,7 +129,8 @@ class Service:
     def _text(self, rules):
         ports = "".join("  - {name: %s, xdp: %s, %s}\n" % (dev, self.xdp, rest) for dev, rest in (
             ("vethc1", "role: inside, allow: [10.1.0.2/32, 2001:db8:1::2/128]"),
-            ("vethc2", "role: inside, allow: [10.1.0.3/32, 10.1.0.64/28, 2001:db8:1::3/128]"),
+            ("vethc2", "role: inside, allow: [10.1.0.3/32, 10.1.0.64/28, %s, 2001:db8:1::3/128, '%s']" % (
+                MANY, MANY_6)),
             ("vethc3", "role: inside, allow: [10.1.0.4/32, 2001:db8:1::4/128]"),
             ("eth0", "role: uplink")))
         return "%son-stop: clean\nports:\n%srules:\n%s%s" % (

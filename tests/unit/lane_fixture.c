@@ -23,7 +23,6 @@
 static const char *const ext_addrs[LF_EXT_CNT] = {
 	"192.0.2.1",  "192.0.2.2",     "192.0.2.10",    "192.0.2.11",     "192.0.2.12",
 	"192.0.2.13", "2001:db8:f::1", "2001:db8:f::2", "2001:db8:f::10", "2001:db8:f::11"};
-static uint32_t ext_list[LF_EXT_CNT] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
 #define EXT6 6 /* the first of them */
 
 static struct xe_addr to_addr(const char *text)
@@ -62,6 +61,8 @@ static __u32 port_ids(void *ctx, const char *name, __u16 *ids, __u32 max)
 
 static void set_range(struct xe_nat_range *range, const struct xe_rule *rule)
 {
+	uint32_t *ext;
+
 	range->port_min = rule->port_min ? rule->port_min : 1024;
 	range->port_max = rule->port_max ? rule->port_max : 32767;
 	if (rule->verb == XE_VERB_DNAT) {
@@ -70,14 +71,17 @@ static void set_range(struct xe_nat_range *range, const struct xe_rule *rule)
 	}
 	if (rule->verb != XE_VERB_SNAT)
 		return;
-	for (uint32_t i = 0; i < LF_EXT_CNT; i++) {
-		struct xe_addr addr = to_addr(ext_addrs[i]);
+	range->ext = ext = calloc(LF_EXT_CNT, sizeof(*ext));
+	for (int k = 0; k < rule->source_cnt; k++) {
+		struct xe_addr max = xe_rule_source_max(&rule->source[k]);
 
-		if (memcmp(addr.b, rule->nat_min.b, 16) < 0 ||
-		    memcmp(addr.b, rule->nat_max.b, 16) > 0)
-			continue;
-		if (!range->ext_cnt++)
-			range->ext = &ext_list[i];
+		for (uint32_t i = 0; i < LF_EXT_CNT; i++) {
+			struct xe_addr addr = to_addr(ext_addrs[i]);
+
+			if (memcmp(addr.b, rule->source[k].min.b, 16) >= 0 &&
+			    memcmp(addr.b, max.b, 16) <= 0)
+				ext[range->ext_cnt++] = i;
+		}
 	}
 }
 
@@ -254,6 +258,8 @@ void lf_close(struct lf *f)
 	close(f->punt_fd);
 	free(lane->ports);
 	free(lane);
+	for (uint32_t i = 0; i < f->rule_cnt; i++)
+		free((void *)f->ranges[i].ext);
 	for (uint32_t i = 0; i < f->rule_cnt; i++)
 		free((void *)f->ranges[i].dnat);
 	free(f->ranges);

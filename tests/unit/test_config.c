@@ -373,6 +373,10 @@ static void test_no_conflict(void **state)
 		"rules: [masquerade from 10.0.0.0/8, drop from 10.1.2.3]",
 		/* same pool twice counts once */
 		"rules: [snat tcp source 198.18.0.0-198.18.0.255, snat source 198.18.0.1]",
+		/* 1024 in pieces, and again in other ones */
+		"rules:\n- snat tcp source 198.18.0.0/24,198.18.2.0/23,198.18.1.0/24\n"
+		"- snat source 198.18.3.255,198.18.0.0-198.18.0.9,198.18.1.0/24,198.18.0.10\n"
+		"- snat udp source 198.18.0.0/22\n",
 		/* YAML takes a colon before a blank, or at the end, for its own */
 		"ports: [{name: va, role: inside, allow: [\"fd00::/64\"]}]\n"
 		"rules: [\"drop from fd00:: to [fd01::]:80\", \"kernel to [::]\"]",
@@ -389,6 +393,42 @@ static void test_no_conflict(void **state)
 		xe_config_free(config);
 		xe_config_free(parse(text));
 		free(text);
+	}
+}
+
+/* External addresses count once, in whatever pieces: one more than 1024 is refused at its rule. */
+static void test_sources(void **state)
+{
+	static const char first[] =
+		"rules:\n- snat tcp source 198.18.0.0/23,198.18.2.0-198.18.3.254\n";
+	static const struct {
+		const char *rules;
+		int refused; /* the rule, 0: none */
+	} t[] = {
+		{"- snat source 198.18.3.255\n", 0},
+		{"- snat source 198.18.3.255\n- snat udp source 198.18.4.0\n", 2},
+		{"- snat source 198.18.4.0,198.18.3.255\n", 1},
+		{"- snat source 198.17.255.255,198.18.0.0/24\n", 0},
+		{"- snat source 198.17.255.254-198.18.0.7\n", 1},
+		{"- snat source 198.18.3.255\n- snat udp source 198.18.0.0/22\n"
+		 "- snat udp in va source 2001:db8::1\n",
+		 3},
+	};
+	char text[512], want[160];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		snprintf(text, sizeof(text), "%s%sports: [{name: va, role: inside}]\n", first,
+			 t[i].rules);
+		if (!t[i].refused) {
+			xe_config_free(parse(text));
+			continue;
+		}
+		snprintf(want, sizeof(want),
+			 "t:%d: rules[%d]: too many addresses after `source`, expected at most "
+			 "1024 in all rules",
+			 2 + t[i].refused, t[i].refused);
+		expect_error(text, want);
 	}
 }
 
@@ -457,9 +497,9 @@ int main(void)
 		cmocka_unit_test(test_unreadable),  cmocka_unit_test(test_values),
 		cmocka_unit_test(test_port_for),    cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_few_blocks),  cmocka_unit_test(test_local_ports),
-		cmocka_unit_test(test_added_alone), cmocka_unit_test(test_no_conflict),
-		cmocka_unit_test(test_one_line),    cmocka_unit_test(test_hostile),
-		cmocka_unit_test(test_many_rules),
+		cmocka_unit_test(test_added_alone), cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_no_conflict), cmocka_unit_test(test_one_line),
+		cmocka_unit_test(test_hostile),     cmocka_unit_test(test_many_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

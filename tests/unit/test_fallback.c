@@ -304,6 +304,15 @@ static const struct {
 	 "\t\tmeta l4proto tcp snat ip to 192.0.2.10:32768-65535 persistent\n"
 	 "\t\tmeta l4proto udp snat ip to 192.0.2.10:32768-65535 persistent\n"
 	 "\t\tsnat ip to 192.0.2.10 persistent\n"},
+	/* a pool in pieces: 1 + 2 + 4 addresses; each line is for what those before it left */
+	{"snat udp from 10.1.1.0/24 source 192.0.2.10,198.51.100.8-198.51.100.9,203.0.113.4/30", "",
+	 "",
+	 "\t\tip saddr 10.1.1.0/24 meta l4proto udp jhash ip saddr mod 7 seed 0x1 < 1 "
+	 "snat ip to 192.0.2.10:32768-65535 persistent\n"
+	 "\t\tip saddr 10.1.1.0/24 meta l4proto udp jhash ip saddr mod 7 seed 0x1 < 3 "
+	 "snat ip to 198.51.100.8-198.51.100.9:32768-65535 persistent\n"
+	 "\t\tip saddr 10.1.1.0/24 meta l4proto udp "
+	 "snat ip to 203.0.113.4-203.0.113.7:32768-65535 persistent\n"},
 };
 
 /* What is published: chains dnatN and publishedN. */
@@ -452,6 +461,37 @@ static void test_published(void **state)
 	text = text_of(&s);
 	assert_null(strstr(text, "prerouting"));
 	assert_null(strstr(text, "set ports"));
+	free(text);
+}
+
+/* The set of all addresses that rules translate to: pieces that meet or hold each other are one. */
+static void test_pool_set(void **state)
+{
+	struct setup s;
+	char *text, *set;
+
+	(void)state;
+	some_ports(&s);
+	add_rule(&s, "snat tcp source 203.0.113.4/30,192.0.2.10,198.51.100.8-198.51.100.9");
+	add_rule(&s, "snat udp source 198.51.100.1-198.51.100.8,203.0.113.5");
+	add_rule(&s, "nat from 10.1.0.0/28 source 192.0.2.0/28");
+	add_rule(&s, "snat from fd00:1::/64 source 2001:db8::1,2001:db8:9::/127");
+	text = text_of(&s);
+	set = block(text, "set pool4");
+	assert_string_equal(set, "\t\ttype ipv4_addr\n\t\tflags interval\n"
+				 "\t\telements = { 192.0.2.0-192.0.2.15,\n"
+				 "\t\t\t     198.51.100.1-198.51.100.9,\n"
+				 "\t\t\t     203.0.113.4-203.0.113.7 }\n");
+	free(set);
+	set = block(text, "set pool6");
+	assert_string_equal(set, "\t\ttype ipv6_addr\n\t\tflags interval\n"
+				 "\t\telements = { 2001:db8::1,\n"
+				 "\t\t\t     2001:db8:9::-2001:db8:9::1 }\n");
+	free(set);
+	assert_non_null(strstr(text, "meta l4proto udp jhash ip6 saddr mod 3 seed 0x1 < 1 snat ip6 "
+				     "to [2001:db8::1]:32768-65535 persistent\n"));
+	assert_non_null(strstr(text, "snat ip6 to [2001:db8:9::]-[2001:db8:9::1]:32768-65535 "
+				     "persistent\n"));
 	free(text);
 }
 
@@ -812,7 +852,8 @@ static void random_rule6(struct setup *s)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), " to [%s]:80-90", to);
 	if (verb == 4)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text),
-			 " source 2001:db8:9::%u-2001:db8:9::1%u", 1 + below(9), below(10));
+			 " source 2001:db8:9::%u-2001:db8:9::1%u%s", 1 + below(9), below(10),
+			 below(2) ? ",2001:db8:a::/125,2001:db8:9::99" : "");
 	add_rule(s, text);
 }
 
@@ -832,6 +873,9 @@ static void random_rule(struct setup *s)
 	if (verb == 4)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text),
 			 " source 192.0.2.%u-192.0.2.%u", 1 + below(9), 10 + below(9));
+	if (verb == 4 && below(2))
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 ",192.0.2.%u,198.51.100.%u/29", 20 + below(9), 8 * below(9));
 	if (verb >= 3 && below(2))
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), " ports %u-%u",
 			 1024 + below(9000), 20000 + below(40000));
@@ -1015,6 +1059,11 @@ static void test_kernel_takes(void **state)
 	assert_int_equal(xe_fallback_counters(fb, &counters), 0);
 	assert_int_equal(counters.leak_dropped, 0);
 	some_ports(&s);
+	add_rule(&s, "snat source 192.0.2.10,198.51.100.8-198.51.100.9,203.0.113.4/30");
+	add_rule(&s, "snat from fd00::/8 source 2001:db8::1,2001:db8:9::/127 ports 2000-9999");
+	if (xe_fallback_apply(fb, &s.conf, err, sizeof(err)))
+		fail_msg("%s", err);
+	some_ports(&s);
 	for (size_t i = 0; i < CNT(published); i++)
 		add_rule(&s, published[i].rule);
 	if (xe_fallback_apply(fb, &s.conf, err, sizeof(err)))
@@ -1043,6 +1092,7 @@ int main(void)
 		cmocka_unit_test(test_table_names),  cmocka_unit_test(test_interface_names),
 		cmocka_unit_test(test_random_text),  cmocka_unit_test(test_random_kernel),
 		cmocka_unit_test(test_kernel_takes), cmocka_unit_test(test_published),
+		cmocka_unit_test(test_pool_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -421,6 +421,37 @@ static void test_pooling(void **state)
 	ff_expect_empty(f);
 }
 
+/* A pool in pieces: all of it is used, to the last L4 port, and nothing between the pieces. */
+static void test_pool_in_pieces(void **state)
+{
+	static const char *const pool[] = {
+		"snat udp to 198.51.100.1 source 192.0.2.13,192.0.2.2,192.0.2.10-192.0.2.11 ports "
+		"2000-2003",
+		NULL};
+	static const char *const addrs[] = {"192.0.2.13", "192.0.2.2", "192.0.2.10", "192.0.2.11"};
+	uint32_t seen[4] = {}, sent = 0;
+	struct lf *f;
+
+	lf_close(*state);
+	*state = f = lf_open(pool, 64);
+	for (uint16_t i = 0; i < 40; i++) {
+		char inside[16], ext[INET_ADDRSTRLEN];
+		struct lf_spec s = ff_udp(inside, 3000, "198.51.100.1", 9);
+
+		snprintf(inside, sizeof(inside), "10.1.0.%u", 2 + i);
+		if (!lf_pass(f, LF_INSIDE, &s) || f->sent[0].port != LF_UPLINK)
+			continue;
+		sent++;
+		inet_ntop(AF_INET, f->sent[0].bytes + 26, ext, sizeof(ext));
+		for (int k = 0; k < 4; k++)
+			seen[k] += !strcmp(ext, addrs[k]);
+	}
+	assert_int_equal(sent, 16);
+	for (int k = 0; k < 4; k++)
+		assert_int_equal(seen[k], 4);
+	ff_expect_empty(f);
+}
+
 #define IN_TEST(name) cmocka_unit_test_setup_teardown(name, setup, ff_teardown)
 
 int main(void)
@@ -438,6 +469,7 @@ int main(void)
 		IN_TEST(test_hairpin_dnat),
 		IN_TEST(test_tuple_taken),
 		IN_TEST(test_pooling),
+		IN_TEST(test_pool_in_pieces),
 		IN_TEST(test_control_behind),
 		IN_TEST(test_hold_full_does_not_ask),
 		IN_TEST(test_unanswered_share),

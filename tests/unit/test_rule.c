@@ -52,6 +52,17 @@ static const struct {
 	{"snat from 10.1.1.0/24 out eth0 source 192.0.2.10-192.0.2.12",
 	 "snat from 10.1.1.0/24 out eth0 source 192.0.2.10-192.0.2.12", 0},
 	{"snat source 192.0.2.10-192.0.2.10", "snat source 192.0.2.10", 0},
+	/* pools in pieces: their order and shape stay */
+	{"snat source 192.0.2.10,198.51.100.7,192.0.2.20-192.0.2.21",
+	 "snat source 192.0.2.10,198.51.100.7,192.0.2.20-192.0.2.21", 0},
+	{"snat source 203.0.113.16/28,203.0.113.8-203.0.113.15,203.0.113.7/32",
+	 "snat source 203.0.113.16/28,203.0.113.8-203.0.113.15,203.0.113.7", 0},
+	{"snat source 192.0.2.0/30", "snat source 192.0.2.0/30", 0},
+	{"snat source 198.18.0.0/22", "snat source 198.18.0.0/22", 0},
+	{"snat source 192.0.2.1,192.0.2.9 pooling arbitrary",
+	 "snat source 192.0.2.1,192.0.2.9 pooling arbitrary", 0},
+	{"snat source 2001:db8::/126,2001:db8:5::1,2001:db8:6::9-2001:db8:6::a out eth0",
+	 "snat out eth0 source 2001:db8::/126,2001:db8:5::1,2001:db8:6::9-2001:db8:6::a", 0},
 	{"snat source 192.0.2.10 ports 512-1023", "snat source 192.0.2.10 ports 512-1023", 0},
 	{"masquerade from 10.1.0.0/16 out eth0 ports 20000-29999",
 	 "masquerade from 10.1.0.0/16 out eth0 ports 20000-29999", 0},
@@ -199,8 +210,8 @@ static const struct {
 	 "`source` translates, expected it with the verbs snat and nat only", -EINVAL},
 	{"snat dest 192.0.2.1", "`dest` translates, expected it with the verb dnat only", -EINVAL},
 	{"snat out eth0",
-	 "snat needs the address to translate to, expected `source A` or "
-	 "`source A-B`",
+	 "snat needs the address to translate to, expected `source A`, `source A-B` or several by "
+	 "commas",
 	 -EINVAL},
 	{"snat source x-y",
 	 "expected an address or a range such as 192.0.2.10-192.0.2.12 after `source`, got `x-y`",
@@ -210,6 +221,42 @@ static const struct {
 	{"snat source 10.0.0.0-10.0.4.0", "expected at most 1024 addresses after `source`",
 	 -EINVAL},
 	{"snat source 192.0.2.1-2001:db8::1", "the two ends of `source` are of different families",
+	 -EINVAL},
+	{"snat source 192.0.2.1,192.0.2.1",
+	 "`192.0.2.1` after `source` has addresses that stand before it, expected each once",
+	 -EINVAL},
+	{"snat source 192.0.2.8/29,198.51.100.1,192.0.2.2-192.0.2.8",
+	 "`192.0.2.2-192.0.2.8` after `source` has addresses that stand before it, expected each "
+	 "once",
+	 -EINVAL},
+	{"snat source 192.0.2.9,192.0.2.0/28",
+	 "`192.0.2.0/28` after `source` has addresses that stand before it, expected each once",
+	 -EINVAL},
+	{"snat source 192.0.2.1,2001:db8::1",
+	 "the addresses after `source` are of different families", -EINVAL},
+	{"snat source 192.0.2.1, 192.0.2.2",
+	 "expected an address at each side of a comma after `source`, and no blank", -EINVAL},
+	{"snat source 192.0.2.1,,192.0.2.2",
+	 "expected an address at each side of a comma after `source`, and no blank", -EINVAL},
+	{"snat source 192.0.2.1,x",
+	 "expected an address or a range such as 192.0.2.10-192.0.2.12 after `source`, got `x`",
+	 -EINVAL},
+	{"snat source 192.0.2.1/24",
+	 "`source`: `192.0.2.1/24` has host bits set, expected 192.0.2.0/24", -EINVAL},
+	{"snat source 192.0.2.0/33",
+	 "`source`: `192.0.2.0/33` has a bad prefix length, expected 0-32", -EINVAL},
+	{"snat source 192.0.2.0/28-192.0.2.32",
+	 "`source`: `192.0.2.0/28-192.0.2.32` has a bad prefix length, expected 0-32", -EINVAL},
+	{"snat source 198.18.0.0/21", "expected at most 1024 addresses after `source`", -EINVAL},
+	{"snat source 198.18.0.0/22,192.0.2.1", "expected at most 1024 addresses after `source`",
+	 -EINVAL},
+	{"snat source 2001:db8::/64", "expected at most 1024 addresses after `source`", -EINVAL},
+	{"snat source 192.0.2.1,224.0.0.0/30",
+	 "expected addresses of this host's networks after `source`, got `224.0.0.0`", -EINVAL},
+	{"snat source 192.0.2.1/32 pooling paired",
+	 "`pooling` chooses among several addresses, expected a range after `source`", -EINVAL},
+	{"masquerade source 192.0.2.1,192.0.2.3",
+	 "masquerade takes the uplink's own address, expected no `source` (or the verb snat)",
 	 -EINVAL},
 	{"snat source 127.0.0.1",
 	 "expected addresses of this host's networks after `source`, got `127.0.0.1`", -EINVAL},
@@ -418,11 +465,81 @@ static void test_fields(void **state)
 	assert_int_equal(r.to_port_max, 54);
 	assert_string_equal(r.in, "va");
 	assert_string_equal(r.out, "vb");
-	assert_memory_equal(&r.nat_min, &lo, sizeof(lo));
-	assert_memory_equal(&r.nat_max, &hi, sizeof(hi));
+	assert_int_equal(r.source_cnt, 1);
+	assert_memory_equal(&r.source[0].min, &lo, sizeof(lo));
+	assert_int_equal(r.source[0].cnt, 3);
+	lo = xe_rule_source_max(&r.source[0]);
+	assert_memory_equal(&lo, &hi, sizeof(lo));
 	assert_int_equal(r.port_min, 2000);
 	assert_int_equal(r.port_max, 3000);
 	assert_int_equal(r.line, 0);
+}
+
+static void test_fields_source(void **state)
+{
+	struct xe_rule r = must_parse("snat source 192.0.2.255,10.255.255.255-11.0.0.1,"
+				      "198.51.100.64/26",
+				      0);
+	const struct {
+		uint32_t min, max;
+		unsigned int cnt, len;
+	} want[] = {{0xc00002ff, 0xc00002ff, 1, 0},
+		    {0x0affffff, 0x0b000001, 3, 0},
+		    {0xc6336440, 0xc633647f, 64, 96 + 26}};
+
+	(void)state;
+	assert_int_equal(r.nat_family, AF_INET);
+	assert_int_equal(r.source_cnt, CNT(want));
+	assert_int_equal(xe_rule_source_addrs(&r), 68);
+	for (size_t i = 0; i < CNT(want); i++) {
+		struct xe_addr min = xe_addr_v4(htonl(want[i].min));
+		struct xe_addr max = xe_addr_v4(htonl(want[i].max));
+		struct xe_addr got = xe_rule_source_max(&r.source[i]);
+
+		assert_memory_equal(&r.source[i].min, &min, sizeof(min));
+		assert_memory_equal(&got, &max, sizeof(max));
+		assert_int_equal(r.source[i].cnt, want[i].cnt);
+		assert_int_equal(r.source[i].prefix_len, want[i].len);
+	}
+	/* a carry through an address */
+	r = must_parse("snat source 2001:db8::ffff:ffff:fffe-2001:db8::1:0:0:1", 0);
+	assert_int_equal(r.source[0].cnt, 4);
+	assert_int_equal(r.nat_family, AF_INET6);
+}
+
+/* 64 pieces, and no more; the longest prints as it was written. */
+static void test_source_pieces(void **state)
+{
+	char text[XE_RULE_TEXT_SIZE], again[XE_RULE_TEXT_SIZE], err[512];
+	struct xe_rule r;
+	int at;
+
+	(void)state;
+	at = snprintf(text, sizeof(text),
+		      "snat udp from 2001:db8:1111:2222:3333:4444:5555:6666 to "
+		      "[2001:db8:1111:2222:3333:4444:5555:6666]:10000-20000 in abcdefghijklmno out "
+		      "abcdefghijklmno source ");
+	for (unsigned int i = 0; i < XE_MAX_SOURCES; i++)
+		at += snprintf(text + at, sizeof(text) - (size_t)at,
+			       "%s2001:db8:1111:2222:3333:4444:5555:%x0-"
+			       "2001:db8:1111:2222:3333:4444:5555:%xf",
+			       i ? "," : "", 0x111 + i, 0x111 + i);
+	r = must_parse(text, 0);
+	assert_int_equal(r.source_cnt, XE_MAX_SOURCES);
+	assert_int_equal(xe_rule_source_addrs(&r), XE_MAX_SOURCES * 16);
+	strcat(text, " ports 10000-20000 mapping endpoint-independent filter "
+		     "address-and-port-dependent pooling arbitrary no-limit limit 999999998pps "
+		     "limit 999999998bit limit 999999998flows limit 999999997pps per-source limit "
+		     "999999997bit per-source limit 999999997flows per-source");
+	r = must_parse(text, 0);
+	assert_int_equal(xe_rule_print(&r, again, sizeof(again)), strlen(text));
+	assert_string_equal(again, text);
+	at = snprintf(text, sizeof(text), "snat source 10.0.0.0");
+	for (int i = 1; i <= XE_MAX_SOURCES; i++)
+		at += snprintf(text + at, sizeof(text) - (size_t)at, ",10.0.%d.0", i);
+	assert_int_equal(xe_rule_parse(text, &r, err, sizeof(err)), -EINVAL);
+	assert_string_equal(err,
+			    "expected at most 64 addresses, ranges and prefixes after `source`");
 }
 
 static void test_fields_dest(void **state)
@@ -478,6 +595,11 @@ static void test_equal(void **state)
 		"snat source 192.0.2.1",
 		"snat source 192.0.2.1-192.0.2.2",
 		"snat source 192.0.2.2",
+		"snat source 192.0.2.2,192.0.2.4",
+		"snat source 192.0.2.4,192.0.2.2",
+		"snat source 192.0.2.4,192.0.2.2-192.0.2.3",
+		"snat source 192.0.2.4/30",
+		"snat source 192.0.2.4-192.0.2.7",
 		"kernel from 2000::/3",
 		"drop from 0.0.0.0/0",
 		"drop from @/a in a",
@@ -612,7 +734,8 @@ int main(void)
 		cmocka_unit_test(test_fields),         cmocka_unit_test(test_equal),
 		cmocka_unit_test(test_family),         cmocka_unit_test(test_covers),
 		cmocka_unit_test(test_prefix_lengths), cmocka_unit_test(test_longest),
-		cmocka_unit_test(test_fields_dest),
+		cmocka_unit_test(test_fields_dest),    cmocka_unit_test(test_fields_source),
+		cmocka_unit_test(test_source_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

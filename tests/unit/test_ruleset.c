@@ -190,7 +190,8 @@ static struct xe_rule random_rule(bool narrow)
 	random_name(r.out, narrow ? 30 : 4);
 	if (r.verb == XE_VERB_SNAT) {
 		r.nat_family = v4 ? AF_INET : AF_INET6;
-		r.nat_min = r.nat_max = xe_addr_v4(htonl(0xc0000201));
+		r.source[0] = (struct xe_rule_source){xe_addr_v4(htonl(0xc0000201)), 1, 0};
+		r.source_cnt = 1;
 	}
 	return r;
 }
