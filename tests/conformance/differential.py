@@ -5,15 +5,17 @@
   differential.py [--cells NAME,...] [--seed N] [--step N] [--count N] [--only KIND] [--show]
 
 Each item of traffic.py is played in both networks, step by step. What comes out on the uplink and at
-the containers is put into one form (Ext L4 port, IP id and TTL left out, checksums as right or wrong,
+the containers is put into one form (Ext L4 port and IP id left out, checksums as right or wrong,
 fragments put together) and compared. A difference is either one of known.py, exactly, which
 docs/limitations.md explains under the name given there, or it fails the run; so does one that is known
-and is no difference any more. --step: every so many sizes; --show prints each difference.
+and is no difference any more. --step: every so many sizes; --show prints each difference. --cells all: the
+matrix of run.py.
 """
 import argparse
 import collections
 import os
 import re
+import select
 import signal
 import struct
 import sys
@@ -25,17 +27,18 @@ import known  # noqa: E402
 import net as n  # noqa: E402
 import traffic  # noqa: E402
 import traffic6  # noqa: E402
+from run import CELLS  # noqa: E402
 from service import ROOT, Service  # noqa: E402
 from wire import Packet, Sender, Tap, ones_sum  # noqa: E402
 
-BATCH = 50  # items at once: below the 1,000 L4 ports by which they are told apart
+BATCH = 100  # items at once: below the 1,000 L4 ports by which they are told apart
 
 OUR_OWN = (n.EXT, "10.1.0.1", n.EXT_6, "2001:db8:1::1")  # sources of the host's own ICMP errors
 
 
-# A packet, or a datagram of fragments (`cut`), so that two of them may be compared; Ext L4 port, checksums, IP id and
-# TTL left out. `sums`: which are right.
-Form = collections.namedtuple("Form", "src dst proto tos df total sums options l4 padding cut")
+# A packet, or a datagram of fragments (`cut`), so that two of them may be compared; Ext L4 port, checksums and IP id
+# left out. `sums`: which are right.
+Form = collections.namedtuple("Form", "src dst proto tos ttl df total sums options l4 padding cut")
 
 
 def is_error(p):
@@ -85,19 +88,20 @@ class Twin:
             for raw in make(it, self.ext.get(it.number)):
                 self.send[it.ns if side == "out" else "o1"](raw)
 
-    def collect(self, step, quiet):
-        end = time.monotonic() + quiet
-        while time.monotonic() < end:
-            for where, tap in self.taps.items():
-                for p in tap.poll(0.01):
-                    it = self.item_of(p)
-                    if it is None:
-                        continue
-                    end = time.monotonic() + quiet
-                    if where == "uplink" and p.src == it.ext_addr and p.sport and p.dport == it.sport and p.proto == it.proto:
-                        self.ext.setdefault(it.number, (p.src, p.sport))
-                    self.got[it.number].append((step, where, p))
-                tap.seen.clear()
+    def collect(self, step):
+        """What is there; how many packets of the batch's flows."""
+        found = 0
+        for where, tap in self.taps.items():
+            for p in tap.poll():
+                it = self.item_of(p)
+                if it is None:
+                    continue
+                found += 1
+                if where == "uplink" and p.src == it.ext_addr and p.sport and p.dport == it.sport and p.proto == it.proto:
+                    self.ext.setdefault(it.number, (p.src, p.sport))
+                self.got[it.number].append((step, where, p))
+            tap.seen.clear()
+        return found
 
     def result(self, it):
         """What came out for an item: (step, where, form), sorted; fragments put together."""
@@ -120,7 +124,7 @@ class Twin:
             data += load[at].l4
             at += len(load[at].l4)
         if not last or at != last[0].offset + len(last[0].l4):
-            return Form(ps[0].src, ps[0].dst, ps[0].proto, None, None, None, "incomplete", b"", b"", None,
+            return Form(ps[0].src, ps[0].dst, ps[0].proto, None, None, None, None, "incomplete", b"", b"", None,
                         tuple(sorted((p.offset, len(p.l4)) for p in ps)))
         cut = tuple(sorted((p.offset, len(p.l4)) for p in load.values()))
         if load[0].version == 6:  # without the fragment header
@@ -152,9 +156,7 @@ class Twin:
                 inner = bytearray(p.data)
                 head = q.head_len
                 if q.version == 4:
-                    inner[4:6], inner[8:9], inner[10:12] = b"ID", b"T", b"CC"
-                else:
-                    inner[7:8] = b"T"
+                    inner[4:6], inner[10:12] = b"ID", b"CC"
                 for at, end in (head, q.src), (head + 2, q.dst):
                     if (end, struct.unpack("!H", inner[at:at + 2])[0]) == ext:
                         inner[at:at + 2] = b"EE"
@@ -162,10 +164,11 @@ class Twin:
                 if len(inner) >= head + 8:
                     inner[head + 6:head + 8] = b"CC"
                 l4[8:] = inner
-        tos, df = (p.tos, p.df) if not is_error(p) or p.src not in OUR_OWN else (None, None)
+        # What the host itself answers begins with a TTL of its own.
+        tos, ttl, df = (p.tos, p.ttl, p.df) if not is_error(p) or p.src not in OUR_OWN else (None, None, None)
         if p.version == 6 and tos is not None:
             tos = (tos, struct.unpack("!I", p.ip[:4])[0] & 0xfffff)
-        return Form(p.src, p.dst, p.proto, tos, df, p.total, sums, bytes(p.ip[20 if p.version == 4 else 40:p.head_len]), bytes(l4),
+        return Form(p.src, p.dst, p.proto, tos, ttl, df, p.total, sums, bytes(p.ip[20 if p.version == 4 else 40:p.head_len]), bytes(l4),
                     bool(p.padding.strip(b"\0")), ())
 
 
@@ -193,6 +196,22 @@ def known_in_docs():
     return [name for name in known.NAMES if at < 0 or "**%s**" % name not in text[at:]]
 
 
+def settle(twins, step, quiet, last):
+    """Collect until nothing has come for `quiet` seconds; for a quarter of it where both have as many, but at the end,
+    where nothing comes after what is one too many."""
+    taps = [tap.s for twin in twins for tap in twin.taps.values()]
+    count, since = [0] * len(twins), time.monotonic()
+    while True:
+        wanted = quiet if last or len(set(count)) > 1 else quiet / 4
+        left = since + wanted - time.monotonic()
+        if left <= 0:
+            return
+        select.select(taps, [], [], left)
+        new = [twin.collect(step) for twin in twins]
+        if any(new):
+            count, since = [a + b for a, b in zip(count, new)], time.monotonic()
+
+
 def compare(twins, items, args, quiet=0.12):
     """Differences: (item, words) that nothing explains; counts by known name and kind."""
     found, explained, packets = [], collections.Counter(), 0
@@ -200,11 +219,11 @@ def compare(twins, items, args, quiet=0.12):
         batch = items[at:at + BATCH]
         for twin in twins:
             twin.begin(batch)
-        for step in range(max(len(it.steps) for it in batch)):
+        steps = max(len(it.steps) for it in batch)
+        for step in range(steps):
             for twin in twins:
                 twin.play(step)
-            for twin in twins:
-                twin.collect(step, quiet)
+            settle(twins, step, quiet, step + 1 == steps)
         for it in batch:
             a, b = (twin.result(it) for twin in twins)
             packets += len(a) + len(b)
@@ -281,7 +300,7 @@ def main():
     for name in known_in_docs():
         print("not ok known_%s: not explained in docs/limitations.md" % name.replace(" ", "_"))
         failed += 1
-    for name in args.cells.split(","):
+    for name in CELLS if args.cells == "all" else args.cells.split(","):
         failed += cell(name, args)
     return 1 if failed else 0
 

@@ -131,6 +131,12 @@ def _(it, kernel, service):
     return not service and all(x[2].sums.endswith("none") for x in kernel)
 
 
+@difference("Fragments that fit", "fragments6_fit")
+def _(it, kernel, service):
+    return sorted(map(repr, kernel)) == sorted(repr((step, where, f._replace(cut=()))) for step, where, f in service) and \
+        len(service) == 2 and all(len(x[2].cut) == 2 for x in service)
+
+
 @difference("Source quench", "icmp_odd")
 def _(it, kernel, service):
     return not service and all(x[1] == it.ns and x[2].proto == 1 and x[2].l4[0] == 4 for x in kernel)

@@ -247,24 +247,75 @@ def noise(rng, count):
 
 
 def streams(rng, count):
-    """TCP conversations with loss, repetition and reordering at the container's link, as random as they come."""
+    """TCP conversations over a path that loses, repeats and reorders, before and behind the translator: what is lost before
+    it is seen by it only when it is sent again, behind a hole; what is lost behind it is seen twice. What follows a hole
+    is answered by duplicate ACKs with SACK, and ACKs are lost, too."""
     for _ in range(count):
-        steps, seq, ack = opened(), 1000, 5000
-        for _ in range(rng.randrange(2, 8)):
-            size = rng.randrange(1, 1461)
-            out = rng.random() < 0.5
-            one = segment("out", "PA", seq, ack, size) if out else segment("back", "PA", ack, seq, size)
-            lost = rng.random() < 0.15
-            if not lost:
-                steps.append(one)
-            steps += [one] * (1 if lost or rng.random() < 0.1 else 0)
-            if out:
-                seq += size
-                steps.append(segment("back", "A", ack, seq))
-            else:
-                ack += size
-                steps.append(segment("out", "A", seq, ack))
-        yield Item("stream", steps, proto=6, ns=rng.choice(("c1", "c2")))
+        talk = _Talk(rng)
+        for _ in range(rng.randrange(1, 4)):
+            talk.burst(rng.choice(("out", "back")))
+        if rng.random() < 0.5:
+            talk.close(rng.choice(("out", "back")))
+        yield Item("stream", opened() + talk.steps, proto=6, ns=rng.choice(("c1", "c2")))
+
+
+class _Talk:
+    """The steps of one conversation. `sent`, `heard`: of each side, the next to be sent, and how far all has come to it."""
+
+    def __init__(self, rng):
+        self.rng, self.steps = rng, []
+        self.sent, self.heard = dict(out=1000, back=5000), dict(out=5000, back=1000)
+
+    def put(self, side, flags, seq, size=0, **more):
+        self.steps.append(segment(side, flags, seq, self.heard[side], size, **more))
+
+    def burst(self, side):
+        other, rng = {"out": "back", "back": "out"}[side], self.rng
+        flight, missing, begin = [], [], self.sent[side]
+        for _ in range(rng.randrange(2, 5)):
+            one = self.sent[side], rng.randrange(1, 1461)
+            self.sent[side] += one[1]
+            fate = rng.random()
+            copies, arrives = (0, False) if fate < 0.2 else (1, False) if fate < 0.35 else (2, True) if fate < 0.45 else (
+                1, True)
+            flight += [(one, arrives)] * copies
+            missing += [] if arrives else [one]
+        if len(flight) > 1 and rng.random() < 0.5:
+            i = rng.randrange(len(flight) - 1)
+            flight[i], flight[i + 1] = flight[i + 1], flight[i]
+        have = []
+        for one, arrives in flight:
+            self.put(side, "PA", *one)
+            if arrives:
+                have.append(one)
+                if not self.follows(other, begin, have):  # a hole before it
+                    self.put(other, "A", self.sent[other], options=[
+                        ("NOP", None), ("NOP", None), ("SAck", (one[0], one[0] + one[1]))])
+        for one in missing:
+            self.put(side, "PA", *one)
+            have.append(one)
+        self.follows(other, begin, have)
+        if rng.random() < 0.85:  # else lost: what comes next says it
+            self.put(other, "A", self.sent[other])
+
+    def follows(self, side, begin, have):
+        """Has it all from `begin` on, without a hole? What it acknowledges is where the first one is."""
+        end = begin
+        for seq, size in sorted(set(have)):
+            if seq != end:
+                break
+            end = seq + size
+        self.heard[side] = end
+        return end == max(seq + size for seq, size in have)
+
+    def close(self, side):
+        other = {"out": "back", "back": "out"}[side]
+        for one, peer in ((side, other), (other, side)):
+            for _ in range(self.rng.choice((1, 1, 2))):  # the first of two was lost behind the translator
+                self.put(one, "FA", self.sent[one])
+            self.sent[one] += 1
+            self.heard[peer] = self.sent[one]
+            self.put(peer, "A", self.sent[peer])
 
 
 def recorded():

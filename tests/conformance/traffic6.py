@@ -124,6 +124,8 @@ def fragments(rng):
     for size, at in ((3000, 1400), (3000, 800), (9000, 1000)):
         for order in (None, rng):
             yield item("fragments6", [datagram("out", 8), step("out", size, at, order), step("back", size, at, order)])
+    # Without its fragment header it would be no larger than the first of them.
+    yield item("fragments6_fit", [datagram("out", 8), step("out", 176, 176), step("back", 176, 176)])
     yield item("fragments6_first", [step("out", 3000, 1400), step("back", 3000, 1400)])
     yield item("fragments6_missing", [datagram("out", 8), step("out", 3000, 800, None, 1), step("back", 3000, 800, None, 1)])
 
