@@ -17,6 +17,8 @@
 
 #include "control/config.h"
 #include "control/config_schema.h"
+#include "control/nat_range.h"
+#include "control/sockdiag.h"
 #include "state/deny.h"
 
 /* "rules[16383].sessions-per-source" and the like */
@@ -28,6 +30,7 @@ struct check {
 	void *ctx;
 	char *err;
 	size_t err_size;
+	bool default_met; /* that the default NAT range meets the host's has been said */
 };
 
 /* Where a message belongs. */
@@ -234,17 +237,6 @@ static int check_from(struct check *c, const struct xe_rule *rule, const struct 
 		      text, in ? " named " : "", in ? rule->in : "");
 }
 
-static bool read_local_ports(unsigned int *min, unsigned int *max)
-{
-	/* That of the calling thread's network namespace. */
-	FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-	bool ok = f && fscanf(f, "%u %u", min, max) == 2;
-
-	if (f)
-		fclose(f);
-	return ok;
-}
-
 /* Workers share L4 ports by blocks of 64 (state/natpool.h). */
 static void warn_blocks(struct check *c, const struct xe_rule *rule, const struct place *at)
 {
@@ -260,18 +252,29 @@ static void warn_blocks(struct check *c, const struct xe_rule *rule, const struc
 
 static void warn_ports(struct check *c, const struct xe_rule *rule, const struct place *at)
 {
-	unsigned int min, max;
+	uint16_t min, max, from, to;
 
-	if (!rule->port_min)
+	if (rule->verb != XE_VERB_MASQUERADE && rule->verb != XE_VERB_SNAT)
 		return;
-	warn_blocks(c, rule, at);
-	if (!read_local_ports(&min, &max))
+	if (rule->port_min)
+		warn_blocks(c, rule, at);
+	/* That of the calling thread's network namespace. */
+	if (xe_sockdiag_local_range(&min, &max))
 		return;
-	if (rule->port_min <= max && rule->port_max >= min)
+	if (rule->port_min) {
+		if (xe_nat_range_meets(min, max, rule->port_min, rule->port_max))
+			warn(c, at,
+			     "`ports %u-%u` meets net.ipv4.ip_local_port_range (%u-%u), of which "
+			     "the host's own connections take theirs",
+			     rule->port_min, rule->port_max, min, max);
+	} else if (!c->default_met && !xe_nat_range_default(min, max, &from, &to)) {
+		c->default_met = true; /* once is enough */
 		warn(c, at,
-		     "`ports %u-%u` meets net.ipv4.ip_local_port_range (%u-%u), of which the "
-		     "host's own connections take theirs",
-		     rule->port_min, rule->port_max, min, max);
+		     "net.ipv4.ip_local_port_range (%u-%u), of which the host's own connections "
+		     "take theirs, leaves too little of the default NAT range %u-%u: give the "
+		     "host another range, or the rules `ports` apart from it",
+		     min, max, from, to);
+	}
 }
 
 /* Read for its errors; who puts the rule into force reads it again. */

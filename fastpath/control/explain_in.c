@@ -43,6 +43,13 @@ static bool is_owned(const struct xe_explain *e)
 	return __atomic_load_n(word, __ATOMIC_RELAXED) >> (e->dport & 63) & 1;
 }
 
+/* May the host have a flow on that L4 port, too? Any worker's pool knows. */
+static bool may_be_hosts(const struct xe_explain *e)
+{
+	return xe_natpool_may_be_hosts(&e->svc->workers[0].lane->pool, e->proto == IPPROTO_UDP,
+				       e->dport);
+}
+
 /* Whom it is for, as pipeline/flow_in.c has it. */
 struct target {
 	const struct xe_explain *e;
@@ -112,7 +119,10 @@ static bool by_rule(struct xe_explain *e, struct target *t)
 	if (number < 0) {
 		xe_explain_step(e, "rule", false, "none lets it in");
 		xe_explain_verdict(e, false, is_owned(e) ? XE_R_TAKEN : XE_R_NOT_OWNED, "%s",
-				   is_owned(e) || e->again
+				   is_owned(e) && !e->again && may_be_hosts(e)
+					   ? "given to the kernel by the worker: of no flow of "
+					     "ours, and the host may have that L4 port"
+				   : is_owned(e) || e->again
 					   ? "dropped by the worker: of no flow of ours, and no "
 					     "rule or mapping lets it in"
 					   : "left to the kernel: from outside, and of no flow of "

@@ -70,6 +70,8 @@ struct xe_fallback_conf {
 	bool translated6;
 	/* Where the host itself listens: XE_FALLBACK_WORDS words, NULL = nowhere. */
 	const uint64_t *listen_tcp, *listen_udp;
+	/* From which the kernel takes the L4 ports of the host's connections; max 0: not known. */
+	struct xe_fallback_range local;
 };
 
 /* Packets dropped by the table since it was made; a re-apply keeps them. */

@@ -11,9 +11,9 @@
  *                masquerade of theirs would keep or choose L4 ports of the workers' range.
  *   snat_rest    IPv4: the same for `kernel` rules and sources that no rule matches. After the
  *                others (110): whoever configured a translation of their own for these gets it.
- *                And the host's own flows keep out of the workers' L4 ports.
- *   leak         priority 300: still an inside source? Then conntrack had no state for it (an ICMP
- *                error, RST, FIN, SYN-ACK out of nowhere), and nothing would translate it: drop.
+ *                And the host's own flows keep out of the workers' L4 ports, or are moved out of
+ * them. leak         priority 300: still an inside source? Then conntrack had no state for it (an
+ * ICMP error, RST, FIN, SYN-ACK out of nowhere), and nothing would translate it: drop.
  *
  * "Only a SYN may start a flow" stands in forward, not in the nat chains: with
  * net.netfilter.nf_conntrack_tcp_loose=1 (the default) conntrack calls a mid-flow segment of an
@@ -21,11 +21,11 @@
  * connection that a worker may take up again a second later. What conntrack does not pick up even
  * then (RST, SYN-ACK) it calls `invalid`, which no nat chain ever sees.
  *
- * L4 ports. Workers use the NAT ranges (by default 1024-32767), the kernel must use others: kernel
- * masquerade alone keeps the container's source port wherever it lies, so it gets the longest gap
- * beside the ranges (by default 32768-65535). That is where containers choose their ports
- * (ip_local_port_range, 32768-60999), so they are mostly kept; and the host's own outgoing flows,
- * which live there too, are safe, because conntrack never gives out a tuple that is in use.
+ * L4 ports. Workers use the NAT ranges (by default 1024-32767, nat_range.h), the kernel must use
+ * others: kernel masquerade alone keeps the container's source port wherever it lies, so it gets
+ * the longest gap beside the ranges (by default 32768-65535). That is where containers choose their
+ * ports (ip_local_port_range, 32768-60999), so they are mostly kept; and the host's own outgoing
+ * flows, which live there too, are safe, because conntrack never gives out a tuple that is in use.
  *
  * IPv6 has chains of its own (fallback_rules6.c), and only where rules speak about it: what none
  * matches is forwarded as it is.
@@ -358,6 +358,33 @@ static void put_own_flows(const struct xe_fallback_text *t, const char *proto,
 		range->max);
 }
 
+static bool meets_local(const struct xe_fallback_text *t, const uint64_t *nat)
+{
+	for (unsigned int p = t->conf->local.min; t->conf->local.max && p <= t->conf->local.max;
+	     p++)
+		if (xe_fallback_bit(nat, p))
+			return true;
+	return false;
+}
+
+/*
+ * Where the range that the host's connections take their L4 ports from meets the workers' ranges, a
+ * connection that begins on one of both leaves by another, or its answers would go to the container
+ * that has it. What a socket is known to be on for longer is a service, which keeps it; no worker
+ * gives that out.
+ */
+static void put_own_away(const struct xe_fallback_text *t, const char *proto, const uint64_t *nat,
+			 const struct xe_fallback_range *range)
+{
+	if (!meets_local(t, nat))
+		return;
+	fprintf(t->f,
+		"\t\toifname @uplinks fib saddr type local meta nfproto %s %s sport %u-%u %s sport "
+		"@nat_%s %s sport != @listen_%s snat %s to %s saddr:%u-%u\n",
+		t->fam->proto, proto, t->conf->local.min, t->conf->local.max, proto, proto, proto,
+		proto, t->fam->ip, t->fam->ip, range->min, range->max);
+}
+
 /* IPv6 that no rule translates is nobody's to translate. */
 static void put_snat_rest(const struct xe_fallback_text *t)
 {
@@ -367,6 +394,8 @@ static void put_snat_rest(const struct xe_fallback_text *t)
 		return;
 	put_own_flows(t, "tcp", &t->kernel_tcp);
 	put_own_flows(t, "udp", &t->kernel_udp);
+	put_own_away(t, "tcp", t->nat.tcp, &t->kernel_tcp);
+	put_own_away(t, "udp", t->nat.udp, &t->kernel_udp);
 }
 
 static void put_leak_hook(const struct xe_fallback_text *t)

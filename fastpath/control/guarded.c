@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * guarded.c - which L4 ports only a session can have sent from: the NAT ranges, less what the host
- * listens on or reserves. The safety net's guard says the same of packets, steer of ICMP errors.
+ * has or reserves. The safety net's guard says the same of packets, steer of ICMP errors.
  * Control thread only; the program reads the words as they are written.
  */
 #include <netinet/in.h>
@@ -22,7 +22,8 @@ void xe_guarded_publish(struct xe_service *svc)
 
 		for (uint32_t udp = 0; udp < 2; udp++)
 			__atomic_store_n(&svc->steer.guarded[udp * XE_OWNED_WORDS + word],
-					 bits & ~(svc->listening[udp][word] | svc->dnat[udp][word]),
+					 bits & ~(svc->listening[udp][word] | svc->dnat[udp][word] |
+						  (udp ? 0 : svc->connected[word])),
 					 __ATOMIC_RELAXED);
 	}
 }
@@ -30,7 +31,8 @@ void xe_guarded_publish(struct xe_service *svc)
 void xe_taken_publish(struct xe_service *svc, int udp, uint32_t word)
 {
 	__atomic_store_n(&svc->taken.bits[udp][word],
-			 svc->listening[udp][word] | svc->dnat[udp][word] | svc->held[udp][word],
+			 svc->listening[udp][word] | svc->dnat[udp][word] | svc->held[udp][word] |
+				 (udp ? 0 : svc->connected[word]),
 			 __ATOMIC_RELAXED);
 }
 

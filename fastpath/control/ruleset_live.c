@@ -10,15 +10,13 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "control/host_l4.h"
 #include "control/rule_index.h"
 #include "control/service.h"
 #include "control/takeover_take.h"
 #include "control/verbs.h"
 #include "state/deny.h"
 #include "state/session_file.h"
-
-/* Ticks of the control thread's timer, 100 ms each. */
-#define RESERVED_TICKS 10
 
 static int make_part(struct xe_service *svc, const struct xe_rule_source *part, uint32_t *ext)
 {
@@ -75,8 +73,8 @@ static int make_ranges(struct xe_service *svc, struct xe_ruleset *rs,
 		const struct xe_rule *r = &rs->rules[i];
 		int err = r->verb == XE_VERB_SNAT ? make_pool(svc, r, &ranges[i]) : 0;
 
-		ranges[i].port_min = r->port_min ? r->port_min : XE_NAT_PORT_MIN;
-		ranges[i].port_max = r->port_max ? r->port_max : XE_NAT_PORT_MAX;
+		ranges[i].port_min = r->port_min ? r->port_min : svc->default_min;
+		ranges[i].port_max = r->port_max ? r->port_max : svc->default_max;
 		if (err)
 			return err;
 		if (r->verb == XE_VERB_DNAT && !(ranges[i].dnat = find_dnat(svc, was, r)))
@@ -249,6 +247,7 @@ static int publish(struct xe_service *svc, struct xe_ruleset *rs, const struct x
 		ruleset_free(rs);
 		return ret;
 	}
+	xe_host_l4_connected(svc);
 	xe_guarded_reserve(svc, rs->rules, rs->rule_cnt);
 	put_in_force(svc, rs, was);
 	__atomic_store_n(&svc->steer.conf->any_inbound, rs->any_inbound, __ATOMIC_RELAXED);
@@ -324,6 +323,7 @@ void xe_safety_net_apply(struct xe_service *svc)
 		.nat_ever = svc->nat_ports,
 		.listen_tcp = svc->listening[0],
 		.listen_udp = svc->listening[1],
+		.local = {svc->local_min, svc->local_max},
 		.translated6 = svc->translated6,
 	};
 	char err[256] = "out of memory";
@@ -346,33 +346,4 @@ void xe_safety_net_apply(struct xe_service *svc)
 		svc->fallback_why[0] = '\0';
 	}
 	free(ports);
-}
-
-void xe_safety_net_poll(struct xe_service *svc)
-{
-	uint64_t found[2][XE_BITMAP_WORDS], reserved[XE_BITMAP_WORDS];
-	bool changed = false;
-
-	/* Nothing tells when it is written; somebody does so by hand, and seldom. */
-	if (svc->ticks % RESERVED_TICKS == 0 && !xe_sockdiag_reserved(reserved))
-		memcpy(svc->reserved, reserved, sizeof(svc->reserved));
-	if (xe_sockdiag_listeners(svc->sockdiag, found[0], found[1]))
-		return; /* keep what we know */
-	for (int i = 0; i < 2; i++) {
-		for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++) {
-			uint64_t word = found[i][w] | svc->reserved[w];
-
-			if (word == svc->listening[i][w])
-				continue;
-			svc->listening[i][w] = word;
-			xe_taken_publish(svc, i, w);
-			changed = true;
-		}
-	}
-	if (changed)
-		xe_guarded_publish(svc);
-	if (!changed || svc->fallback_stale || svc->fallback_why[0])
-		return;
-	if (xe_fallback_set_listeners(svc->fallback, svc->listening[0], svc->listening[1]))
-		svc->fallback_stale = true;
 }

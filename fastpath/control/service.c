@@ -23,6 +23,7 @@
 #include "control/data_plane.h"
 #include "control/flow_adopt.h"
 #include "control/handback.h"
+#include "control/host_l4.h"
 #include "control/nft_run.h"
 #include "control/port_given.h"
 #include "control/run_lock.h"
@@ -87,7 +88,6 @@ static const struct xe_netlink_ops netlink_ops = {
 
 static int start_kernel_view(struct xe_service *svc)
 {
-	uint64_t any[2][XE_BITMAP_WORDS] = {};
 	int err = xe_netlink_open(&svc->netlink, &netlink_ops, svc);
 
 	if (!err)
@@ -96,14 +96,7 @@ static int start_kernel_view(struct xe_service *svc)
 		xe_log_err("netlink: %s", strerror(-err));
 		return err;
 	}
-	xe_sockdiag_reserved(svc->reserved);
-	xe_sockdiag_listeners(svc->sockdiag, any[0], any[1]);
-	for (int i = 0; i < 2; i++) {
-		for (uint32_t w = 0; w < XE_BITMAP_WORDS; w++) {
-			svc->listening[i][w] = any[i][w] | svc->reserved[w];
-			svc->taken.bits[i][w] = svc->listening[i][w];
-		}
-	}
+	xe_host_l4_open(svc);
 	return xe_resolver_open(svc);
 }
 
@@ -293,7 +286,7 @@ static void on_timer(struct xe_service *svc)
 
 	if (read(svc->timer_fd, &n, sizeof(n)) < 0)
 		return;
-	xe_safety_net_poll(svc);
+	xe_host_l4_poll(svc);
 	xe_resolver_tick(svc);
 	xe_watchdog_tick(&svc->watchdog, svc->steer.beats, svc->worker_cnt);
 	xe_adopt_tick(svc);

@@ -13,6 +13,7 @@
  *   resolver.c   next hops: asked from the kernel, followed live
  *   neighbours.c which next hops go through which neighbour
  *   ext_addr.c   external addresses and their indexes
+ *   host_l4.c    L4 ports of the host's own sockets
  *   terms_live.c the terms (limits, MSS) of the rules in force
  *   flow_export.c, flow_adopt.c  flows to others, and from others (flow_wait.c, flow_place.c)
  *   ruleset_live.c  the rule set in force: compile, publish, safety net
@@ -36,11 +37,6 @@
 #include "io/attach.h"
 #include "io/rps.h"
 #include "worker.h"
-
-/* Default NAT range: above the well-known L4 ports, below net.ipv4.ip_local_port_range's default
- * of 32768-60999, so that the host's own connections never meet ours. */
-#define XE_NAT_PORT_MIN 1024
-#define XE_NAT_PORT_MAX 32767
 
 /* The run directory and a name of ours in it. */
 #define XE_RUN_PATH_SIZE (PATH_MAX + 32)
@@ -121,7 +117,12 @@ struct xe_service {
 	 */
 	struct xe_taken taken;
 	uint64_t listening[2][XE_BITMAP_WORDS]; /* of these the host's: by sockets, and reserved */
-	uint64_t reserved[XE_BITMAP_WORDS]; /* net.ipv4.ip_local_reserved_ports: UDP's and TCP's */
+	uint64_t reserved[XE_BITMAP_WORDS];  /* net.ipv4.ip_local_reserved_ports: UDP's and TCP's */
+	uint64_t connected[XE_BITMAP_WORDS]; /* the host's connections in NAT ranges, host_l4.c */
+	uint64_t connected_next_ns;          /* when they are read again */
+	uint16_t local_min, local_max;       /* net.ipv4.ip_local_port_range; max 0: not known */
+	uint16_t default_min, default_max;   /* what a rule without `ports` gives out */
+	bool default_moved;                  /* and has not been told of */
 	uint64_t dnat[2][XE_BITMAP_WORDS];
 	uint64_t held[2][XE_BITMAP_WORDS]; /* by flows that were adopted without owning theirs */
 	struct xe_state_dir *state_dir;    /* sessions that outlive the process, state_dir.c */
@@ -197,8 +198,8 @@ void xe_ports_refresh_allow(struct xe_service *svc);
 void xe_ports_refresh_own(struct xe_service *svc);
 /* guarded.c: NAT ranges, or what the host uses of them, may have changed. */
 void xe_guarded_publish(struct xe_service *svc);
-/* The same of what no flow is given: one word, TCP (udp 0) or UDP, after listening, dnat or held.
- */
+/* The same of what no flow is given: one word, TCP (udp 0) or UDP, after listening, connected, dnat
+ * or held. */
 void xe_taken_publish(struct xe_service *svc, int udp, uint32_t word);
 /* A range of a rule (host order, inclusive), from now on; to be published. */
 void xe_guarded_remember(struct xe_service *svc, uint16_t min, uint16_t max);
@@ -267,8 +268,6 @@ int xe_rules_publish(struct xe_service *svc, char *err, size_t err_size);
 void xe_rules_close(struct xe_service *svc);
 /* Make or remake the safety net from ports and rules; the outcome is in fallback_why. */
 void xe_safety_net_apply(struct xe_service *svc);
-/* Follow the host's listeners (every 100 ms). */
-void xe_safety_net_poll(struct xe_service *svc);
 
 /* terms_live.c */
 /* Numbers of the terms table for the rules of a set that is about to be in force: a rule that is in

@@ -19,8 +19,11 @@
 
 /* States are bits 1 << TCP_*. A UDP socket is TCP_ESTABLISHED (connected) or TCP_CLOSE. */
 #define STATE_LISTEN (1u << 10)
-/* All, with TCP_BOUND_INACTIVE (13, kernel 6.8); older kernels ignore that bit. */
-#define STATES_ALL ((1u << 14) - 1)
+#define STATES_ALL   ((1u << 12) - 1)
+/* With a peer that may still send: ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT,
+ * LAST_ACK, CLOSING. Not SYN_RECV (a listener's), and not TIME_WAIT, of which a busy host has one
+ * for each connection of the last minute: nothing is lost there. */
+#define STATES_CONNECTED (1u << 1 | 1u << 2 | 1u << 4 | 1u << 5 | 1u << 8 | 1u << 9 | 1u << 11)
 
 struct xe_sockdiag {
 	struct xe_nlsock sock;
@@ -28,6 +31,7 @@ struct xe_sockdiag {
 
 int xe_sockdiag_open(struct xe_sockdiag **sd)
 {
+	uint64_t tcp[XE_L4_PORT_WORDS], udp[XE_L4_PORT_WORDS];
 	struct xe_sockdiag *s = calloc(1, sizeof(*s));
 	int err;
 
@@ -35,10 +39,9 @@ int xe_sockdiag_open(struct xe_sockdiag **sd)
 	if (!s)
 		return -ENOMEM;
 	err = xe_nlsock_open(&s->sock, NETLINK_SOCK_DIAG, false);
-	/* Ask something now: a kernel without the protocol's module says so here, not in a poll. */
-	err = err ? err : xe_sockdiag_used(s, IPPROTO_TCP, 1);
-	err = err < 0 ? err : xe_sockdiag_used(s, IPPROTO_UDP, 1);
-	if (err < 0) {
+	/* Ask now: a kernel without a protocol's module says so here, not in a poll. */
+	err = err ? err : xe_sockdiag_listeners(s, tcp, udp);
+	if (err) {
 		xe_sockdiag_close(s);
 		return err;
 	}
@@ -84,92 +87,49 @@ static struct nlmsghdr *build(struct xe_sockdiag *sd, uint8_t family, uint8_t pr
 	return nlh;
 }
 
-static int dump(struct xe_sockdiag *sd, uint8_t proto, uint32_t states, uint64_t *bitmap)
+/* `code`: the kernel's filter program, NULL: none. */
+static int dump(struct xe_sockdiag *sd, uint8_t proto, uint32_t states, const void *code,
+		size_t code_len, uint64_t *bitmap)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
+	struct nlmsghdr *nlh;
 	int err = 0;
 
 	memset(bitmap, 0, XE_L4_PORT_WORDS * sizeof(*bitmap));
-	for (unsigned int i = 0; !err && i < sizeof(families); i++)
-		err = xe_nlsock_ask(&sd->sock, build(sd, families[i], proto, states), mark_port,
-				    bitmap);
+	for (unsigned int i = 0; !err && i < sizeof(families); i++) {
+		nlh = build(sd, families[i], proto, states);
+		if (code)
+			mnl_attr_put(nlh, INET_DIAG_REQ_BYTECODE, code_len, code);
+		err = xe_nlsock_ask(&sd->sock, nlh, mark_port, bitmap);
+	}
 	return err == -EINTR ? 0 : err; /* sockets came and went meanwhile: as always */
 }
 
 int xe_sockdiag_listeners(struct xe_sockdiag *sd, uint64_t tcp[XE_L4_PORT_WORDS],
 			  uint64_t udp[XE_L4_PORT_WORDS])
 {
-	int err = dump(sd, IPPROTO_TCP, STATE_LISTEN, tcp);
-	int err_udp = dump(sd, IPPROTO_UDP, STATES_ALL, udp);
+	int err = dump(sd, IPPROTO_TCP, STATE_LISTEN, NULL, 0, tcp);
+	int err_udp = dump(sd, IPPROTO_UDP, STATES_ALL, NULL, 0, udp);
 
 	return err ? err : err_udp;
 }
 
-int xe_sockdiag_all(struct xe_sockdiag *sd, uint64_t tcp[XE_L4_PORT_WORDS],
-		    uint64_t udp[XE_L4_PORT_WORDS])
+int xe_sockdiag_connected(struct xe_sockdiag *sd, uint16_t min, uint16_t max,
+			  uint64_t tcp[XE_L4_PORT_WORDS])
 {
-	int err = dump(sd, IPPROTO_TCP, STATES_ALL, tcp);
-	int err_udp = dump(sd, IPPROTO_UDP, STATES_ALL, udp);
-
-	return err ? err : err_udp;
-}
-
-int xe_sockdiag_answers(struct xe_sockdiag *sd, uint8_t proto, const struct xe_addr *addr,
-			uint16_t l4_port)
-{
-	struct nlmsghdr *nlh = xe_nlsock_begin(&sd->sock, SOCK_DIAG_BY_FAMILY, 0);
-	struct inet_diag_req_v2 *req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
-	__be32 *near;
-	int err;
-
-	req->sdiag_family = (uint8_t)xe_addr_family(addr);
-	req->sdiag_protocol = proto;
-	req->idiag_states = STATES_ALL;
-	req->id.idiag_cookie[0] = req->id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
-	/* The far end stays 0.0.0.0:0, which no connection has: only what takes anybody is found.
-	 * For UDP the kernel has the two ends the other way round (udp_dump_one()). */
-	near = proto == IPPROTO_UDP ? req->id.idiag_dst : req->id.idiag_src;
-	if (proto == IPPROTO_UDP)
-		req->id.idiag_dport = htons(l4_port);
-	else
-		req->id.idiag_sport = htons(l4_port);
-	if (req->sdiag_family == AF_INET)
-		near[0] = addr->w_be[3];
-	else
-		memcpy(near, addr, sizeof(*addr));
-	err = xe_nlsock_ask(&sd->sock, nlh, NULL, NULL);
-	return err == -ENOENT ? 0 : err ? err : 1;
-}
-
-static int found(const struct nlmsghdr *nlh, void *ctx)
-{
-	if (port_of(nlh))
-		*(int *)ctx = 1;
-	return 0; /* read on: what is left unread would greet the next question */
-}
-
-int xe_sockdiag_used(struct xe_sockdiag *sd, uint8_t proto, uint16_t l4_port)
-{
-	static const uint8_t families[] = {AF_INET, AF_INET6};
-	/* The kernel's filter program: accept (fall off the end, at `yes` bytes) when the source
-	 * port is the one in the word behind the instruction, else jump one word past the end:
-	 * reject. */
-	struct {
-		struct inet_diag_bc_op eq, port;
+	/* The kernel's filter program: on with the next instruction where the source port is not
+	 * below the one in the word behind the first, then off the end (accept) where it is not
+	 * above the one behind the second; else one word past the end: reject. */
+	const struct {
+		struct inet_diag_bc_op ge, min, le, max;
 	} code = {
-		.eq = {.code = INET_DIAG_BC_S_EQ, .yes = sizeof(code), .no = sizeof(code) + 4},
-		.port = {.no = l4_port},
+		.ge = {.code = INET_DIAG_BC_S_GE, .yes = 8, .no = sizeof(code) + 4},
+		.min = {.no = min},
+		.le = {.code = INET_DIAG_BC_S_LE, .yes = 8, .no = 8 + 4},
+		.max = {.no = max},
 	};
-	struct nlmsghdr *nlh;
-	int used = 0, err = 0;
 
-	for (unsigned int i = 0; !err && !used && i < sizeof(families); i++) {
-		nlh = build(sd, families[i], proto, STATES_ALL);
-		mnl_attr_put(nlh, INET_DIAG_REQ_BYTECODE, sizeof(code), &code);
-		err = xe_nlsock_ask(&sd->sock, nlh, found, &used);
-		err = err == -EINTR ? 0 : err;
-	}
-	return used ? 1 : err;
+	return dump(sd, IPPROTO_TCP, STATES_CONNECTED, &code, sizeof(code), tcp);
 }
 
 /* ---- sysctls ---- */

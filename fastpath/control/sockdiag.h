@@ -32,35 +32,19 @@ void xe_sockdiag_close(struct xe_sockdiag *sd);
  * L4 ports of TCP listeners and of all UDP sockets, both families; the bitmaps are overwritten. For
  * polling: the kernel announces the end of sockets, never their beginning. Costs about 0.12 ms for
  * the walk of the kernel's tables and 1 us a socket (Linux 6.18). Not seen: TCP sockets that are
- * bound but do not listen, and connections whose listener is gone; xe_sockdiag_all() and
- * xe_sockdiag_used() see them. 0 or -errno, then the bitmaps hold what was found so far.
+ * bound but do not listen, and connections (xe_sockdiag_connected()). 0 or -errno, then the bitmaps
+ * hold what was found so far.
  */
 int xe_sockdiag_listeners(struct xe_sockdiag *sd, uint64_t tcp[XE_L4_PORT_WORDS],
 			  uint64_t udp[XE_L4_PORT_WORDS]);
 
 /*
- * L4 ports of all sockets: also TCP connections in every state, TIME_WAIT included, and (kernel 6.8
- * and later) TCP sockets that are only bound. Walks the whole connection table: for start-up and
- * now and then.
+ * L4 ports in min..max of TCP connections, both families; the bitmap is overwritten. Not those in
+ * TIME_WAIT. The kernel filters, so the cost is the walk of its connection table: 0.1 ms, over 1 ms
+ * where that has 262144 buckets. 0 or -errno.
  */
-int xe_sockdiag_all(struct xe_sockdiag *sd, uint64_t tcp[XE_L4_PORT_WORDS],
-		    uint64_t udp[XE_L4_PORT_WORDS]);
-
-/*
- * Would a host socket take a new flow that comes to this address and L4 port (host order), right
- * now? One hash lookup in the kernel, microseconds: for asking again before an L4 port is granted.
- * Sees TCP listeners and unconnected UDP sockets on that address or on any. proto: IPPROTO_TCP or
- * IPPROTO_UDP. 1 yes, 0 no, -errno: not known.
- */
-int xe_sockdiag_answers(struct xe_sockdiag *sd, uint8_t proto, const struct xe_addr *addr,
-			uint16_t l4_port);
-
-/*
- * Does any host socket hold this L4 port right now? In every state that xe_sockdiag_all() sees. The
- * kernel filters, so the cost is the walk of its tables: 0.07 ms for UDP, and for TCP over 1 ms on
- * a machine whose connection table has 262144 buckets. 1 yes, 0 no, -errno: not known.
- */
-int xe_sockdiag_used(struct xe_sockdiag *sd, uint8_t proto, uint16_t l4_port);
+int xe_sockdiag_connected(struct xe_sockdiag *sd, uint16_t min, uint16_t max,
+			  uint64_t tcp[XE_L4_PORT_WORDS]);
 
 /* net.ipv4.ip_local_reserved_ports, valid for IPv6 too. 0 or -errno. */
 int xe_sockdiag_reserved(uint64_t bitmap[XE_L4_PORT_WORDS]);

@@ -9,6 +9,7 @@
 #include <sys/vfs.h>
 
 #include "control/memlock.h"
+#include "control/nat_range.h"
 #include "control/sockdiag.h"
 #include "control/verbs.h"
 
@@ -89,13 +90,9 @@ static void look_at_kernel(struct xe_service *svc, struct look *l)
 			l->say(l->ctx, subject_names[i], XE_CHECK_OK, subject_fine[i]);
 }
 
-static bool meets(unsigned int min, unsigned int max, unsigned int from, unsigned int to)
-{
-	return from <= max && to >= min;
-}
-
-/* L4 ports that workers hand out and the host's own connections take as well: one of the two loses.
- * The workers do not hand out what the host has open, but a connection can start any time. */
+/* L4 ports that workers hand out and the host's own connections take as well. The workers do not
+ * hand out what the host has open, but a connection can start any time (control/host_l4.h): it
+ * works all the same, by another L4 port or the punt device, and neither is what one wants. */
 static void look_at_l4_ports(const struct xe_service *svc, struct look *l)
 {
 	const struct xe_config *config = svc->config;
@@ -109,9 +106,9 @@ static void look_at_l4_ports(const struct xe_service *svc, struct look *l)
 
 		if (r->verb != XE_VERB_SNAT && r->verb != XE_VERB_MASQUERADE)
 			continue;
-		from = r->port_min ? r->port_min : XE_NAT_PORT_MIN;
-		to = r->port_max ? r->port_max : XE_NAT_PORT_MAX;
-		met = meets(min, max, from, to);
+		from = r->port_min ? r->port_min : svc->default_min;
+		to = r->port_max ? r->port_max : svc->default_max;
+		met = xe_nat_range_meets(min, max, from, to);
 		snprintf(text, sizeof(text),
 			 "rule %u translates to L4 ports %u-%u, of which the host's own "
 			 "connections take theirs (net.ipv4.ip_local_port_range is %u-%u); give "

@@ -29,11 +29,17 @@ struct inside {
 	uint8_t verb;
 };
 
-/* Of fragments steer could not know whose they are: then the kernel has them. */
+/* Of fragments steer could not know whose they are: then the kernel has them. So it has what is for
+ * a flow of the host, on an L4 port that a session has toward another peer. */
 static void not_ours(struct xe_lane *lane, struct xe_packet *p)
 {
-	if (p->frag_cnt && !p->hairpin)
+	if (p->hairpin)
+		xe_packet_drop(lane, p, XE_R_NO_SESSION);
+	else if (p->frag_cnt)
 		xe_punt(lane, p, XE_R_P_FRAG_NOT_OURS);
+	else if (xe_natpool_may_be_hosts(&lane->pool, p->proto == IPPROTO_UDP,
+					 ntohs(p->key.dport_be)))
+		xe_punt(lane, p, XE_R_P_HOST_FLOW);
 	else
 		xe_packet_drop(lane, p, XE_R_NO_SESSION);
 }

@@ -214,6 +214,17 @@ static enum xe_worker_reason check(struct xe_lane *lane, struct xe_packet *p,
 	return find_way(lane, p);
 }
 
+/* About a packet of no session: the host's, as in flow_in.c, or nobody's. */
+static void not_ours(struct xe_lane *lane, struct xe_packet *p)
+{
+	if (p->role == XE_ROLE_UPLINK && !p->hairpin &&
+	    xe_natpool_may_be_hosts(&lane->pool, p->key.proto == IPPROTO_UDP,
+				    ntohs(p->key.dport_be)))
+		xe_punt(lane, p, XE_R_P_HOST_FLOW);
+	else
+		xe_packet_drop(lane, p, XE_R_ICMP_NO_SESSION);
+}
+
 void xe_icmp(struct xe_lane *lane, struct xe_packet *p)
 {
 	struct xe_icmp_error e;
@@ -223,7 +234,7 @@ void xe_icmp(struct xe_lane *lane, struct xe_packet *p)
 	find_session(lane, p, &e);
 	if (!p->session) {
 		if (!lane->handoff || !xe_handover(lane, p))
-			xe_packet_drop(lane, p, XE_R_ICMP_NO_SESSION);
+			not_ours(lane, p);
 		return;
 	}
 	reason = check(lane, p, &e);

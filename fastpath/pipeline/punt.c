@@ -5,15 +5,23 @@
  * By a tun device with virtio-net headers: the kernel sees the untranslated IP packet come in on
  * it, superpackets and partial checksums included, routes it, and answers where an answer is due
  * (unreachable, fragmentation needed). Only before nat has touched them. From an uplink these are
- * fragments of what turns out not to be ours; they go by a device of their own, which counts as an
- * uplink for the safety net: what protects the host and its containers there protects them here.
+ * fragments of what turns out not to be ours, and what is for flows of the host; they go by a
+ * device of their own, which counts as an uplink for the safety net: what protects the host and its
+ * containers there protects them here.
  */
+#include <netinet/in.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "pipeline/pipeline.h"
 #include "pipeline/reassemble.h"
 #include "pipeline/vnet.h"
+
+/* A fragment's is in another one perhaps; an ICMP error's is that of ICMP. */
+static bool has_l4_csum(const struct xe_packet *p)
+{
+	return !p->frag_max && (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP);
+}
 
 void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason reason)
 {
@@ -28,7 +36,7 @@ void xe_punt(struct xe_lane *lane, struct xe_packet *p, enum xe_worker_reason re
 			xe_punt(lane, &piece, reason);
 		return;
 	}
-	xe_vnet_describe(&vnet, p, !p->frag_max && xe_packet_is_partial(p), XE_L3_OFF);
+	xe_vnet_describe(&vnet, p, has_l4_csum(p) && xe_packet_is_partial(p), XE_L3_OFF);
 	iov[0] = (struct iovec){.iov_base = &vnet, .iov_len = sizeof(vnet)};
 	for (uint32_t i = 0; i < p->frame_cnt; i++) {
 		iov[i + 1] = (struct iovec){

@@ -128,6 +128,14 @@ bool xe_natpool_is_owned(const struct xe_natpool *pool, const struct xe_addr *ad
 	return word >> (l4_port & 63) & 1;
 }
 
+bool xe_natpool_may_be_hosts(const struct xe_natpool *pool, bool udp, uint16_t l4_port)
+{
+	uint32_t local = __atomic_load_n(&pool->taken->local, __ATOMIC_RELAXED);
+
+	return (local && l4_port >= local >> 16 && l4_port <= (local & 0xffff)) ||
+	       xe_l4_is_taken(pool, udp, l4_port);
+}
+
 /* The address in the form that tuples have it, and holds it. */
 static int set_ext_addr(struct xe_natpool *pool, struct xe_ext *e, const struct xe_addr *addr)
 {

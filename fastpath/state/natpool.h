@@ -47,6 +47,9 @@
 /* L4 ports that the host uses or reserves; index 0 TCP, 1 UDP. Shared by all workers. */
 struct xe_taken {
 	uint64_t bits[2][XE_BITMAP_WORDS];
+	/* From which the kernel takes those of the host's connections (ip_local_port_range), lowest
+	 * << 16 | highest; 0: not known. A rule's range may meet it. */
+	uint32_t local;
 };
 
 /* Who has which block: by xe_owned_idx(), worker + 1 or 0. Shared by all workers; an entry is
@@ -217,6 +220,10 @@ void xe_natpool_use(struct xe_natpool *pool, uint32_t mapping, const struct xe_t
 /* Is this external address and L4 port (host order) one that some worker's sessions have? */
 bool xe_natpool_is_owned(const struct xe_natpool *pool, const struct xe_addr *addr, bool udp,
 			 uint16_t l4_port);
+
+/* Can the host have a flow on this L4 port (host order), beside sessions on it that are to other
+ * peers? */
+bool xe_natpool_may_be_hosts(const struct xe_natpool *pool, bool udp, uint16_t l4_port);
 
 /* This port's id may mean another interface from now on: nothing that rests is kept for a source
  * that comes by it later. An answer that is still on its way to the old one would reach that. */

@@ -145,7 +145,10 @@
 	XE_REASON(OWNER_STALLED, W_DROP,                                                           \
 		  "of a translated flow whose worker stands still: sent again, it waits for that") \
 	XE_REASON(P_OWNER_STALLED, W_PUNT,                                                         \
-		  "for a worker that stands still: given to the kernel's path")
+		  "for a worker that stands still: given to the kernel's path")                    \
+	XE_REASON(P_HOST_FLOW, W_PUNT,                                                             \
+		  "from an uplink, of no session, and the host may have a flow on that L4 port: "  \
+		  "given to the kernel's path")
 
 #define XE_REASON_ENUM(name, class, text) XE_R_##name,
 enum xe_steer_reason { XE_REASONS_STEER(XE_REASON_ENUM) XE_R_STEER_CNT };

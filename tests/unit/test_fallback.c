@@ -698,6 +698,42 @@ static void test_gaps(void **state)
 	}
 }
 
+/* The host's new flows leave the workers' L4 ports where the range that they come from meets those,
+ * and only there. */
+static void test_local_range(void **state)
+{
+	static const struct {
+		struct xe_fallback_range local;
+		bool tcp, udp;
+	} cases[] = {
+		{{0, 0}, false, false},        {{32768, 39999}, false, false},
+		{{1024, 65535}, true, true},   {{100, 1024}, true, true},
+		{{40099, 50000}, true, false}, {{40100, 50000}, false, false},
+	};
+	char want[256], *text;
+	struct setup s;
+
+	(void)state;
+	for (size_t i = 0; i < CNT(cases); i++) {
+		some_ports(&s);
+		add_rule(&s, "masquerade from 10.1.0.0/16");
+		add_rule(&s, "masquerade tcp from 10.1.0.0/16 ports 40000-40099");
+		s.conf.local = cases[i].local;
+		text = text_of(&s);
+		for (int udp = 0; udp < 2; udp++) {
+			const char *proto = udp ? "udp" : "tcp";
+
+			snprintf(want, sizeof(want),
+				 "nfproto ipv4 %s sport %u-%u %s sport @nat_%s %s sport != "
+				 "@listen_%s snat ip to ip saddr:",
+				 proto, s.conf.local.min, s.conf.local.max, proto, proto, proto,
+				 proto);
+			assert_int_equal(!!strstr(text, want), udp ? cases[i].udp : cases[i].tcp);
+		}
+		free(text);
+	}
+}
+
 /* A rule's own range is a NAT range too, for its protocols. */
 static void test_rule_ranges(void **state)
 {
@@ -1092,7 +1128,7 @@ int main(void)
 		cmocka_unit_test(test_table_names),  cmocka_unit_test(test_interface_names),
 		cmocka_unit_test(test_random_text),  cmocka_unit_test(test_random_kernel),
 		cmocka_unit_test(test_kernel_takes), cmocka_unit_test(test_published),
-		cmocka_unit_test(test_pool_set),
+		cmocka_unit_test(test_pool_set),     cmocka_unit_test(test_local_range),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -156,6 +156,41 @@ static void test_filters(void **state)
 	ff_expect_empty(f);
 }
 
+/* Beside a container's flow the host may have one on the same L4 port: what is of no session goes
+ * to the kernel then, and to nobody else. */
+static void test_host_beside(void **state)
+{
+	struct lf_spec out = ff_udp("10.1.0.2", 5002, "198.51.100.9", 3000), tcp;
+	struct lf *f = *state;
+	uint16_t port = lf_sport(lf_pass(f, LF_INSIDE, &out));
+	struct lf_spec in = ff_udp("198.51.100.8", 3000, "192.0.2.1", port);
+
+	ff_ends(f, LF_UPLINK, in, XE_R_NO_SESSION);
+	/* a socket there */
+	f->taken.bits[1][port >> 6] = 1ull << (port & 63);
+	ff_ends(f, LF_UPLINK, in, XE_R_P_HOST_FLOW);
+	lf_expect_punted(f, &in);
+	/* of the container's flow all the same */
+	ff_passes(f, LF_UPLINK, ff_udp("198.51.100.9", 3000, "192.0.2.1", port), LF_INSIDE,
+		  ff_udp("198.51.100.9", 3000, "10.1.0.2", 5002));
+	/* of the other protocol there is none */
+	tcp = in;
+	tcp.proto = IPPROTO_TCP;
+	tcp.payload_len = 0;
+	tcp.tcp_flags = FF_SYN | FF_ACK;
+	ff_ends(f, LF_UPLINK, tcp, XE_R_NO_SESSION);
+	/* the kernel may choose it */
+	f->taken.bits[1][port >> 6] = 0;
+	f->taken.local = (uint32_t)(port + 1) << 16 | 65535;
+	ff_ends(f, LF_UPLINK, in, XE_R_NO_SESSION);
+	f->taken.local = (uint32_t)port << 16 | port;
+	ff_ends(f, LF_UPLINK, tcp, XE_R_P_HOST_FLOW);
+	lf_expect_punted(f, &tcp);
+	f->taken.local = 1u << 16 | (port - 1u);
+	ff_ends(f, LF_UPLINK, in, XE_R_NO_SESSION);
+	ff_expect_empty(f);
+}
+
 /* An answer is the host's use of its mapping once, however often it is tried before it passes. */
 static void test_answer_counts_once(void **state)
 {
@@ -463,6 +498,7 @@ int main(void)
 		IN_TEST(test_one_to_one),
 		IN_TEST(test_accept_in),
 		IN_TEST(test_filters),
+		IN_TEST(test_host_beside),
 		IN_TEST(test_answer_counts_once),
 		IN_TEST(test_outside_does_not_keep_open),
 		IN_TEST(test_hairpin),

@@ -477,6 +477,11 @@ static void no_route(struct lf *f)
 	lf_change(f, XE_NH_NO_ROUTE);
 }
 
+static void host_has_all(struct lf *f)
+{
+	f->taken.local = 1u << 16 | 65535;
+}
+
 /* One byte of a good error changed: offset from the Ethernet header, and its value. */
 static const struct drop_case {
 	const char *name;
@@ -494,6 +499,8 @@ static const struct drop_case {
 	{"payload", XE_R_ICMP_BAD_CSUM, NULL, 90, 0x55, false, false, {}},
 	{"another L4 port", XE_R_ICMP_NO_SESSION, NULL, 65, 99, true, false, {}},
 	{"outward, another L4 port", XE_R_ICMP_NO_SESSION, NULL, 65, 99, true, true, {}},
+	{"the host's perhaps", XE_R_P_HOST_FLOW, host_has_all, 65, 99, true, false, {}},
+	{"outward, not the host's", XE_R_ICMP_NO_SESSION, host_has_all, 65, 99, true, true, {}},
 	{"TTL 1", XE_R_W_TTL, NULL, 0, 0, false, false, {.ttl = 1}},
 	{"TTL 1, outward", XE_R_W_TTL, NULL, 0, 0, false, true, {.ttl = 1}},
 	{"port gone", XE_R_PORT_GONE, inside_gone, 0, 0, false, false, {}},

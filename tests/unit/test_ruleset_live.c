@@ -37,6 +37,8 @@ static int set_up(void **state)
 	svc = calloc(1, sizeof(*svc));
 	svc->config = calloc(1, sizeof(*svc->config));
 	svc->worker_cnt = 1;
+	svc->default_min = 1024;
+	svc->default_max = 32767;
 	svc->workers[0].lane = calloc(1, sizeof(*svc->workers[0].lane));
 	svc->terms = xe_terms_table_new();
 	if (xe_terms_open(&svc->workers[0].lane->terms, svc->terms, 64, 1, 2))
