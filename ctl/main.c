@@ -19,32 +19,32 @@
 #endif
 
 static const struct ctl_verb verbs[] = {
-	{"status", verb_status, true, false, "status\n"},
-	{"port", verb_port, true, false,
+	{"status", verb_status, true, false, false, "status\n"},
+	{"port", verb_port, true, false, false,
 	 "port [list]\n"
 	 "port add NAME inside|uplink [allow PREFIX,...] [xdp auto|native|generic]"
 	 " [coalesce auto|on|off]\n"
 	 "port del NAME\n"},
-	{"rule", verb_rule, true, false,
+	{"rule", verb_rule, true, false, false,
 	 "rule [list]\n"
 	 "rule add [at NUMBER] RULE...\n"
 	 "rule del NUMBER | RULE...\n"},
-	{"apply", verb_apply, true, false, "apply FILE\n"},
-	{"config", verb_config, true, false, "config\n"},
-	{"flow", verb_flow, true, false,
+	{"apply", verb_apply, true, false, false, "apply FILE\n"},
+	{"config", verb_config, true, false, false, "config\n"},
+	{"flow", verb_flow, true, false, false,
 	 "flow [list] [FILTER]\n"
 	 "flow count [FILTER]\n"
 	 "flow flush [FILTER]\n"},
-	{"drops", verb_drops, true, true, "drops [--explain]\n"},
-	{"stats", verb_stats, true, false, "stats\n"},
-	{"check", verb_check, true, false, "check\n"},
-	{"explain", verb_explain, true, false,
+	{"drops", verb_drops, true, true, false, "drops [--explain]\n"},
+	{"stats", verb_stats, true, false, false, "stats\n"},
+	{"check", verb_check, true, false, false, "check\n"},
+	{"explain", verb_explain, true, false, false,
 	 "explain tcp|udp SOURCE:L4 DESTINATION:L4 [in PORT] [fragment]\n"},
-	{"state", verb_state, true, false,
+	{"state", verb_state, true, false, true,
 	 "state export FILE\n"
-	 "state import FILE\n"},
-	{"capture", verb_later, false, false, NULL},
-	{"top", verb_later, false, false, NULL},
+	 "state import [--sync] FILE\n"},
+	{"capture", verb_later, false, false, false, NULL},
+	{"top", verb_later, false, false, false, NULL},
 };
 #define VERB_CNT (sizeof(verbs) / sizeof(verbs[0]))
 
@@ -114,6 +114,8 @@ static int run_verb(const struct ctl_verb *verb, const struct ctl_options *o, in
 		return ctl_usage("%s has no --json", verb->name);
 	if (o->explain && !verb->explain)
 		return ctl_usage("%s has no --explain", verb->name);
+	if (o->sync && !verb->sync)
+		return ctl_usage("%s has no --sync", verb->name);
 	ret = verb->run(o, argc, argv);
 	/* What could not be written (a full disk) was not done. */
 	if (fflush(stdout) || ferror(stdout))
@@ -124,9 +126,13 @@ static int run_verb(const struct ctl_verb *verb, const struct ctl_options *o, in
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"run-dir", required_argument, NULL, 'r'}, {"json", no_argument, NULL, 'j'},
-		{"explain", no_argument, NULL, 'e'},       {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0},
+		{"run-dir", required_argument, NULL, 'r'},
+		{"json", no_argument, NULL, 'j'},
+		{"explain", no_argument, NULL, 'e'},
+		{"sync", no_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
 	};
 	struct ctl_options o = {.run_dir = XE_CTL_RUN_DIR};
 	const struct ctl_verb *verb = &verbs[0];
@@ -140,6 +146,8 @@ int main(int argc, char **argv)
 			o.json = true;
 		else if (c == 'e')
 			o.explain = true;
+		else if (c == 's')
+			o.sync = true;
 		else if (c == 'h')
 			help = true;
 		else if (c == 'V')

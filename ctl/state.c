@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * xegressctl state export FILE | import FILE
+ * xegressctl state export FILE | import [--sync] FILE
  *
  * The service sees no file of the caller's, and never waits for one: what goes between the two is
  * memory (memfd_create) that is passed along with the request. Into the file it is copied here.
@@ -102,10 +102,33 @@ static int state_export(const struct ctl_options *options, char **argv, int mem)
 	return ret;
 }
 
+static void print_imported(const json_t *result)
+{
+	printf("%lld of %lld flows go on here; %lld wait for their port, %lld were here "
+	       "already, %lld are over, %lld cannot\n",
+	       member_number(result, "adopted"), member_number(result, "flows"),
+	       member_number(result, "waiting"), member_number(result, "there"),
+	       member_number(result, "over"), member_number(result, "refused"));
+}
+
+static void print_synced(const json_t *result)
+{
+	printf("%lld flows: %lld new here, %lld brought up to date, %lld wait for their port or "
+	       "address, %lld are carried here, %lld are over, %lld cannot; %lld have ended\n",
+	       member_number(result, "flows"), member_number(result, "adopted"),
+	       member_number(result, "updated"), member_number(result, "waiting"),
+	       member_number(result, "there"), member_number(result, "over"),
+	       member_number(result, "refused"), member_number(result, "ended"));
+}
+
 static int state_import(const struct ctl_options *options, char **argv, int mem)
 {
-	struct call call = {
-		.verb = "state import", .argc = 1, .argv = argv, .fd = mem, .passes_fd = true};
+	char sync[] = "sync", *words[] = {argv[0], sync};
+	struct call call = {.verb = "state import",
+			    .argc = options->sync ? 2 : 1,
+			    .argv = words,
+			    .fd = mem,
+			    .passes_fd = true};
 	int ret = read_file(argv[0], mem);
 	json_t *result = NULL;
 
@@ -113,12 +136,10 @@ static int state_import(const struct ctl_options *options, char **argv, int mem)
 		ret = call_service(options, &call, &result);
 	if (!ret && options->json)
 		print_json(result);
+	else if (!ret && options->sync)
+		print_synced(result);
 	else if (!ret)
-		printf("%lld of %lld flows go on here; %lld wait for their port, %lld were here "
-		       "already, %lld are over, %lld cannot\n",
-		       member_number(result, "adopted"), member_number(result, "flows"),
-		       member_number(result, "waiting"), member_number(result, "there"),
-		       member_number(result, "over"), member_number(result, "refused"));
+		print_imported(result);
 	json_decref(result);
 	return ret;
 }
@@ -133,6 +154,8 @@ int verb_state(const struct ctl_options *options, int argc, char **argv)
 				 argc < 2 ? "" : argv[1]);
 	if (argc != 3)
 		return ctl_usage("state %s wants one file", argv[1]);
+	if (export && options->sync)
+		return ctl_usage("state export has no --sync");
 	mem = memfd_create("flows", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (mem < 0)
 		return ctl_failed("%m");

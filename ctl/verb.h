@@ -14,6 +14,7 @@ struct ctl_options {
 	const char *run_dir;
 	bool json;
 	bool explain;
+	bool sync;
 };
 
 struct ctl_verb {
@@ -21,6 +22,7 @@ struct ctl_verb {
 	int (*run)(const struct ctl_options *options, int argc, char **argv);
 	bool json;         /* takes --json */
 	bool explain;      /* takes --explain */
+	bool sync;         /* takes --sync */
 	const char *usage; /* one line a form, each with its newline */
 };
 

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/flow_adopt.h"
 #include "control/service.h"
 
 /* With all in use every flow to one more address comes here: a look at 16 MiB of `owned` once a
@@ -153,6 +154,8 @@ void xe_ext_addr_event(struct xe_service *svc, const struct xe_ifaddr *addr, enu
 {
 	uint32_t ext;
 
+	if (svc->resolver && event == XE_NL_ADDED)
+		xe_adopt_addr_came(svc);
 	if (event != XE_NL_REMOVED || !svc->resolver ||
 	    xe_netlink_has_addr(svc->netlink, &addr->local))
 		return;
@@ -167,4 +170,5 @@ void xe_ext_addrs_catch_up(struct xe_service *svc)
 		if (memcmp(&svc->ext_addrs[i], &no_addr, sizeof(no_addr)) &&
 		    !xe_netlink_has_addr(svc->netlink, &svc->ext_addrs[i]))
 			address_left(svc, i, &svc->ext_addrs[i]);
+	xe_adopt_addr_came(svc);
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "control/flow_feed.h"
 #include "control/flow_held.h"
+#include "control/port_attach.h"
 #include "control/watch.h"
 
 /* When ports come up, what can be adopted in this time is, before they go live; the rest follows
@@ -48,8 +49,8 @@ static void drop_batches(struct xe_service *svc, bool all)
 		xe_flow_batch_reserve(svc, b, false);
 		if (b->left && !all)
 			xe_log_info("%u flows that were to be taken over have waited in vain for "
-				    "their port: forgotten",
-				    b->left);
+				    "their %s: forgotten",
+				    b->left, b->sync ? "port or address" : "port");
 		xe_flow_batch_free(b);
 	}
 }
@@ -74,6 +75,8 @@ static bool pass(struct xe_service *svc, uint64_t until_ns, struct xe_adopt_coun
 	if (ad->feed && !xe_feed_ask(ad->feed, xe_now_ns() + ASK_NS))
 		xe_resolver_refresh(svc);
 	close_feed(ad);
+	for (struct xe_flow_batch *b = ad->batches; b; b = b->older)
+		b->asleep = b->sync; /* what is left of it waits for what is yet to come */
 	drop_batches(svc, false);
 	return true;
 }
@@ -147,6 +150,67 @@ int xe_adopt_add(struct xe_service *svc, struct xe_flow_file *file, struct xe_ad
 	if (counts)
 		*counts = mine;
 	return (int)mine.adopted;
+}
+
+int xe_adopt_batch(struct xe_service *svc, struct xe_flow_batch *b, struct xe_adopt_counts *counts)
+{
+	if (!open_adopt(svc))
+		return -ENOMEM;
+	add_batch(svc, b);
+	pass(svc, UINT64_MAX, counts);
+	counts->waiting = xe_adopt_waiting(svc);
+	return 0;
+}
+
+void xe_adopt_drop_synced(struct xe_service *svc)
+{
+	struct xe_flow_batch **at = svc->adopt ? &svc->adopt->batches : NULL;
+
+	if (at)
+		close_feed(svc->adopt);
+	while (at && *at) {
+		struct xe_flow_batch *b = *at;
+
+		if (b->sync) {
+			*at = b->older;
+			xe_flow_batch_free(b);
+		} else {
+			at = &b->older;
+		}
+	}
+}
+
+const struct xe_rule_ids *xe_adopt_rule_ids(struct xe_service *svc)
+{
+	if (!open_adopt(svc))
+		return NULL;
+	xe_rule_ids_update(&svc->adopt->ids, svc->ruleset);
+	return &svc->adopt->ids;
+}
+
+/* Many of them take a while: until all are here only packets of those that are are taken. */
+static void take_known_only(struct xe_service *svc)
+{
+	for (struct xe_port *p = svc->port_list; p; p = p->next) {
+		const struct xe_link *link = xe_netlink_link(svc->netlink, p->ifindex);
+
+		if (p->state != XE_PORT_ATTACHED || !p->live || !link)
+			continue;
+		p->moving = true;
+		xe_port_tell_steer(svc, p, link);
+	}
+}
+
+void xe_adopt_addr_came(struct xe_service *svc)
+{
+	bool any = false;
+
+	for (struct xe_flow_batch *b = svc->adopt ? svc->adopt->batches : NULL; b; b = b->older) {
+		any |= b->sync && b->left;
+		b->asleep = false;
+	}
+	if (any && !xe_adopt_ports(svc))
+		take_known_only(svc);
 }
 
 int xe_adopt_now(struct xe_service *svc, struct xe_flow_file *file, struct xe_adopt_place *places)

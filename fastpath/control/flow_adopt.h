@@ -47,6 +47,18 @@ struct xe_adopt_place {
 /* The same for records of which none is to wait; places[] says of each what has become of it. 0;
  * -ENOMEM: nothing was done. */
 int xe_adopt_now(struct xe_service *svc, struct xe_flow_file *file, struct xe_adopt_place *places);
+struct xe_flow_batch;
+/* The same of a batch (flow_wait.h), which is ours then; *counts is added to. -ENOMEM: it is not.
+ */
+int xe_adopt_batch(struct xe_service *svc, struct xe_flow_batch *b, struct xe_adopt_counts *counts);
+/* What waits of another host's flows (flow_sync.h) is forgotten. */
+void xe_adopt_drop_synced(struct xe_service *svc);
+/* An address has come to this host: flows of another one that have waited for it go on here, before
+ * their first packet where that is possible (as xe_adopt_ports()). */
+void xe_adopt_addr_came(struct xe_service *svc);
+struct xe_rule_ids;
+/* The rules in force by their ids, for xe_flow_place(). */
+const struct xe_rule_ids *xe_adopt_rule_ids(struct xe_service *svc);
 /* Records wait, that is all. *file is empty afterwards, its memory is ours. -ENOMEM. */
 int xe_adopt_wait(struct xe_service *svc, struct xe_flow_file *file);
 /* Those that wait for ports which are attached by now, with their rules in force; they need not be

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "control/flow_held.h"
+#include "control/flow_sync.h"
 #include "control/state_dir.h"
 
 /* Records that are placed before a worker is called with them: some 2 ms of its time, beside which
@@ -26,11 +27,13 @@ struct chunk {
 	uint32_t cnt, next; /* next: the worker is there */
 	struct xe_flow_record *records[CHUNK];
 	struct xe_adoptee adoptees[CHUNK];
+	const struct xe_flow_batch *of[CHUNK];
 	enum xe_adopted outcome[CHUNK];
 	uint32_t slot[CHUNK]; /* of the session that was made */
 	struct xe_tuple4 back[CHUNK];
 	bool taken[CHUNK];                    /* another worker has the reply tuple */
 	struct xe_adopt_place *places[CHUNK]; /* who wants to know; NULL: nobody */
+	struct xe_flow_sync *sync;            /* who marks records of another host's */
 	bool lists; /* else next hops are asked for as always: no packet waits for an answer */
 	uint32_t listed[LISTED], listed_cnt;
 };
@@ -61,7 +64,7 @@ static bool is_of(const struct part *part, const struct xe_flow_batch *b, uint32
 {
 	const struct xe_port *port = b->ports[file_port];
 
-	return port && port->state == XE_PORT_ATTACHED && port->owner == part->w;
+	return port && port->state == XE_PORT_ATTACHED && port->owner == part->w && !b->asleep;
 }
 
 /* The next list of this worker's ports, of this batch or an older one. */
@@ -135,6 +138,7 @@ static void fill(struct xe_feed *feed, struct part *part, struct chunk *c)
 		b->left--;
 		if (can == XE_ADOPTED) {
 			c->outcome[c->cnt] = XE_ADOPT_LATER;
+			c->of[c->cnt] = b;
 			c->places[c->cnt] = b->places ? &b->places[r - b->file.records] : NULL;
 			c->records[c->cnt++] = r;
 			continue;
@@ -142,7 +146,7 @@ static void fill(struct xe_feed *feed, struct part *part, struct chunk *c)
 		if (b->places)
 			b->places[r - b->file.records].outcome = can;
 		count(feed->counts, can);
-		xe_flow_reserve(feed->svc, r, false);
+		xe_flow_reserve(feed->svc, b, r, false);
 	}
 }
 
@@ -175,6 +179,8 @@ static void adopt_group(struct xe_lane *lane, struct chunk *c, const uint32_t *w
 			continue;
 		c->slot[which[n]] = xe_session_idx(&lane->sessions, made[n]);
 		c->back[which[n]] = made[n]->key[XE_DIR_BACK];
+		if (c->of[which[n]]->sync)
+			xe_sync_made(c->sync, lane, made[n]);
 	}
 }
 
@@ -273,7 +279,7 @@ static void settle(struct xe_feed *feed, struct part *part)
 			xe_held_announce(svc);
 			xe_held_add(svc, part->w, c->slot[i], &c->back[i], r);
 		}
-		xe_flow_reserve(svc, r, false);
+		xe_flow_reserve(svc, c->of[i], r, false);
 		r->flags |= carried(c->outcome[i]);
 		count(feed->counts, c->outcome[i]);
 		if (c->places[i])
@@ -358,6 +364,7 @@ static bool fly(struct xe_feed *feed, bool more)
 			continue;
 		part->flying->next = part->flying->listed_cnt = 0;
 		part->flying->lists = part->w->running;
+		part->flying->sync = feed->svc->sync;
 		xe_worker_call_begin(part->w, adopt_call, part->flying);
 	}
 	for_each_part(part, feed)

@@ -144,7 +144,7 @@ enum xe_adopted xe_flow_place(struct xe_service *svc, const struct xe_rule_ids *
 		return XE_ADOPTED;
 	}
 	if (r->verb == XE_VERB_MASQUERADE && !xe_netlink_has_addr(svc->netlink, &r->nat_src))
-		return XE_ADOPT_OVER;
+		return b->sync ? XE_ADOPT_LATER : XE_ADOPT_OVER;
 	/* steer knows fragments of replies by the address, whoever owns the L4 port */
 	a->ext = find_ext(svc, &r->nat_src);
 	if (!may_own(svc, r))

@@ -22,7 +22,8 @@ void xe_rule_ids_update(struct xe_rule_ids *x, const struct xe_ruleset *rs);
 void xe_rule_ids_free(struct xe_rule_ids *x);
 
 /* XE_ADOPTED: *a is what xe_adopt() takes. Else what it counts as; XE_ADOPT_LATER: another port
- * that it needs is not there yet. b->ports are up to date. May fill in the record's Ethernet
+ * that it needs is not there yet, or of another host's flow (b->sync) the address. b->ports are up
+ * to date. May fill in the record's Ethernet
  * address. */
 enum xe_adopted xe_flow_place(struct xe_service *svc, const struct xe_rule_ids *ids,
 			      const struct xe_flow_batch *b, struct xe_port *port,

@@ -99,7 +99,7 @@ bool xe_flow_batch_is_port(const struct xe_flow_batch *b, uint32_t file_port,
 	const struct xe_flow_port *fp = &b->file.ports[file_port];
 
 	return !strcmp(fp->name, port->name) && fp->role == port->role &&
-	       (!b->same_boot || !fp->ifindex || fp->ifindex == (uint32_t)port->ifindex);
+	       (b->sync || !b->same_boot || !fp->ifindex || fp->ifindex == (uint32_t)port->ifindex);
 }
 
 /* Between two hosts no more than this counts: their clocks may be further apart than their files.
@@ -126,15 +126,17 @@ void xe_flow_batch_look(struct xe_service *svc, struct xe_flow_batch *b)
 	for (uint32_t i = 0; i < b->file.port_cnt; i++) {
 		struct xe_port *port = xe_port_named(svc, b->file.ports[i].name);
 
-		b->ports[i] = port && port->id != XE_PORT_NONE && xe_flow_batch_is_port(b, i, port)
-				      ? port
-				      : NULL;
+		if (port && (port->id == XE_PORT_NONE || !xe_flow_batch_is_port(b, i, port)))
+			port = NULL;
+		b->asleep &= b->ports[i] == port;
+		b->ports[i] = port;
 	}
 }
 
-void xe_flow_reserve(struct xe_service *svc, const struct xe_flow_record *r, bool on)
+void xe_flow_reserve(struct xe_service *svc, const struct xe_flow_batch *b,
+		     const struct xe_flow_record *r, bool on)
 {
-	if (r->flags & XE_FR_EXT)
+	if (r->flags & XE_FR_EXT && !b->sync)
 		xe_held_reserve(svc, r->proto == IPPROTO_UDP, ntohs(r->nat_sport_be), on);
 }
 
@@ -142,5 +144,5 @@ void xe_flow_batch_reserve(struct xe_service *svc, const struct xe_flow_batch *b
 {
 	for (uint32_t p = 0; p < b->file.port_cnt; p++)
 		for (uint32_t i = b->head[p]; i != XE_NIL; i = b->next[i])
-			xe_flow_reserve(svc, &b->file.records[i], on);
+			xe_flow_reserve(svc, b, &b->file.records[i], on);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * flow_wait.h - records that wait for their ports (flow_adopt.h), by file and inside port. As long
- * as one waits, nobody else is given its Ext L4 port. Control thread only.
+ * as one waits, nobody else is given its Ext L4 port; those of a host that still carries them
+ * (flow_sync.h) take none away from this one's flows. Control thread only.
  */
 #ifndef XE_FLOW_WAIT_H
 #define XE_FLOW_WAIT_H
@@ -22,6 +23,8 @@ struct xe_flow_batch {
 	uint32_t left;          /* records in the lists */
 	struct xe_adopt_place *places; /* xe_adopt_now(): by record, not owned; NULL: none */
 	bool in_use; /* who added it has yet to be told what became of the records */
+	bool sync; /* another host's that lives: ports by name alone, and flow_sync.h marks them */
+	bool asleep; /* sync: nothing has come since it was last looked through */
 	struct xe_flow_batch *older;
 };
 
@@ -32,11 +35,13 @@ void xe_flow_batch_free(struct xe_flow_batch *b);
 /* Is the port of the file this one: by its name, and by its ifindex within the same boot? */
 bool xe_flow_batch_is_port(const struct xe_flow_batch *b, uint32_t file_port,
 			   const struct xe_port *port);
-/* Fill in b->ports and ago_s; ports come and go between two passes, not within one. */
+/* Fill in b->ports and ago_s; ports come and go between two passes, not within one. New ones wake
+ * it. */
 void xe_flow_batch_look(struct xe_service *svc, struct xe_flow_batch *b);
 /* The Ext L4 ports of all that waits, as xe_flow_reserve(). */
 void xe_flow_batch_reserve(struct xe_service *svc, const struct xe_flow_batch *b, bool on);
 /* The record's Ext L4 port, if it has one: is nobody's, or one less keeps it. */
-void xe_flow_reserve(struct xe_service *svc, const struct xe_flow_record *r, bool on);
+void xe_flow_reserve(struct xe_service *svc, const struct xe_flow_batch *b,
+		     const struct xe_flow_record *r, bool on);
 
 #endif

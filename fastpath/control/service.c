@@ -22,6 +22,7 @@
 #include "control/ct_adopt.h"
 #include "control/data_plane.h"
 #include "control/flow_adopt.h"
+#include "control/flow_sync.h"
 #include "control/handback.h"
 #include "control/host_l4.h"
 #include "control/nft_run.h"
@@ -412,6 +413,7 @@ void xe_service_stop(struct xe_service *svc)
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		xe_worker_stop(&svc->workers[i]);
 	xe_adopt_close(svc);
+	xe_sync_close(svc);
 	xe_ct_stop(svc);
 	xe_rules_close(svc);
 	xe_resolver_close(svc);

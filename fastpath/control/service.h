@@ -16,6 +16,7 @@
  *   host_l4.c    L4 ports of the host's own sockets
  *   terms_live.c the terms (limits, MSS) of the rules in force
  *   flow_export.c, flow_adopt.c  flows to others, and from others (flow_wait.c, flow_place.c)
+ *   flow_sync.c  the flows of another host that may fail
  *   ruleset_live.c  the rule set in force: compile, publish, safety net
  *   takeover_give.c, takeover_take.c  another process takes the service over; from another process
  *   watch.c      is all still as it was made, do the workers move?
@@ -128,6 +129,7 @@ struct xe_service {
 	struct xe_state_dir *state_dir;    /* sessions that outlive the process, state_dir.c */
 	struct xe_held_flows *held_flows;  /* those flows, flow_held.c */
 	struct xe_adopt *adopt;            /* flows that wait for their port, flow_adopt.c */
+	struct xe_flow_sync *sync;         /* another host's flows, flow_sync.c */
 	struct xe_ct_side *ct;             /* ct_adopt.c; NULL: no conntrack to be had */
 
 	struct xe_netlink *netlink;

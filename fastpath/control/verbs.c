@@ -49,7 +49,7 @@ const struct xe_ctl_verb xe_verbs[] = {
 	{"check", false, 0, 0, xe_verb_check},
 	{"explain", false, 3, 6, xe_verb_explain_of_moving},
 	{"state export", true, 0, 1, xe_verb_state_export_of_moving},
-	{"state import", true, 0, 1, xe_verb_state_import_of_moving},
+	{"state import", true, 0, 2, xe_verb_state_import_of_moving},
 	{NULL, false, 0, 0, NULL},
 };
 

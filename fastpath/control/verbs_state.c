@@ -12,6 +12,7 @@
 
 #include "control/flow_adopt.h"
 #include "control/flow_export.h"
+#include "control/flow_sync.h"
 #include "control/verbs.h"
 
 #define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW)
@@ -51,34 +52,58 @@ int xe_verb_state_export(void *ctx, struct xe_ctl_request *req)
 	return 0;
 }
 
-static json_t *counts_json(const struct xe_flow_file *file, const struct xe_adopt_counts *c)
+static json_t *counts_json(uint32_t record_cnt, const struct xe_adopt_counts *c)
 {
-	return json_pack("{sI, sI, sI, sI, sI, sI, sI}", "flows", (json_int_t)file->record_cnt,
-			 "adopted", (json_int_t)c->adopted, "by_tags", (json_int_t)c->by_tags,
-			 "there", (json_int_t)c->there, "over", (json_int_t)c->over, "refused",
+	return json_pack("{sI, sI, sI, sI, sI, sI, sI}", "flows", (json_int_t)record_cnt, "adopted",
+			 (json_int_t)c->adopted, "by_tags", (json_int_t)c->by_tags, "there",
+			 (json_int_t)c->there, "over", (json_int_t)c->over, "refused",
 			 (json_int_t)c->refused, "waiting", (json_int_t)c->waiting);
+}
+
+static json_t *synced_json(uint32_t record_cnt, const struct xe_sync_counts *c)
+{
+	json_t *json = counts_json(record_cnt, &c->adopt);
+
+	if (json)
+		json_object_update_new(json,
+				       json_pack("{sI, sI}", "updated", (json_int_t)c->updated,
+						 "ended", (json_int_t)c->ended));
+	return json;
+}
+
+static void import(struct xe_service *svc, struct xe_ctl_request *req, struct xe_flow_file *file,
+		   bool sync)
+{
+	uint32_t record_cnt = file->record_cnt;
+	struct xe_adopt_counts counts = {};
+	struct xe_sync_counts synced = {};
+	int ret = sync ? xe_sync_import(svc, file, &synced) : xe_adopt_add(svc, file, &counts);
+
+	if (ret < 0)
+		xe_ctl_fail(req, XE_CTL_FAILED, "state import: %s", strerror(-ret));
+	else
+		xe_ctl_ok(req, sync ? synced_json(record_cnt, &synced)
+				    : counts_json(record_cnt, &counts));
 }
 
 int xe_verb_state_import(void *ctx, struct xe_ctl_request *req)
 {
 	int fd = take_memory(req, true), ret;
-	struct xe_adopt_counts counts = {};
-	struct xe_service *svc = ctx;
 	struct xe_flow_file file;
-	const char *name = xe_ctl_arg(req, 0);
+	const char *name = xe_ctl_arg(req, 0), *how = xe_ctl_arg(req, 1);
 	char err[256] = "";
 
 	if (fd < 0)
 		return 0;
+	if (how && strcmp(how, "sync")) {
+		close(fd);
+		return xe_ctl_fail(req, XE_CTL_USAGE, "state import: expected sync, got `%s`", how);
+	}
 	ret = xe_flow_file_read(&file, fd, err, sizeof(err));
 	close(fd);
 	if (ret)
 		return xe_ctl_fail(req, XE_CTL_FAILED, "%s: %s", name ? name : "the file", err);
-	ret = xe_adopt_add(svc, &file, &counts);
-	if (ret < 0)
-		xe_ctl_fail(req, XE_CTL_FAILED, "state import: %s", strerror(-ret));
-	else
-		xe_ctl_ok(req, counts_json(&file, &counts));
+	import(ctx, req, &file, how);
 	xe_flow_file_free(&file);
 	return 0;
 }

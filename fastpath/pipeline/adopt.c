@@ -82,21 +82,21 @@ static void make_tuples(const struct xe_adoptee *a, const uint32_t n[4], struct 
 	};
 }
 
-/* XE_ADOPTED: neither tuple has a session. */
+/* XE_ADOPTED: neither tuple has a session; else *s has one of them. */
 static enum xe_adopted look_up(const struct xe_lane *lane, const struct xe_adoptee *a,
-			       const struct holds *h)
+			       const struct holds *h, struct xe_session **s)
 {
 	const struct xe_sessions *t = &lane->sessions;
-	const struct xe_session *s;
 	enum xe_dir dir;
 
-	s = xe_session_find(t, &h->out, h->hash[XE_DIR_OUT], &dir);
-	if (s && dir == XE_DIR_OUT && xe_tuple4_equal(&s->key[XE_DIR_BACK], &h->back))
-		return a->record->flags & XE_FR_EXT && s->ext == XE_EXT_NONE ? XE_ADOPT_THERE_TAGS
-									     : XE_ADOPT_THERE;
-	if (!s)
-		s = xe_session_find(t, &h->back, h->hash[XE_DIR_BACK], &dir);
-	return s ? XE_ADOPT_CLASH : XE_ADOPTED;
+	*s = xe_session_find(t, &h->out, h->hash[XE_DIR_OUT], &dir);
+	if (*s && dir == XE_DIR_OUT && xe_tuple4_equal(&(*s)->key[XE_DIR_BACK], &h->back))
+		return a->record->flags & XE_FR_EXT && (*s)->ext == XE_EXT_NONE
+			       ? XE_ADOPT_THERE_TAGS
+			       : XE_ADOPT_THERE;
+	if (!*s)
+		*s = xe_session_find(t, &h->back, h->hash[XE_DIR_BACK], &dir);
+	return *s ? XE_ADOPT_CLASH : XE_ADOPTED;
 }
 
 /* ---- what it holds ---- */
@@ -255,7 +255,8 @@ static struct xe_session *make(struct xe_lane *lane, const struct xe_adoptee *a,
 static enum xe_adopted with_tuples(struct xe_lane *lane, const struct xe_adoptee *a,
 				   struct holds *h, struct xe_session **s)
 {
-	enum xe_adopted found = look_up(lane, a, h);
+	struct xe_session *other;
+	enum xe_adopted found = look_up(lane, a, h, &other);
 
 	if (found != XE_ADOPTED)
 		return found;
@@ -340,6 +341,20 @@ static void prefetch(const struct xe_lane *lane, const struct xe_adoptee *a, con
 					    .ports[h->out.proto == IPPROTO_UDP]
 					    .use[ntohs(h->back.dport_be)],
 				   1);
+}
+
+enum xe_adopted xe_adopt_find(struct xe_lane *lane, const struct xe_adoptee *a,
+			      struct xe_session **s)
+{
+	struct coming c;
+	enum xe_adopted found = prepare(lane, a, &c);
+
+	*s = NULL;
+	if (found != XE_ADOPTED)
+		return found;
+	found = look_up(lane, a, &c.holds, s);
+	numbers_put(lane, a->record, c.n);
+	return found;
 }
 
 static enum xe_adopted finish(struct xe_lane *lane, const struct xe_adoptee *a, struct coming *c,

@@ -37,6 +37,10 @@ enum xe_adopted {
 	XE_ADOPT_LATER, /* of next-hop requests: again, when the control thread has served some */
 };
 
+/* What the record would meet: XE_ADOPT_THERE (or _TAGS) and *s, XE_ADOPT_CLASH, XE_ADOPTED:
+ * nothing; else it could not be told. */
+enum xe_adopted xe_adopt_find(struct xe_lane *lane, const struct xe_adoptee *a,
+			      struct xe_session **s);
 /* Has a session of this lane the tuple of the record's replies? Not those between inside ports. */
 bool xe_adopt_is_taken(struct xe_lane *lane, const struct xe_flow_record *record);
 /* Adopted at once at most: so many that the first one's cache lines are there when the last one's

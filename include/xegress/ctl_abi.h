@@ -122,14 +122,17 @@
  *       "NAME:LINE: KEY: ...", NAME being the one that was sent.
  *   flow flush   args FILTER; result {"count": n}
  *   state export args [NAME]; result {"flows": n}
- *   state import args [NAME]; result {"flows": n, "adopted": n, "by_tags": n, "there": n,
- *                "over": n, "refused": n, "waiting": n}
+ *   state import args [NAME [sync]]; result {"flows": n, "adopted": n, "by_tags": n, "there": n,
+ *                "over": n, "refused": n, "waiting": n}, with sync also {"updated": n, "ended": n}
  *       All flows with their mappings, as a file. It is memory (memfd_create) whose descriptor
  *       comes with the request (SCM_RIGHTS, with its first byte): written from its offset, or read,
  *       and then sealed against writing, growing and shrinking. NAME is for the audit line. Of the
  *       `flows` of the file so many were `adopted` at once (`by_tags` of them without owning their
  *       L4 port), were `there` already, are `over`, or were `refused` (a tuple is another flow's,
- *       no room); `waiting` are all that wait for a port to come up.
+ *       no room); `waiting` are all that wait for a port to come up. With sync the file is another
+ *       host's, and those of it before are followed: `updated` were here by one of these, `ended`
+ *       are those of them that the file lacks, `there` are carried by this host and left alone,
+ *       and masqueraded flows whose address is not here are `waiting`, too.
  */
 #ifndef XEGRESS_CTL_ABI_H
 #define XEGRESS_CTL_ABI_H
