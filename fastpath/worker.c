@@ -202,10 +202,15 @@ static void wake_control(struct xe_worker *w)
 		return; /* full counter: it is awake anyway */
 }
 
+/* It may be here, behind the call before, when it is asked to be. */
 static void stay_parked(struct xe_worker *w)
 {
-	while (atomic_load(&w->parked))
-		sem_wait(&w->unparked);
+	while (atomic_load(&w->parked)) {
+		if (xe_call_is_asked(&w->call))
+			xe_call_run(&w->call, w);
+		else
+			sem_wait(&w->unparked);
+	}
 }
 
 static void run_call(struct xe_worker *w)
@@ -385,17 +390,6 @@ int xe_worker_start(struct xe_worker *w)
 	return err;
 }
 
-static void park(struct xe_worker *w, void *arg)
-{
-	(void)arg;
-	atomic_store(&w->parked, w->running);
-}
-
-void xe_worker_park(struct xe_worker *w)
-{
-	xe_worker_call(w, park, NULL);
-}
-
 void xe_worker_unpark(struct xe_worker *w)
 {
 	atomic_store(&w->parked, false);
@@ -432,12 +426,6 @@ void xe_worker_wake(struct xe_worker *w)
 	xe_waiting_wake(&w->waiting);
 }
 
-static void nothing(struct xe_worker *w, void *arg)
-{
-	(void)w;
-	(void)arg;
-}
-
 static void finish_call(struct xe_worker *w, uint64_t since_ns)
 {
 	while (!xe_call_wait(&w->call, LOOK_MS))
@@ -472,13 +460,25 @@ void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg)
 	xe_worker_call_end(w);
 }
 
-bool xe_worker_answers(struct xe_worker *w, uint32_t timeout_ms)
+static bool call_ends_within(struct xe_worker *w, uint32_t timeout_ms)
+{
+	if (w->asked && !xe_call_wait(&w->call, timeout_ms))
+		return false;
+	w->asked = false;
+	return true;
+}
+
+bool xe_worker_call_within(struct xe_worker *w, xe_worker_fn fn, void *arg, uint32_t timeout_ms)
 {
 	uint64_t since_ns = xe_now_ns();
 
-	if (!w->running || atomic_load(&w->parked))
+	if (!call_ends_within(w, timeout_ms))
+		return false;
+	if (!w->running || atomic_load(&w->parked)) {
+		fn(w, arg);
 		return true;
-	xe_call_ask(&w->call, nothing, NULL);
+	}
+	xe_call_ask(&w->call, fn, arg);
 	xe_worker_wake(w);
 	if (xe_call_wait(&w->call, timeout_ms))
 		return true;
@@ -486,6 +486,36 @@ bool xe_worker_answers(struct xe_worker *w, uint32_t timeout_ms)
 		return false;
 	finish_call(w, since_ns);
 	return true;
+}
+
+static void nothing(struct xe_worker *w, void *arg)
+{
+	(void)w;
+	(void)arg;
+}
+
+bool xe_worker_answers(struct xe_worker *w, uint32_t timeout_ms)
+{
+	return xe_worker_call_within(w, nothing, NULL, timeout_ms);
+}
+
+/* Who asks says that it is parked, not the worker: so that can be taken back at any moment, also
+ * when the worker stands still in the middle of this call, which is waited for before the next. */
+bool xe_worker_park(struct xe_worker *w, uint32_t timeout_ms)
+{
+	if (!w->running)
+		return true;
+	if (!call_ends_within(w, timeout_ms))
+		return false;
+	atomic_store(&w->parked, true);
+	xe_call_ask(&w->call, nothing, NULL);
+	xe_worker_wake(w);
+	sem_post(&w->unparked);
+	if (xe_call_wait(&w->call, timeout_ms))
+		return true;
+	w->asked = !xe_call_take_back(&w->call);
+	xe_worker_unpark(w);
+	return false;
 }
 
 /*

@@ -41,7 +41,7 @@ struct xe_worker {
 	uint32_t notified; /* next-hop requests the control thread has been woken for */
 	struct xe_worker_call call;
 	bool asked;          /* control thread: a call has been begun, and not ended */
-	_Atomic bool parked; /* by a call; the control thread's to end */
+	_Atomic bool parked; /* from the end of a call on; the control thread's word */
 	sem_t unparked;
 	sem_t ended; /* the thread is at its end */
 	xe_worker_waits_fn waits;
@@ -84,10 +84,14 @@ int xe_worker_make(struct xe_worker *w);
 void xe_worker_go(struct xe_worker *w, uint64_t since_ns);
 /* Before it starts: steer may send packets, and the lane knows the time. */
 void xe_worker_beat(struct xe_worker *w);
+/* One that is well begins a round within microseconds, on a busy CPU some milliseconds; well below
+ * what steer takes for a stall, for others may be parked meanwhile. */
+#define XE_WORKER_PATIENCE_MS 400
 /* It stands still between two rounds, and its lane is the caller's, until it is unparked, or
  * stopped: then it does not begin another round. Its heartbeat stands still, too; if it did so for
- * too long, it goes on as after a stall. */
-void xe_worker_park(struct xe_worker *w);
+ * too long, it goes on as after a stall. False: it did not come to that within the time, and goes
+ * on as if it had not been asked. */
+bool xe_worker_park(struct xe_worker *w, uint32_t timeout_ms);
 void xe_worker_unpark(struct xe_worker *w);
 /* Ends the thread (all sessions stay in the lane) and waits for it. */
 void xe_worker_stop(struct xe_worker *w);
@@ -100,6 +104,8 @@ void xe_worker_call(struct xe_worker *w, xe_worker_fn fn, void *arg);
  * meanwhile waits for the end of this one; to end what has ended, or was not begun, is nothing. */
 void xe_worker_call_begin(struct xe_worker *w, xe_worker_fn fn, void *arg);
 void xe_worker_call_end(struct xe_worker *w);
+/* For one that is done in one go. False: it has not begun within that time, and will not. */
+bool xe_worker_call_within(struct xe_worker *w, xe_worker_fn fn, void *arg, uint32_t timeout_ms);
 /* Does it begin a round within that time? A worker call to one that does not waits until it goes
  * on. Control thread only. */
 bool xe_worker_answers(struct xe_worker *w, uint32_t timeout_ms);

@@ -266,8 +266,11 @@ int xe_flows_export_changes(struct xe_service *svc, struct xe_flows_told *told, 
 			break;
 		step->told = told->slots[told->worker];
 		step->slot = told->slot;
-		xe_worker_call(w, change_call, step);
-		err = keep_changes(svc, step, changes);
+		err = -EHOSTDOWN;
+		if (xe_worker_call_within(w, change_call, step, XE_WORKER_PATIENCE_MS))
+			err = keep_changes(svc, step, changes);
+		if (err)
+			break;
 		looks += step->slot - told->slot;
 		told->slot = step->slot;
 		if (!step->last)

@@ -48,7 +48,8 @@ void xe_flow_changes_init(struct xe_flow_changes *changes);
 void xe_flow_changes_free(struct xe_flow_changes *changes);
 /* Append what has changed to `changes`, from where the last call ended on, some `max` of them at
  * most, and after a number of slots that have not changed. 1: there is more of this pass; 0: it has
- * come to its end, the next call begins another. -ENOMEM: what was told is not known any more. */
+ * come to its end, the next call begins another. -ENOMEM,
+ * -EHOSTDOWN (a worker does not answer): what was told is not known any more. */
 int xe_flows_export_changes(struct xe_service *svc, struct xe_flows_told *told, uint32_t max,
 			    struct xe_flow_changes *changes);
 void xe_flows_told_free(struct xe_flows_told *told);

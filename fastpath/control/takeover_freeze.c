@@ -113,10 +113,12 @@ static void fill_up(struct xe_worker *w, void *arg)
 	}
 }
 
-void xe_freeze_prepare(struct xe_service *svc)
+int xe_freeze_prepare(struct xe_service *svc)
 {
 	for (uint32_t w = 0; w < svc->worker_cnt; w++)
-		xe_worker_call(&svc->workers[w], fill_up, NULL);
+		if (!xe_worker_call_within(&svc->workers[w], fill_up, NULL, XE_WORKER_PATIENCE_MS))
+			return -EHOSTDOWN;
+	return 0;
 }
 
 static bool all_sent(struct xe_service *svc)
@@ -133,17 +135,33 @@ static bool all_sent(struct xe_service *svc)
 	return !left;
 }
 
-void xe_freeze_workers(struct xe_service *svc)
+/* All, or none: one that stands still does not hold up the others. */
+static int park_all(struct xe_service *svc)
+{
+	uint32_t w = 0;
+
+	while (w < svc->worker_cnt && xe_worker_park(&svc->workers[w], XE_WORKER_PATIENCE_MS))
+		w++;
+	if (w == svc->worker_cnt)
+		return 0;
+	while (w--)
+		xe_worker_unpark(&svc->workers[w]);
+	return -EHOSTDOWN;
+}
+
+int xe_freeze_workers(struct xe_service *svc)
 {
 	uint64_t start_ns;
+	int err = park_all(svc);
 
-	for (uint32_t w = 0; w < svc->worker_cnt; w++)
-		xe_worker_park(&svc->workers[w]);
+	if (err)
+		return err;
 	drain_handed(svc);
 	start_ns = xe_now_ns();
 	while (!all_sent(svc) && xe_now_ns() - start_ns < SENT_MAX_NS)
 		usleep(SENT_LOOK_US);
 	drain_handed(svc); /* frames that have come home */
+	return 0;
 }
 
 /* ---- what there is to tell ---- */

@@ -199,6 +199,8 @@ static int tell_ports(struct xe_service *svc)
 {
 	struct xe_to_msg msg = {};
 
+	if (xe_watch_stalled(svc))
+		return -EHOSTDOWN;
 	xe_adopt_finish(svc); /* only sessions are told */
 	if (!svc->give->still)
 		xe_service_hold_still(svc, true);
@@ -234,6 +236,8 @@ static int tell_changes(struct xe_service *svc)
 
 	if (!give->still)
 		return -EPROTO;
+	if (xe_watch_stalled(svc))
+		return -EHOSTDOWN;
 	err = xe_freeze_changes(svc, &give->told, false, &msg.changes, &fds);
 	if (!err)
 		err = xe_to_send(give->conn_fd, &msg, XE_TO_COPIED, &fds);
@@ -268,10 +272,13 @@ static int freeze(struct xe_service *svc)
 
 	if (!give->still)
 		return -EPROTO;
-	if (xe_watch_stood_still(svc))
+	if (xe_watch_stood_still(svc) || xe_watch_stalled(svc))
 		return -EHOSTDOWN;
-	xe_freeze_prepare(svc);
-	xe_freeze_workers(svc);
+	err = xe_freeze_prepare(svc);
+	if (!err)
+		err = xe_freeze_workers(svc);
+	if (err)
+		return err; /* nobody is parked */
 	still_ns = xe_now_ns();
 	err = xe_freeze_tell(svc, &msg.frozen, &fds);
 	if (!err)

@@ -20,11 +20,9 @@
 /* Later than this, and the tick says more of this thread than of the workers: in a process that was
  * stopped their beats are as old as ours. They get as long to run before they are named. */
 #define TICK_LATE_NS (500 * XE_NS_PER_MS)
-/* A worker that is well begins a round within microseconds, on a busy CPU some milliseconds. One
- * that has just been stopped has a fresh beat, so it is asked; and nothing else is done meanwhile,
- * but that only until the beat is old. */
-#define ANSWERS_MS 400
-/* Looked after this often meanwhile: the next hops that the others ask for, whose packets wait. */
+/* A worker that has just been stopped has a fresh beat, so it is asked (XE_WORKER_PATIENCE_MS); and
+ * nothing else is done meanwhile, but that only until the beat is old. Looked after this often: the
+ * next hops that the others ask for, whose packets wait. */
 #define ANSWERS_STEP_MS 2
 /* Events come in crowds: of twenty containers that are made at once, some hundred. */
 #define ANSWER_HOLDS_NS (20 * XE_NS_PER_MS)
@@ -121,7 +119,7 @@ void xe_watch_stalls(struct xe_service *svc, uint64_t now_ns)
  * vain is not being asked while the others are served: the resolver, too, may have to call it.) */
 static bool answers(struct xe_service *svc, struct xe_worker *w)
 {
-	uint64_t end_ns = xe_now_ns() + ANSWERS_MS * XE_NS_PER_MS;
+	uint64_t end_ns = xe_now_ns() + XE_WORKER_PATIENCE_MS * XE_NS_PER_MS;
 
 	while (!xe_worker_answers(w, ANSWERS_STEP_MS)) {
 		if (xe_now_ns() > end_ns)

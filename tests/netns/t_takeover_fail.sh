@@ -73,6 +73,11 @@ bg_wait held
 check "and the worker goes on" within 2000 grep -q "worker 0: goes on" "$T/xegressd.1.log"
 check "in the fast path" within 2000 all_running
 
+# And one that has been stopped just now is not waited for, whatever it is that is asked.
+check "a worker that has just been stopped: the new process is sent away at once" \
+	env BUILD="$BUILD" STALL="$STALL" "$PY" "$HERE/taker.py" "$T/run" held
+check "and the worker goes on" within 3000 all_running
+
 # Half a second of silence is nothing; five end it. Meanwhile the kernel has the packets, which
 # drops what is in the middle of a connection: nothing is lost but time.
 bg streams c1 "$TCP_MANY" client -c 10 -t $((25 * XE_SLOW)) -g 50 -i 60 $SRV1 7001

@@ -6,6 +6,8 @@
   two       while it is at it another one comes: that one is refused
   garbage   says what nobody asked for
   stall     tells of flows until a worker of the service stands still: is refused
+  held      a worker has just been stopped (environment STALL: tests/tools/stall), so that its heartbeat is fresh still,
+            when BEGIN, COPY, FREEZE come: each is refused within a second
   STAGE     says no more after hello, begin, port, copy, freeze or links, and ends at once; with `links`
             it has put a program of its own into every link
   STAGE-silent  the same, but stays until the service has had enough
@@ -20,6 +22,7 @@ import platform
 import select
 import socket
 import struct
+import subprocess
 import sys
 import time
 
@@ -187,9 +190,32 @@ def stall(run_dir):
         sys.exit("message %s: %s" % (kind, text[:100]))
 
 
+def held(run_dir):
+    with open(os.path.join(run_dir, "lock")) as f:
+        pid = f.readline().strip()
+    for stage, kind in (("hello", BEGIN), ("port", COPY), ("copy", FREEZE)):
+        old = hello(run_dir)
+        go_to(old, stage)
+        tool = subprocess.Popen([os.environ["STALL"], pid, "xe-worker/0", "8000"], stdout=subprocess.PIPE)
+        tool.stdout.readline()
+        begin = time.monotonic()
+        old.send(kind)
+        kind, body = old.recv()
+        took = time.monotonic() - begin
+        tool.terminate()  # which lets the worker go
+        tool.wait()
+        text = body.split(b"\0")[0].decode(errors="replace")
+        print("after %s: %.3f s: message %s %s" % (stage, took, kind, text[:100]), flush=True)
+        if kind != REFUSED or "stands still" not in text or took > 0.9:
+            sys.exit(1)
+        if not old.closed(2):
+            sys.exit("the connection stays")
+        time.sleep(1.5)
+
+
 def main():
     run_dir, how = sys.argv[1:]
-    if how in ("version", "two", "garbage", "stall"):
+    if how in ("version", "two", "garbage", "stall", "held"):
         globals()[how](run_dir)
         return
     stage, _, silent = how.partition("-")
