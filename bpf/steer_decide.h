@@ -416,6 +416,15 @@ static __always_inline int decide_inbound(struct xdp_md *ctx, struct steer_scrat
 	return starts_flow(&tmp->pkt) ? XE_R_TAKEN : XE_R_MIDFLOW;
 }
 
+/* For an owned L4 port, and no session has such a peer. Toward a link-local one only the kernel
+ * translates, by an L4 port that may be the same; ICMP errors are about what we never sent. */
+static __always_inline int refuse_martian(const struct steer_pkt *p)
+{
+	if (!p->is_v6 && bpf_ntohl(p->src.w_be[3]) >> 16 == 0xa9fe)
+		return XE_R_NOT_OWNED;
+	return p->is_error ? XE_R_ICMP_NOT_OWNED : XE_R_MARTIAN;
+}
+
 static __always_inline int decide_uplink(struct xdp_md *ctx, struct steer_scratch *tmp, __u32 port,
 					 const struct xe_port_conf *pc,
 					 const struct xe_steer_conf *conf, __u64 *hash)
@@ -424,7 +433,7 @@ static __always_inline int decide_uplink(struct xdp_md *ctx, struct steer_scratc
 
 	*hash = hash_packet(p, XE_PORT_ANYUPLINK);
 	if (is_owned(p))
-		return XE_R_TAKEN;
+		return is_martian(p) ? refuse_martian(p) : XE_R_TAKEN;
 	if (conf->any_accept && is_live(queue_worker(ctx, pc), *hash, conf))
 		return XE_R_TAKEN;
 	if (p->is_error)

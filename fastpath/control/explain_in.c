@@ -208,12 +208,61 @@ static struct xe_port *target_port(struct xe_explain *e, const struct target *t)
 	return out;
 }
 
+/* Does the route to this address lead to an inside port? */
+static bool leads_inside(const struct xe_explain *e, const struct xe_addr *addr)
+{
+	struct xe_route route;
+	const struct xe_port *out;
+
+	if (xe_netlink_route(e->svc->netlink, addr, NULL, 0, &route) || route.type != RTN_UNICAST)
+		return false;
+	out = xe_port_by_ifindex(e->svc, route.oif);
+	return out && out->state == XE_PORT_ATTACHED && out->role == XE_ROLE_INSIDE;
+}
+
+/* An address of a rule's pool, which routes need not lead here. */
+static bool is_of_pool(const struct xe_explain *e, const struct xe_addr *addr)
+{
+	const struct xe_ruleset *rs = e->svc->ruleset;
+	uint32_t ext = xe_explain_ext(e->svc, addr);
+	const struct xe_nat_range *ranges = rs ? rs->attach : NULL;
+
+	for (uint32_t i = 0; ext != XE_NIL && ranges && i < rs->rule_cnt; i++)
+		for (uint32_t a = 0; a < ranges[i].ext_cnt; a++)
+			if (ranges[i].ext[a] == ext)
+				return true;
+	return false;
+}
+
+/* As pipeline/peer.c asks it: not of what another container sends by an external address. */
+static bool is_from_outside(struct xe_explain *e)
+{
+	const char *whose = xe_netlink_has_addr(e->svc->netlink, &e->src) ? "the host's own"
+			    : is_of_pool(e, &e->src)                      ? "one of a rule's pool"
+			    : leads_inside(e, &e->src) ? "routed to an inside port"
+						       : NULL;
+
+	if (e->again)
+		return true;
+	if (xe_explain_is_martian(e)) {
+		xe_explain_step(e, "source", false, "equals the destination, or is no unicast");
+		xe_explain_verdict(e, false, XE_R_MARTIAN, "dropped: a martian source");
+		return false;
+	}
+	if (!whose)
+		return true;
+	xe_explain_step(e, "source", false, "%s: nobody outside has it", whose);
+	xe_explain_verdict(e, false, XE_R_TAKEN,
+			   "dropped by the worker: from outside, with a source that is not");
+	return false;
+}
+
 void xe_explain_inbound(struct xe_explain *e)
 {
 	struct target t = {.e = e};
 	struct xe_port *out;
 
-	if (!by_mapping(e, &t) && !by_rule(e, &t))
+	if ((!by_mapping(e, &t) && !by_rule(e, &t)) || !is_from_outside(e))
 		return;
 	out = target_port(e, &t);
 	if (out &&
@@ -253,18 +302,6 @@ bool xe_explain_held(struct xe_explain *e)
 		xe_explain_verdict(e, false, XE_R_FRAGMENT,
 				   "left to the kernel: fragments, and no punt device");
 	return e->held;
-}
-
-/* Does the route to this address lead to an inside port? */
-static bool leads_inside(const struct xe_explain *e, const struct xe_addr *addr)
-{
-	struct xe_route route;
-	const struct xe_port *out;
-
-	if (xe_netlink_route(e->svc->netlink, addr, NULL, 0, &route) || route.type != RTN_UNICAST)
-		return false;
-	out = xe_port_by_ifindex(e->svc, route.oif);
-	return out && out->state == XE_PORT_ATTACHED && out->role == XE_ROLE_INSIDE;
 }
 
 static bool fragment_in(struct xe_explain *e)

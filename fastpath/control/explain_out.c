@@ -41,13 +41,18 @@ static bool explain_dest(struct xe_explain *e)
 	return false;
 }
 
+bool xe_explain_is_martian(const struct xe_explain *e)
+{
+	return !memcmp(&e->src, &e->dst, sizeof(e->src)) || is_special(&e->src);
+}
+
 static bool explain_source(struct xe_explain *e)
 {
 	const struct xe_port *in = e->in;
 	char text[INET6_ADDRSTRLEN + 4];
 	bool any = false;
 
-	if (!memcmp(&e->src, &e->dst, sizeof(e->src)) || is_special(&e->src)) {
+	if (xe_explain_is_martian(e)) {
 		xe_explain_step(e, "source", false, "equals the destination, or is no unicast");
 		xe_explain_verdict(e, false, XE_R_MARTIAN, "dropped: a martian source");
 		return false;

@@ -70,6 +70,7 @@ static void lane_set(struct xe_worker *w, void *arg)
 	lp->own6 = c->port->own6;
 	lp->live = c->live;
 	lp->rss = c->rss;
+	xe_near_learn(w->lane);
 	c->allow = old;
 	c->allow6 = old6;
 	c->rss = old_rss;
@@ -135,6 +136,7 @@ static void lane_clear(struct xe_worker *w, void *arg)
 	c->allow6 = lp->allow6;
 	c->rss = lp->rss;
 	memset(lp, 0, sizeof(*lp));
+	xe_near_learn(w->lane);
 }
 
 /* What other workers had handed over of the port before they cleared it ends: it is not live. */

@@ -185,7 +185,7 @@ static uint32_t ask_route(struct xe_service *svc, const struct xe_nexthop *nh,
 
 	a->state = XE_NH_NO_ROUTE;
 	/* Without a port: from one of ours to another, as if the host itself sent. */
-	if ((!in && nh->in_port != XE_PORT_NONE) ||
+	if ((!in && nh->in_port < XE_PORT_ANYUPLINK) ||
 	    xe_netlink_route(svc->netlink, &dst, in ? &src : NULL, in_ifindex, &route))
 		return XE_NIL;
 	if (route.type == RTN_LOCAL)
@@ -199,6 +199,12 @@ static uint32_t ask_route(struct xe_service *svc, const struct xe_nexthop *nh,
 		return XE_NIL;
 	a->port = out ? out->id : XE_PORT_NONE;
 	a->mtu = route.mtu;
+	/* Only asked where it is (pipeline/peer.h): strangers choose the address, and none of them
+	 * is to be looked for on a link for that. */
+	if (nh->in_port == XE_PORT_ANYUPLINK) {
+		a->state = XE_NH_READY;
+		return XE_NIL;
+	}
 	if (masq_addr(svc, &dst, &route, &masq))
 		a->masq_ext = xe_ext_get(svc, &masq);
 	n = xe_neighbour_get(&svc->resolver->via, route.oif, &route.gateway);

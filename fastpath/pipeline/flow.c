@@ -204,11 +204,22 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 	return true;
 }
 
+/* Between two containers packets come in here by hairpin.c only: one from outside with their tuple
+ * has forged it. */
+static inline bool is_forged(const struct xe_packet *p)
+{
+	return __builtin_expect(p->session->hairpin, 0) && p->dir == XE_DIR_BACK && !p->hairpin;
+}
+
 static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 {
 	struct xe_session *s = p->session;
 	uint32_t mtu;
 
+	if (is_forged(p)) {
+		xe_packet_drop(lane, p, XE_R_W_SPOOFED);
+		return false;
+	}
 	if (__builtin_expect(s->flags & XE_SF_FROM_OUTSIDE, 0) && s->ext == XE_EXT_NONE) {
 		xe_flow_in_follow(lane, s);
 		if (p->proto != IPPROTO_TCP) /* its opener's */
@@ -267,7 +278,7 @@ static void end_moved(struct xe_lane *lane, struct xe_packet *p)
  * as any new flow. False: the packet has ended. */
 static bool reopen(struct xe_lane *lane, struct xe_packet *p)
 {
-	if (!xe_tcp_reopens(p->session, p->dir, p->tcp_flags) ||
+	if (is_forged(p) || !xe_tcp_reopens(p->session, p->dir, p->tcp_flags) ||
 	    (p->dir == XE_DIR_OUT && p->nexthop.state != XE_NH_READY))
 		return true;
 	if (!xe_flow_reopen(lane, p) && !p->ended)

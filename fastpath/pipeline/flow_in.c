@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * flow_in.c - the first packet of a flow from outside: mapping or rule -> inside host -> route ->
- * limits -> session.
+ * flow_in.c - the first packet of a flow from outside: mapping or rule -> inside host -> its source
+ * (peer.h) -> limits -> route -> session.
  *
  *   mapping  of ours, whose `filter` lets this peer in, or that another container speaks to
  *   dnat     one of its targets, by the source: address and L4 port
@@ -259,6 +259,8 @@ static void begin(struct xe_lane *lane, struct xe_packet *p, const struct inside
 	uint32_t source, toward;
 	bool hold_full = xe_hold_is_full(lane, p->in_port);
 
+	if (!p->hairpin && !xe_peer_is_outside(lane, p))
+		return;
 	if (lane->unanswered >= lane->sessions.capacity / XE_UNANSWERED_SHARE) {
 		no_room(lane, p, XE_R_SESSIONS_FULL);
 		return;

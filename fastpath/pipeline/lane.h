@@ -15,6 +15,7 @@
 #include "pipeline/answer.h"
 #include "pipeline/ip_id.h"
 #include "pipeline/burst.h"
+#include "pipeline/peer.h"
 #include "state/frag_table.h"
 #include "state/live.h"
 #include "state/natpool.h"
@@ -138,6 +139,7 @@ struct xe_lane {
 	struct xe_natpool pool;
 	struct xe_nexthops nexthops;
 	struct xe_sources sources;
+	struct xe_near near;
 	uint32_t unanswered; /* sessions from outside that the inside host has sent nothing in */
 	struct xe_terms_local terms;
 	const struct xe_ruleset *rules; /* this round's, NULL: none */

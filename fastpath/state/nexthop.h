@@ -66,7 +66,8 @@ struct xe_nexthop {
 	 * it. */
 	struct xe_addr dst __attribute__((aligned(64)));
 	struct xe_addr src;
-	uint16_t in_port;
+	uint16_t in_port; /* XE_PORT_NONE: from the host; XE_PORT_ANYUPLINK: only where dst is,
+			     READY then says nothing of a neighbour */
 } __attribute__((aligned(64)));
 
 _Static_assert(offsetof(struct xe_nexthop, dst) == 64, "a packet reads one cache line");

@@ -65,7 +65,9 @@
 	XE_REASON(W_MALFORMED, W_DROP,                                                             \
 		  "header lengths contradict each other or the frame, or the IPv4 header's "       \
 		  "checksum is wrong")                                                             \
-	XE_REASON(W_SPOOFED, W_DROP, "source address is not allowed on this port")                 \
+	XE_REASON(W_SPOOFED, W_DROP,                                                               \
+		  "source address is not allowed on this port; from an uplink: it is the host's "  \
+		  "own, an external one, an inside host's, or nobody's")                           \
 	XE_REASON(W_DROP_RULE, W_DROP, "a `drop` rule matches")                                    \
 	XE_REASON(NO_SESSION, W_DROP, "from an uplink, and no session has this tuple (any more)")  \
 	XE_REASON(NOT_SYN, W_DROP, "TCP segment of no session that cannot start one (not a SYN)")  \

@@ -71,6 +71,7 @@
 	CASE(owned_bits)                                                                           \
 	CASE(external_addresses)                                                                   \
 	CASE(uplink_is_not_judged)                                                                 \
+	CASE(uplink_martians)                                                                      \
 	CASE(uplink_parse)                                                                         \
 	CASE(accept_replies)                                                                       \
 	/* cases_deny.c */                                                                         \

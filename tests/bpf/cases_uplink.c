@@ -70,8 +70,8 @@ void external_addresses(void **state)
 	expect(rig, PORT_UP0, &f, XE_R_TAKEN, "external address given again");
 }
 
-/* No allow list, no rules, no routes, no martian test: nothing of the host's own traffic is
- * dropped. */
+/* No allow list, no rules, no routes, no martian test but for L4 ports of ours: nothing of the
+ * host's own traffic is dropped. */
 void uplink_is_not_judged(void **state)
 {
 	static const char *const sources[] = {"0.0.0.0", "127.0.0.1", "224.0.0.1", "10.1.0.5",
@@ -90,6 +90,39 @@ void uplink_is_not_judged(void **state)
 	rig_set_owned(rig, 0, true, flow_back.dport, true);
 	frame_udp4(&f, &flow_back, 18);
 	expect(rig, PORT_UP0, &f, XE_R_TAKEN, "owned, without any rule");
+}
+
+/* For an L4 port of ours no such source is anybody's. Whose the others are, the worker asks. */
+void uplink_martians(void **state)
+{
+	static const char *const martians[] = {"0.0.0.0",         "0.1.2.3",     "127.0.0.1",
+					       "127.9.9.9",       "224.0.0.1",   "240.0.0.1",
+					       "255.255.255.255", "198.51.100.2"};
+	static const char *const others[] = {"10.1.0.5",       "192.0.2.10", "198.18.0.1",
+					     "126.0.0.1",      "128.0.0.1",  "1.0.0.0",
+					     "223.255.255.255"};
+	struct rig *rig = *state;
+	struct flow fl = flow_back;
+	struct frame f;
+
+	for (int udp = 0; udp < 2; udp++)
+		rig_set_owned(rig, 0, udp, flow_back.dport, true);
+	for (size_t i = 0; i < CNT(martians); i++) {
+		fl.src = martians[i];
+		frame_udp4(&f, &fl, 18);
+		expect(rig, PORT_UP0, &f, XE_R_MARTIAN, martians[i]);
+		frame_tcp4(&f, &fl, TCP_SYN, 0);
+		expect(rig, PORT_UP0, &f, XE_R_MARTIAN, martians[i]);
+	}
+	for (size_t i = 0; i < CNT(others); i++) {
+		fl.src = others[i];
+		frame_udp4(&f, &fl, 18);
+		expect(rig, PORT_UP0, &f, XE_R_TAKEN, others[i]);
+	}
+	/* The kernel's own flow, by an L4 port that a session has, too. */
+	fl.src = "169.254.169.254";
+	frame_udp4(&f, &fl, 18);
+	expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "link-local");
 }
 
 void uplink_parse(void **state)

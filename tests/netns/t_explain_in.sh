@@ -125,6 +125,12 @@ ext=$(json "$out" "j['flow']['nat_src'].split(':')[1]")
 row "a mapping with a loose filter" eth0 w $SRV2 5015 $EXT "$ext" "0 TAKEN None vethc2:7002"
 row "an L4 port that nobody has" eth0 w $SRV2 5015 $EXT 22999 "1 NOT_OWNED None -"
 
+# Forged (they are sent in conformance/cases/security.py).
+for src in $C2 $EXT 127.0.0.1; do
+	same "from outside as $src" \
+		"$(xe_ctl explain udp $src:5030 $EXT:8000 in eth0 >/dev/null; echo $?)" 1
+done
+
 row "IPv6: masquerade" vethc1 c1 $C1_6 5021 $SRV6 7309 "0 TAKEN 10 -"
 row "IPv6: dnat" eth0 w $SRV6 5020 $EXT6 8000 "0 TAKEN 6 vethc1:7301"
 finish

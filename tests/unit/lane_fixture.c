@@ -225,6 +225,7 @@ struct lf *lf_open(const char *const *rules, uint32_t sessions)
 	open_tables(f, sessions);
 	for (uint16_t port = 1; port < LF_PORT_END; port++)
 		open_port(f, port);
+	xe_near_learn(f->lane);
 	for (uint32_t i = 0; i < LF_SENT; i++)
 		f->sent[i].bytes = malloc(LF_BYTES);
 	open_rules(f, rules);
@@ -498,6 +499,9 @@ static struct xe_nexthop_answer answer_for(const struct lf *f, const struct xe_a
 		a.port = LF_INSIDE2;
 	else if ((ntohl(dst_be) & 0xffffff00u) == 0xcb007100)
 		a.port = LF_UPLINK2;
+	for (int port = 1; f->own_are_local && port < LF_PORT_END; port++)
+		if (dst_be == inet_addr(own4[port]))
+			a.state = XE_NH_LOCAL;
 	if (a.port >= LF_UPLINK)
 		a.masq_ext = a.port == LF_UPLINK ? 0 : 1;
 	memcpy(a.mac, mac_peer[a.port], 6);

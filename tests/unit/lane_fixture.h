@@ -61,6 +61,7 @@ struct lf {
 	int punt_fd;           /* one datagram a punted packet: virtio-net header and IP packet */
 	uint8_t nexthop_state; /* what lf_answer() answers; XE_NH_READY at start */
 	uint32_t mtu;          /* of the routes it answers, 1500 at start */
+	bool own_are_local;    /* IPv4 addresses of the host's own are answered XE_NH_LOCAL */
 	uint32_t requests[3];  /* seen, by enum xe_nh_op */
 	struct lf_sent sent[LF_SENT];
 	uint32_t sent_cnt; /* since lf_poll() began */

@@ -19,6 +19,7 @@ static const char *const rules[] = {
 	"dnat udp to 192.0.2.2:7100 dest 10.9.9.9:7100",
 	"nat from 10.2.0.16/28 source 192.0.2.128/28",
 	"accept udp to 10.1.0.9:53 in eth1",
+	"snat to 198.51.100.200 source 192.0.2.12",
 	"masquerade udp to 198.51.100.0/24:1000 filter endpoint-independent",
 	"masquerade udp to 198.51.100.0/24:2000 filter address-dependent",
 	"masquerade",
@@ -256,6 +257,74 @@ static void test_hairpin(void **state)
 	/* to oneself */
 	ff_passes(f, LF_INSIDE, ff_udp("10.1.0.2", 5001, "192.0.2.1", ext1), LF_INSIDE,
 		  ff_udp("192.0.2.1", 5001, "10.1.0.2", 5000));
+	ff_expect_empty(f);
+}
+
+/* Nobody outside has these: what none has, LAND, inside hosts', the host's own, Ext addresses. */
+static void test_forged_sources(void **state)
+{
+	static const char *const forged[] = {"127.0.0.1", "0.0.0.0",   "169.254.1.1", "224.0.0.1",
+					     "10.1.0.2",  "10.1.0.3",  "10.2.0.9",    "10.1.0.1",
+					     "192.0.2.1", "192.0.2.2", "192.0.2.12"};
+	struct lf_spec out = ff_udp("10.1.0.2", 5000, "198.51.100.9", 1000);
+	struct lf *f = *state;
+	uint16_t ext = lf_sport(lf_pass(f, LF_INSIDE, &out));
+
+	f->own_are_local = true;
+	for (uint32_t i = 0; i < sizeof(forged) / sizeof(*forged); i++) {
+		ff_ends(f, LF_UPLINK, ff_udp(forged[i], 500, "192.0.2.1", ext), XE_R_W_SPOOFED);
+		ff_ends(f, LF_UPLINK, ff_udp(forged[i], 500, "192.0.2.1", 7003), XE_R_W_SPOOFED);
+		ff_ends(f, LF_UPLINK2, ff_udp(forged[i], 500, "10.1.0.9", 53), XE_R_W_SPOOFED);
+	}
+	assert_int_equal(f->lane->sessions.cnt, 1);
+	assert_int_equal(f->lane->hold.cnt, 0);
+	/* a neighbour of the uplink, who could be near by the table, and is not; and who has an
+	 * address that the host had once */
+	ff_passes(f, LF_UPLINK, ff_udp("192.0.2.77", 500, "192.0.2.1", ext), LF_INSIDE,
+		  ff_udp("192.0.2.77", 500, "10.1.0.2", 5000));
+	ff_passes(f, LF_UPLINK, ff_udp("192.0.2.13", 500, "192.0.2.1", ext), LF_INSIDE,
+		  ff_udp("192.0.2.13", 500, "10.1.0.2", 5000));
+	ff_expect_empty(f);
+}
+
+/* From outside, with the tuple of what two containers send each other. */
+static void test_forged_hairpin(void **state)
+{
+	struct lf_spec one = ff_udp("10.1.0.2", 5000, "198.51.100.9", 9),
+		       two = ff_udp("10.2.0.3", 6000, "198.51.100.9", 9);
+	struct lf *f = *state;
+	uint16_t ext1 = lf_sport(lf_pass(f, LF_INSIDE, &one));
+	uint16_t ext2 = lf_sport(lf_pass(f, LF_INSIDE2, &two));
+
+	ff_ends(f, LF_UPLINK, ff_udp("192.0.2.1", ext1, "192.0.2.1", ext2), XE_R_NO_SESSION);
+	for (int i = 0; i < 2; i++) {
+		ff_passes(f, LF_INSIDE, ff_udp("10.1.0.2", 5000, "192.0.2.1", ext2), LF_INSIDE2,
+			  ff_udp("192.0.2.1", ext1, "10.2.0.3", 6000));
+		ff_passes(f, LF_INSIDE2, ff_udp("10.2.0.3", 6000, "192.0.2.1", ext1), LF_INSIDE,
+			  ff_udp("192.0.2.1", ext2, "10.1.0.2", 5000));
+		ff_ends(f, LF_UPLINK, ff_udp("192.0.2.1", ext1, "192.0.2.1", ext2), XE_R_W_SPOOFED);
+		ff_ends(f, LF_UPLINK, ff_udp("192.0.2.1", ext2, "192.0.2.1", ext1), XE_R_W_SPOOFED);
+	}
+	assert_int_equal(f->lane->sessions.cnt, 4);
+	ff_expect_empty(f);
+}
+
+/* Not even a closed one begins anew for them. */
+static void test_forged_reopen(void **state)
+{
+	struct lf_spec syn = ff_tcp("10.2.0.3", 6000, "192.0.2.1", 8080, FF_SYN), rst;
+	struct lf *f = *state;
+	uint16_t ext = lf_sport(lf_pass(f, LF_INSIDE2, &syn));
+
+	rst = ff_tcp("10.1.0.2", 80, "192.0.2.1", ext, XE_TH_RST | FF_ACK);
+	ff_passes(f, LF_INSIDE, rst, LF_INSIDE2,
+		  ff_tcp("192.0.2.1", 8080, "10.2.0.3", 6000, XE_TH_RST | FF_ACK));
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(f->lane->sessions.slots[i].tcp_state, XE_TCP_CLOSED);
+	syn = ff_tcp("192.0.2.1", ext, "192.0.2.1", 8080, FF_SYN);
+	syn.seq = 100000;
+	ff_ends(f, LF_UPLINK, syn, XE_R_W_SPOOFED);
+	assert_int_equal(f->lane->sessions.cnt, 2);
 	ff_expect_empty(f);
 }
 
@@ -502,6 +571,9 @@ int main(void)
 		IN_TEST(test_answer_counts_once),
 		IN_TEST(test_outside_does_not_keep_open),
 		IN_TEST(test_hairpin),
+		IN_TEST(test_forged_sources),
+		IN_TEST(test_forged_hairpin),
+		IN_TEST(test_forged_reopen),
 		IN_TEST(test_hairpin_dnat),
 		IN_TEST(test_tuple_taken),
 		IN_TEST(test_pooling),

@@ -8,8 +8,10 @@ import subprocess
 import time
 
 import net as n
+import service as s
 from bench import check, same
 from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 from service import BUILD
 from table import case
@@ -50,6 +52,71 @@ def _(t):
     if before is not None:
         flows = [f for f in t.service.flows("to", n.O2A) if str(sport) in str(f)]
         same("flows", flows, [])
+
+
+def _reaches_nobody(t, taps, where, word, src, dst, sport, dport, ip=IP):
+    for proto in (UDP(sport=sport, dport=dport), TCP(sport=sport, dport=dport, flags="S")):
+        t.put("r", ip(src=src, dst=dst) / proto / Raw(word))
+    seen = [str(p) for tap in taps for p in tap.all(lambda p: word in p.data, 0.1)]
+    same("containers see of what says to come from %s, for %s" % (src, where), seen, [])
+
+
+@case("security_forged_sources_from_outside", "Security",
+      "From outside with a source that nobody there has (loopback, multicast, an inside host's, the host's own, Ext itself: LAND, "
+      "one of a pool): dropped and counted, for a mapping that lets anybody in, and for a published L4 port. Both families.",
+      rule="filter-ei", alone=True)
+def _(t):
+    if t.kernel:
+        return
+    port = t.port(s.FILTER_EI)
+    c, o, stranger = t.udp("c1", n.C1), t.udp("o1", n.O1A, port), t.udp("o2", n.O2A, t.port())
+    open_to_all = t.ext(c, o, n.O1A)
+    published = {f: t.udp("c2", f, s.FAR) for f in (n.C2, n.C2_6)}
+    taps = [t.tap("c1"), t.tap("c2")]
+    sources = ("127.0.0.1", "0.0.0.0", "224.0.0.1", "240.0.0.1", n.C1, n.C2, "10.1.0.1", n.EXT, n.POOL[0])
+    sources6 = ("::1", "::", "ff02::1", n.C1_6, n.C2_6, n.EXT_6)
+
+    def send():
+        for i, src in enumerate(sources):
+            _reaches_nobody(t, taps, "a mapping", b"forged %d" % i, src, open_to_all[0], 4000, open_to_all[1])
+            _reaches_nobody(t, taps, "a published L4 port", b"also %d" % i, src, n.SERVICE, 4000, s.FAR)
+        for i, src in enumerate(sources6):
+            _reaches_nobody(t, taps, "a published L4 port", b"six %d" % i, src, n.SERVICE_6, 4000, s.FAR, IPv6)
+
+    moved = t.moved(send)
+    # Two packets each to the published L4 port, one to the mapping: TCP is nobody's there, and Ext itself LAND.
+    same("martian, w_spoofed", (moved.get("martian"), moved.get("w_spoofed")), (2 * 7 + 5, 2 * 8 + 4))
+    # And who is outside comes in.
+    stranger.sendto(b"honest", open_to_all)
+    same("a stranger's datagram to the mapping", t.heard(c, 2), b"honest")
+    stranger.sendto(b"honest", (n.SERVICE, s.FAR))
+    same("and to the published L4 port", t.heard(published[n.C2], 2), b"honest")
+
+
+@case("security_hairpin_not_injected", "Security",
+      "From outside nothing comes into what two containers send each other by external addresses, with their tuple neither; that goes on.",
+      rule="hairpin", alone=True)
+def _(t):
+    if t.kernel:
+        return
+    a, b = t.udp("c1", n.C1), t.udp("c2", n.C2, s.FAR)
+
+    def talk(word):
+        a.sendto(word, (n.SERVICE, s.FAR))
+        got, peer = b.recvfrom(100)
+        same("c2 gets", got, word)
+        b.sendto(word + b" too", peer)
+        same("c1 gets", a.recvfrom(100), (word + b" too", (n.SERVICE, s.FAR)))
+        return peer
+
+    ext = talk(b"first")
+    taps = [t.tap("c1"), t.tap("c2")]
+    moved = t.moved(lambda: [t.put("r", IP(src=src, dst=dst) / UDP(sport=sport, dport=dport) / Raw(b"injected")) for
+                             _ in range(5) for (src, sport), (dst, dport) in (
+                                 (ext, (n.SERVICE, s.FAR)), ((n.SERVICE, s.FAR), ext))])
+    same("containers see", [str(p) for tap in taps for p in tap.all(lambda p: p.data == b"injected", 0.3)], [])
+    same("dropped as spoofed", moved.get("w_spoofed"), 10)
+    same("c2 sees the same peer afterwards", talk(b"second"), ext)
 
 
 @case("security_inside_not_reachable", "Security",
