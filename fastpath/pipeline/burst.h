@@ -56,6 +56,7 @@ struct xe_packet {
 	bool ended;
 	uint8_t handed;       /* enum xe_handed */
 	bool hairpin;         /* translated once, and back in by an uplink (hairpin.c) */
+	bool outside;         /* back from hold, and its peer has been asked about (peer.c) */
 	struct xe_tuple4 key; /* as it came in; IPv6 addresses get their numbers in flow */
 	uint64_t hash;
 	uint32_t guess; /* parse's, for flow: session * 2 + direction, XE_NIL: none */

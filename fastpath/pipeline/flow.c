@@ -124,7 +124,7 @@ static inline void keep_mac(struct xe_session *s, const struct xe_packet *p)
 static __attribute__((noinline)) bool egress_again(struct xe_lane *lane, struct xe_packet *p)
 {
 	if (p->nexthop.state == XE_NH_ASKED) {
-		xe_hold_add(lane, p, p->session->nexthop);
+		xe_hold_route(lane, p, p->session->nexthop);
 		return false;
 	}
 	if (*xe_packet_ttl(p) <= 1) {

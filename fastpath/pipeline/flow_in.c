@@ -224,6 +224,7 @@ static void with_target(struct xe_lane *lane, struct xe_packet *p, const struct 
 
 	if (nh.state == XE_NH_ASKED || nh.state == XE_NH_RESOLVING ||
 	    (nh.state == XE_NH_READY && lane->hold.cnt && xe_hold_before(lane, toward))) {
+		p->outside = true;
 		xe_hold_add(lane, p, toward);
 		return;
 	}

@@ -273,7 +273,7 @@ static bool route_again(struct xe_lane *lane, struct xe_packet *p, const struct 
 			const struct xe_nexthop_answer *nh)
 {
 	if (nh->state == XE_NH_ASKED) {
-		xe_hold_add(lane, p, f->nexthop);
+		xe_hold_route(lane, p, f->nexthop);
 		return false;
 	}
 	if (nh->port < XE_MAX_PORTS && lane->ports[nh->port].role == XE_ROLE_UPLINK)

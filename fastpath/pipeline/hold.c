@@ -35,7 +35,7 @@ static void refuse(struct xe_lane *lane, struct xe_packet *p, const struct xe_ne
 		xe_packet_drop(lane, p, XE_R_HOLD_FULL);
 }
 
-void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
+static void add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop, bool route_only)
 {
 	struct xe_hold *hold = &lane->hold;
 	struct xe_nexthop *nh = &lane->nexthops.slots[nexthop];
@@ -49,6 +49,7 @@ void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 		.packet = *p,
 		.nexthop = nexthop,
 		.since_s = lane->now_s,
+		.route_only = route_only,
 	};
 	set_cnt(hold, hold->cnt + 1);
 	hold->frames += weight(p);
@@ -65,11 +66,21 @@ void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
 	p->next = NULL;
 }
 
+void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
+{
+	add(lane, p, nexthop, false);
+}
+
+void xe_hold_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop)
+{
+	add(lane, p, nexthop, true);
+}
+
 static bool still_waits(const struct xe_lane *lane, const struct xe_held *h)
 {
 	uint8_t state = xe_nexthop_read(&lane->nexthops.slots[h->nexthop]).state;
 
-	return state == XE_NH_ASKED || state == XE_NH_RESOLVING;
+	return state == XE_NH_ASKED || (state == XE_NH_RESOLVING && !h->route_only);
 }
 
 /* The answer may come while they are looked at: then those behind the first ones wait, too, or they

@@ -104,6 +104,7 @@ struct xe_hold {
 		struct xe_packet packet;
 		uint32_t nexthop;
 		uint32_t since_s;
+		bool route_only; /* whether the neighbour is there does not matter */
 	} held[XE_HOLD_SIZE];
 };
 

@@ -121,7 +121,8 @@ static bool judge(struct xe_lane *lane, struct xe_packet *p, uint32_t route)
 	struct xe_nexthop_answer nh = xe_nexthop_read(&lane->nexthops.slots[route]);
 
 	if (nh.state == XE_NH_ASKED || (lane->hold.cnt && xe_hold_before(lane, route))) {
-		xe_hold_add(lane, p, route);
+		p->outside = false;
+		xe_hold_route(lane, p, route);
 		return false;
 	}
 	if (!leads_inside(lane, &nh))
@@ -137,6 +138,9 @@ bool xe_peer_is_outside(struct xe_lane *lane, struct xe_packet *p)
 	uint32_t ext = xe_natpool_ext(&lane->pool, &src), route;
 	bool hold_full, outside;
 
+	/* It has waited for its target since: asked anew each time, it would wait for ever. */
+	if (lane->hold.draining && p->outside)
+		return true;
 	if (is_martian(&src, &dst) || (ext != XE_NIL && is_of_pool(lane, ext))) {
 		xe_packet_drop(lane, p, XE_R_W_SPOOFED);
 		return false;

@@ -156,6 +156,8 @@ bool xe_reclaim_l4_port(struct xe_lane *lane, const struct xe_packet *p);
 /* hold.c: packets that wait for a next hop. Has this port as many of them as it may? */
 bool xe_hold_is_full(const struct xe_lane *lane, uint16_t port);
 void xe_hold_add(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop);
+/* The same for who needs to know only where the route leads: it will not be sent there. */
+void xe_hold_route(struct xe_lane *lane, struct xe_packet *p, uint32_t nexthop);
 /* Do packets still wait for this next hop, though it may be ready by now? One that passed them
  * would change the order of its flow. */
 bool xe_hold_before(const struct xe_lane *lane, uint32_t nexthop);

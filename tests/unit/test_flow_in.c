@@ -260,6 +260,24 @@ static void test_hairpin(void **state)
 	ff_expect_empty(f);
 }
 
+/* By an address that no host on the uplink has (a dnat rule's, that is routed here): nobody waits
+ * for a neighbour that the packet is not sent to. */
+static void test_hairpin_needs_no_neighbour(void **state)
+{
+	struct lf *f = *state;
+	struct lf_spec in = ff_udp("10.2.0.3", 6000, "192.0.2.129", 99);
+	struct xe_addr inside = xe_addr_v4(inet_addr("10.2.0.17")), anybody = {};
+	uint32_t toward = xe_nexthop_get_addr(&f->lane->nexthops, &inside, &anybody, XE_PORT_NONE);
+
+	xe_nexthop_ref(&f->lane->nexthops, toward);
+	lf_answer(f); /* its target is known */
+	f->nexthop_state = XE_NH_RESOLVING;
+	ff_passes(f, LF_INSIDE2, in, LF_INSIDE2, ff_udp("192.0.2.1", 6000, "10.2.0.17", 99));
+	xe_nexthop_unref(&f->lane->nexthops, toward);
+	f->nexthop_state = XE_NH_READY;
+	ff_expect_empty(f);
+}
+
 /* Nobody outside has these: what none has, LAND, inside hosts', the host's own, Ext addresses. */
 static void test_forged_sources(void **state)
 {
@@ -571,6 +589,7 @@ int main(void)
 		IN_TEST(test_answer_counts_once),
 		IN_TEST(test_outside_does_not_keep_open),
 		IN_TEST(test_hairpin),
+		IN_TEST(test_hairpin_needs_no_neighbour),
 		IN_TEST(test_forged_sources),
 		IN_TEST(test_forged_hairpin),
 		IN_TEST(test_forged_reopen),
