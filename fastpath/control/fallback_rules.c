@@ -4,6 +4,8 @@
  *
  * What a packet meets that the kernel forwards from an inside source to an uplink:
  *
+ *   forward,     from a container (not behind a bridge) with a source that it may not have: drop,
+ *   input        wherever it is for
  *   forward      known to conntrack: goes on. Else the configured rules in order (`accept` lets it
  *                go as it is, `drop` drops it). Else a TCP segment must be a SYN.
  *   snat_rules   first packet of a flow only (nat chains see no other): the configured rules in
@@ -214,17 +216,32 @@ static void put_out(const struct xe_fallback_text *t)
 		t->fam->n, t->fam->n);
 }
 
+/* Wherever it is for: what is neither TCP nor UDP steer leaves to the kernel, which without
+ * rp_filter looks at no source. besides: sources that are no host's and not looked at. */
+static void put_spoofed(const struct xe_fallback_text *t, const char *besides)
+{
+	if (xe_fallback_has_allowed(t))
+		fprintf(t->f,
+			"\t\tiifname @checked%c meta nfproto %s %s"
+			"iifname . %s saddr != @allowed%c counter name spoof_dropped drop\n",
+			t->fam->n, t->fam->proto, besides, t->fam->ip, t->fam->n);
+}
+
+/* For the host: who looks for an address (DHCP, IGMP, neighbour and duplicate address detection)
+ * has none yet, and IPv6 neighbours speak by their link-local ones. */
+static void put_input_spoofed(const struct xe_fallback_text *t)
+{
+	put_spoofed(t, t->fam->af == AF_INET ? "ip saddr != 0.0.0.0 "
+					     : "ip6 saddr != { ::, fe80::/10 } ");
+}
+
 static void put_forward_family(const struct xe_fallback_text *t)
 {
 	const char *ip = t->fam->ip;
 	char n = t->fam->n;
 
+	put_spoofed(t, "");
 	/* iifname != @uplinks: with a wide inside prefix, hosts beyond an uplink are in it too. */
-	if (xe_fallback_has_allowed(t))
-		fprintf(t->f,
-			"\t\toifname @uplinks iifname @checked%c meta nfproto %s "
-			"iifname . %s saddr != @allowed%c counter name spoof_dropped drop\n",
-			n, t->fam->proto, ip, n);
 	fprintf(t->f,
 		"\t\toifname @uplinks iifname != @uplinks %s saddr @inside%c jump out%c\n"
 		"\t\tiifname @uplinks oifname != @uplinks %s daddr @inside%c jump in%c\n",
@@ -455,6 +472,7 @@ static void put_base_chains(struct xe_fallback_text *t, const bool *active)
 	fputs("\t}\n\n\tchain input {\n"
 	      "\t\ttype filter hook input priority -10; policy accept;\n",
 	      f);
+	for_families(t, active, put_input_spoofed);
 	for_families(t, active, xe_fallback_put_published_hook);
 	fputs("\t\tiifname != @uplinks accept\n"
 	      "\t\tct state established,related accept\n",

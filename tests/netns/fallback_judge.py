@@ -24,7 +24,7 @@ from scapy.all import (ICMP, IP, TCP, UDP, Ether, Raw, conf)
 
 conf.verb = 0
 ID, DRIVER, TABLE = sys.argv[1:4]
-C1, C2, EXT = "10.1.0.2", "10.1.0.3", "198.51.100.2"
+C1, C2, HOST, EXT = "10.1.0.2", "10.1.0.3", "10.1.0.1", "198.51.100.2"
 GW, SRV1, SRV3, SRV4 = "198.51.100.1", "203.0.113.1", "203.0.113.3", "203.0.113.4"
 NAT_MAX = 32767  # of the default range, which t_fallback.sh applies
 QUIET = 0.25  # s: a veth path takes microseconds; the rest is a busy machine
@@ -272,6 +272,19 @@ def spoofed():
                          ("link-local", udp("169.254.7.7", SRV1)),
                          ("ping", IP(src="10.77.0.1", dst=SRV1) / ICMP())):
         expect("spoofed-" + what, wires["c1"].send, [packet], {"spoof": 1})
+    # Toward another container, and the host itself.
+    for where, dst in (("container", C2), ("host", HOST), ("host-ext", EXT)):
+        for what, packet in (("ping", ICMP()), ("sctp", Raw(b"\0" * 12)), ("udp", UDP(dport=7) / Raw(b"x")),
+                             ("error", ICMP(type=3, code=1) / Raw(bytes(udp(dst, "10.77.0.1"))[:28]))):
+            packet = IP(src="10.77.0.1", dst=dst, proto=132 if what == "sctp" else None) / packet
+            if what != "sctp":
+                del packet.proto
+            expect("spoofed-%s-to-%s" % (what, where), wires["c1"].send, [packet], {"spoof": 1})
+    # Who has no address yet is nobody's impostor; who has one is answered.
+    expect("dhcp-discover", wires["c1"].send,
+           [IP(src="0.0.0.0", dst="255.255.255.255") / UDP(sport=68, dport=67) / Raw(b"x")], {})
+    expect("ping-to-host", wires["c1"].send, [IP(src=C1, dst=HOST) / ICMP(id=7)], {},
+           c1=[lambda p: p[ICMP].type == 0])
 
 
 def guard():

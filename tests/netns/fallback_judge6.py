@@ -111,6 +111,10 @@ def spoofed():
                          ("udp", udp("2001:db8:99::1", SRV1)), ("other", udp(C2, SRV1)),
                          ("ping", IPv6(src="fd00:77::1", dst=SRV1) / ICMPv6EchoRequest())):
         expect("spoofed6-" + what, wires["c1"].send, [packet], {"spoof": 1})
+    for where, dst in (("container", C2), ("host", EXT)):
+        for what, packet in (("ping", ICMPv6EchoRequest()), ("udp", UDP(dport=7) / Raw(b"x"))):
+            expect("spoofed6-%s-to-%s" % (what, where), wires["c1"].send,
+                   [IPv6(src="fd00:77::1", dst=dst) / packet], {"spoof": 1})
 
 
 def guard():

@@ -11,7 +11,7 @@ import net as n
 import service as s
 from bench import check, same
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 from scapy.packet import Raw
 from service import BUILD
 from table import case
@@ -24,6 +24,30 @@ def _(t):
     t.ext(c, o, n.O1A)
     t.put("c1", IP(src=n.C2, dst=n.O1A) / UDP(sport=c.getsockname()[1], dport=o.getsockname()[1]) / Raw(b"forged"))
     same("a datagram forged by c1 for c2's flow arrives as", t.heard(o, 0.4), None)
+
+
+@case("security_spoofed_other_protocols", "Security",
+      "Nor by ICMP or another protocol that the kernel forwards: not to another container, nor to the host, though the kernel looks at "
+      "no reverse path (rp_filter=0). Both families.", alone=True)
+def _(t):
+    if t.kernel:
+        return
+    names = ["/proc/sys/net/ipv4/conf/%s/rp_filter" % dev for dev in ("all", "vethc1")]
+    was = [t.net.on("h", "cat", name).strip() for name in names]
+    taps = [t.tap("c2"), t.tap("c3"), t.tap("r", "up0")]
+    mark = b"impostor %d" % t.ident()
+    try:
+        for name in names:
+            t.net.on("h", "sh", "-c", "echo 0 >" + name)
+        for head, src, others in ((IP, n.C2, (n.C3, "10.1.0.1", n.EXT, n.O1A)), (IPv6, n.C2_6, (n.C3_6, n.EXT_6, n.O1A_6))):
+            for dst in others:
+                t.put("c1", head(src=src, dst=dst) / (ICMP() if head is IP else ICMPv6EchoRequest()) / Raw(mark))
+                t.put("c1", head(src=src, dst=dst, **{"proto" if head is IP else "nh": 132}) / Raw(mark))
+        seen = [str(p) for tap in taps for p in tap.all(lambda p: mark in p.ip, 0.4)]
+    finally:
+        for name, value in zip(names, was):
+            t.net.on("h", "sh", "-c", "echo %s >%s" % (value, name))
+    same("others see", seen, [])
 
 
 @case("security_live_flow_not_claimed", "Security",
@@ -99,24 +123,24 @@ def _(t):
 def _(t):
     if t.kernel:
         return
-    a, b = t.udp("c1", n.C1), t.udp("c2", n.C2, s.FAR)
+    a, b = t.udp("c1", n.C1), t.udp("c3", n.C3, s.NARROW)
 
     def talk(word):
-        a.sendto(word, (n.SERVICE, s.FAR))
+        a.sendto(word, (n.SERVICE, s.NARROW))
         got, peer = b.recvfrom(100)
-        same("c2 gets", got, word)
+        same("c3 gets", got, word)
         b.sendto(word + b" too", peer)
-        same("c1 gets", a.recvfrom(100), (word + b" too", (n.SERVICE, s.FAR)))
+        same("c1 gets", a.recvfrom(100), (word + b" too", (n.SERVICE, s.NARROW)))
         return peer
 
     ext = talk(b"first")
-    taps = [t.tap("c1"), t.tap("c2")]
+    taps = [t.tap("c1"), t.tap("c3")]
     moved = t.moved(lambda: [t.put("r", IP(src=src, dst=dst) / UDP(sport=sport, dport=dport) / Raw(b"injected")) for
                              _ in range(5) for (src, sport), (dst, dport) in (
-                                 (ext, (n.SERVICE, s.FAR)), ((n.SERVICE, s.FAR), ext))])
+                                 (ext, (n.SERVICE, s.NARROW)), ((n.SERVICE, s.NARROW), ext))])
     same("containers see", [str(p) for tap in taps for p in tap.all(lambda p: p.data == b"injected", 0.3)], [])
     same("dropped as spoofed", moved.get("w_spoofed"), 10)
-    same("c2 sees the same peer afterwards", talk(b"second"), ext)
+    same("c3 sees the same peer afterwards", talk(b"second"), ext)
 
 
 @case("security_inside_not_reachable", "Security",
