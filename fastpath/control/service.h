@@ -71,6 +71,9 @@ struct xe_port {
 	struct xe_rps_port rps;
 	struct xe_xsk *xsks[XE_MAX_QUEUES]; /* by queue */
 	uint32_t xsk_cnt, queue_cnt;        /* open; that it has */
+	uint64_t unheard_cnt;               /* packets by a queue without one, at the last look */
+	uint64_t queues_next_ns;            /* because of them the queues are not asked before */
+	bool queues_short;                  /* it has more queues than sockets could be opened */
 	struct xe_worker *owner;            /* of the port, and of its first queue */
 	bool spread;          /* queue q at worker q % worker_cnt, else all at the owner */
 	struct xe_port *next; /* xe_service.port_list */

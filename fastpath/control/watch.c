@@ -34,7 +34,11 @@ void xe_watch_tick(struct xe_service *svc)
 	struct xe_watch *watch = svc->watch;
 
 	xe_watch_stalls(svc, xe_now_ns());
-	if (++watch->ticks % TICKS_A_SECOND || watch->stalled)
+	++watch->ticks;
+	if (watch->stalled)
+		return;
+	xe_watch_unheard(svc);
+	if (watch->ticks % TICKS_A_SECOND)
 		return;
 	xe_watch_cpus(svc);
 	xe_watch_host(svc);

@@ -2,7 +2,7 @@
 /*
  * watch.h - is everything still as this service has made it, and do its workers move?
  *
- * Every 100 ms the workers' heartbeats, once a second all else:
+ * Every 100 ms the workers' heartbeats and queues without a socket, once a second all else:
  *
  *   watch.c          what was found: logged once, told by `status`, logged again when it is over
  *   watch_worker.c   workers and this thread that stand still, CPUs that were taken away
@@ -72,5 +72,7 @@ void xe_watch_over(struct xe_watch *watch, enum xe_watch_part part, const char *
 void xe_watch_stalls(struct xe_service *svc, uint64_t now_ns);
 void xe_watch_cpus(struct xe_service *svc);
 void xe_watch_host(struct xe_service *svc);
+/* Ports with packets by queues that have no socket: each tick. */
+void xe_watch_unheard(struct xe_service *svc);
 
 #endif

@@ -40,6 +40,7 @@ struct xe_watch {
 	uint64_t untold;           /* what these were */
 	uint32_t nft_generation;   /* of nftables, at the last look at them */
 	uint32_t queue_turn;       /* port id at which asking for queues goes on */
+	uint64_t unheard_next_ns;  /* the next look at what came by queues without a socket */
 };
 
 #endif
