@@ -115,6 +115,22 @@ static int judge_ours(const struct xe_steer *st, int ifindex, const struct xdp_p
 	return 1;
 }
 
+/* What it is and whose: who loaded it is all that the kernel knows of an owner. */
+static void tell_foreign(const struct xdp_program *p, char *err, size_t err_size)
+{
+	struct bpf_prog_info info = {};
+	uint32_t len = sizeof(info);
+
+	if (p && !bpf_obj_get_info_by_fd(xdp_program__fd(p), &info, &len))
+		snprintf(
+			err, err_size,
+			"XDP program `%s` (id %u, loaded by uid %u) is attached and is not ours to "
+			"replace",
+			xdp_program__name(p), info.id, info.created_by_uid);
+	else
+		snprintf(err, err_size, "an XDP program is attached and is not ours to replace");
+}
+
 /* A program that no dispatcher carries. Ours was put there by netlink, by libxdp where it could not
  * do its dispatcher; by a bpf_link it would have gone with its process. */
 static int clear_plain(const struct xe_steer *st, struct xdp_multiprog *mp, int ifindex, char *err,
@@ -125,9 +141,7 @@ static int clear_plain(const struct xe_steer *st, struct xdp_multiprog *mp, int 
 	int ret;
 
 	if (!p || strcmp(xdp_program__name(p), XE_STEER_PROG_NAME)) {
-		snprintf(err, err_size,
-			 "XDP program `%s` (id %u) is attached and is not ours to replace",
-			 p ? xdp_program__name(p) : "?", p ? xdp_program__id(p) : 0);
+		tell_foreign(p, err, err_size);
 		return -EBUSY;
 	}
 	ret = judge_ours(st, ifindex, p, err, err_size);

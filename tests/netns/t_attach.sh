@@ -66,7 +66,7 @@ xe_stop
 check "a foreign program is attached before the start" put_on "$T/foreign.o"
 xe_begin
 check "the port is refused, the program named" within 5000 logged \
-	"\`foreign_pass\` (id $PROG)"
+	"\`foreign_pass\` (id $PROG, loaded by uid 0)"
 same "the foreign program is still there" "$(on_veth)" "$PROG"
 xe_stop
 must take_off
