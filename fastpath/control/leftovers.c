@@ -16,7 +16,9 @@
 #include "control/fallback.h"
 #include "control/netlink.h"
 #include "control/state_dir.h"
+#include "control/takeover_wire.h"
 #include "io/attach.h"
+#include "io/dispatcher.h"
 #include "io/rps.h"
 #include "xegress/ctl_abi.h"
 
@@ -166,7 +168,10 @@ int xe_leftovers_clean(const char *run_dir)
 	snprintf(path, sizeof(path), "%s/rps", run_dir);
 	xe_rps_clean(path);
 	xe_state_dir_remove_dead(run_dir);
+	xe_dispatcher_clean(run_dir);
 	snprintf(path, sizeof(path), "%s/%s", run_dir, XE_CTL_SOCKET_NAME);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/%s", run_dir, XE_TO_SOCKET_NAME);
 	unlink(path);
 	close(fd);
 	return ret;

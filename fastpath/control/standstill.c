@@ -13,6 +13,8 @@
 #include "control/nft_run.h"
 #include "control/port_attach.h"
 #include "control/state_dir.h"
+#include "control/takeover_give.h"
+#include "io/dispatcher.h"
 
 /* A stop waits so long for a worker: one that is only starved gets its CPU before, and what comes
  * afterwards has its time within the 2 s in which a stop is to end. */
@@ -40,6 +42,9 @@ static void put_in_order(struct xe_service *svc)
 	if (svc->fallback_ours && !handback)
 		xe_fallback_remove(svc->fallback);
 	xe_nft_close();
+	xe_dispatcher_remove(svc->steer.dispatcher_dir);
+	svc->steer.dispatcher_dir = NULL;
+	xe_give_close(svc);
 	xe_data_plane_close_rps(svc);
 }
 

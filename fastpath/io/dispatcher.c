@@ -78,15 +78,28 @@ int xe_dispatcher_provide(const char *run_dir, char **dir)
 	return err;
 }
 
-void xe_dispatcher_remove(char *dir)
+static void remove_folder(const char *dir)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX + sizeof(OBJECT_NAME)];
 
-	if (!dir)
-		return;
 	snprintf(path, sizeof(path), "%s/%s", dir, OBJECT_NAME);
 	unlink(path);
 	rmdir(dir);
+}
+
+void xe_dispatcher_clean(const char *run_dir)
+{
+	char dir[PATH_MAX];
+
+	snprintf(dir, sizeof(dir), "%s/" FOLDER, run_dir);
+	remove_folder(dir);
+}
+
+void xe_dispatcher_remove(char *dir)
+{
+	if (!dir)
+		return;
+	remove_folder(dir);
 	unsetenv(OBJECT_PATH);
 	free(dir);
 }

@@ -20,5 +20,7 @@
 int xe_dispatcher_provide(const char *run_dir, char **dir);
 /* The folder goes, with what is in it. NULL: nothing. */
 void xe_dispatcher_remove(char *dir);
+/* The folder that a dead process has left in this run directory goes. */
+void xe_dispatcher_clean(const char *run_dir);
 
 #endif

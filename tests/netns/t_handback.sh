@@ -171,4 +171,9 @@ xe_stop
 check "the safety net stays" grep -q xegress <(on h nft list tables)
 check "--clean takes it away" on h "$BUILD/xegressd" --clean --run-dir "$T/run"
 xe_left_as_found
+xe_start
+xe_kill
+check "--clean after a crash" on h "$BUILD/xegressd" --clean --run-dir "$T/run"
+xe_left_as_found
+same "the run directory has its lock and nothing else" "$(ls -A "$T/run" | tr '\n' ' ')" "lock "
 finish

@@ -31,7 +31,7 @@ ends() { # NAME
 	between "$1: ended within 2 s" $took 0 $((3000 * XE_SLOW)) # one for a busy machine
 	same "$1: the log says why, once" "$(said 'error: worker [01] stands still .* the service ends without it')" 1
 	check "$1: no program is left" no_program
-	check "$1: nor its files" eval '! ls "$T/run/state" "$T/run/ctl.sock" "$T/run/rps" 2>/dev/null'
+	check "$1: nor its files" test "$(ls -A "$T/run")" = lock
 	xe_log_clean
 }
 
