@@ -82,6 +82,10 @@ between() { # NAME NUMBER LOW HIGH
 	fi
 }
 
+median() { # NUMBER...
+	printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"
+}
+
 die() { # WHY: the scenario cannot go on
 	fail "$SCENARIO" "$1"
 	exit 1

@@ -27,7 +27,6 @@ print(sum(1 for v in n.values() if v > 1))' "$1"
 }
 
 told_at_last() { took | sed -n 's/.*, \([0-9]*\) of them told at last.*/\1/p'; }
-stood_still_ms() { took | sed -n 's/.*stood still for \([0-9]*\).*/\1/p'; }
 
 topo_up
 judge_start

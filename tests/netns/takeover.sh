@@ -61,6 +61,8 @@ took() { # what the last one says of itself
 	sed -n 's/.*took the service over from pid [0-9]*: //p' "$T/xegressd.$XE_RUN.log"
 }
 
+stood_still_ms() { took | sed -n 's/.*stood still for \([0-9]*\).*/\1/p'; }
+
 # All that is known of the flows but what time does to them, a line each.
 flows() { # FILE
 	xe_ctl flow list --json | "$PY" -c '
