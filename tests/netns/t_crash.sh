@@ -11,6 +11,7 @@ dnat udp to $EXT:7000 dest $C2:7001
 accept from $C1/32 to $C2/32
 masquerade from $INSIDE out eth0 ports 20000-29999"
 IDLE=60
+IN_FORCE=() # ms, of each start after a crash
 
 flows_now() { # NAME: each flow's ends, inside and outside
 	xe_ctl flow list --json >"$T/$1.json" || return 1
@@ -47,7 +48,8 @@ again() { # NAME: dies and comes again
 	xe_kill
 	start=$(now_ms)
 	xe_start
-	echo "# $1: in force after $(($(now_ms) - start)) ms"
+	IN_FORCE+=($(($(now_ms) - start)))
+	echo "# $1: in force after ${IN_FORCE[-1]} ms"
 	must flows_now is
 	same_flows "$1" was is
 	sleep 0.5
@@ -73,6 +75,7 @@ within 5000 all_flows || fail "all flows are there" "$(wc -l <"$T/all.flows")"
 again "SIGKILL"
 XE_WORKERS=2 again "two workers instead of one"
 XE_WORKERS=1 again "one worker instead of two"
+between "in force again: the median (ms)" "$(median "${IN_FORCE[@]}")" 0 $((1000 * XE_SLOW))
 
 for part in bulk idle dnat; do
 	check "$part: every byte, no connection lost" bg_stop $part
