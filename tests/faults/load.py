@@ -74,6 +74,7 @@ class Account:
         self.lost = [x for x in log.lost if begin <= x.at < until]
         self.missing = sum(m.count for m in log.missing if begin - 20 <= m.begin < until)
         self.corrupt = sum(begin <= at < until for at in log.corrupt_at)
+        self.late = log.own(begin, until)
         self.pause = collections.defaultdict(int)  # by kind, the longest
         self.heal = collections.defaultdict(int)
         for g in mine:
@@ -96,12 +97,12 @@ class Session:
         wait_for("all loads running", 15 * SLOW,
                  lambda: all(p.said("ready") for p in self.running.values()))
 
-    def add(self, name, ns=None, options=None):
+    def add(self, name, ns=None, options=None, tcp_port=TCP_PORT):
         ns, options = (ns, options) if ns else LOADS[name]
         self.streams[name] = options[options.index("-c") + 1]
         self.rates[name] = options[options.index("-r") + 1] if "-r" in options else 0
         self.running[name] = self.world.start(ns, "load-" + name, "checked_load", "-i", IDLE_S,
-                                              *options, SERVER, TCP_PORT, UDP_PORT)
+                                              *options, SERVER, tcp_port, UDP_PORT)
 
     def drop(self, name):
         """That load's container is about to die: what becomes of it is nobody's matter."""

@@ -26,8 +26,8 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
 from load import LOADS, Session  # noqa: E402
 from table import FAULTS, FORM, HEAD, Verdict, row  # noqa: E402
-from world import (BUILD, INSIDE, JUDGE, OWN_MASQUERADE, SLOW, RunError, World, now_ms,  # noqa: E402
-                   wait_for)
+from world import (BUILD, DOOMED_PORT, HOST_L4_PORTS, INSIDE, JUDGE, OWN_MASQUERADE, SLOW,  # noqa: E402
+                   RunError, World, now_ms, wait_for)
 import entries  # noqa: E402,F401
 
 BEFORE_S = 0.3  # of untroubled load before each fault
@@ -35,26 +35,43 @@ AFTER_S = 1.5   # and after it: longer than any of them may take to heal
 
 
 class Judge:
-    """Looks at the internet's end of the uplink: private sources, resets by the host."""
+    """Looks at the internet's end of the uplink: private sources, resets by the host. Each packet is
+    the matter of that fault in whose time it came."""
 
     def __init__(self, world):
-        self.world, self.pcap = world, world.space.path("wire.%d.pcap" % now_ms())
+        self.world, self.pcap, self.seen = world, world.space.path("wire.%d.pcap" % now_ms()), []
         self.tcpdump = world.space.start(
             "w", "tcpdump", "tcpdump", "--immediate-mode", "-U", "-n", "-Z", "root", "-i", "up0",
             "-s", "128", "-w", self.pcap, "ip and (src net %s or (ip[6:2] & 0x1fff = 0 and "
             "tcp[tcpflags] & tcp-rst != 0))" % INSIDE)
         wait_for("tcpdump", 5 * SLOW, lambda: self.tcpdump.said("listening on"))
 
-    def complaints(self, resets):
+    def end(self):
+        """What it has seen: (ms, kind, words). What host and mappings have in common is the address, so
+        the L4 port says whose connection a reset is of."""
         time.sleep(0.1)
         self.tcpdump.stop(signal.SIGINT)
+        if "\n0 packets dropped by kernel" not in self.tcpdump.err():
+            raise RunError("the judge has missed packets: " + self.tcpdump.last_words())
         done = subprocess.run([JUDGE, "wire", self.pcap, "--inside", INSIDE, "--ext",
-                               "198.51.100.2,198.51.100.5"], capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout)
-        return ["%d packets %s: %s" % (found[k], words, "; ".join(found["examples"][k]))
-                for k, words in (("private", "with a private source on the uplink"),
-                                 ("host_rst", "of the host are resets")) if found[k] and not (
-                    resets and k == "host_rst")]
+                               "198.51.100.2,198.51.100.5", "--each"], capture_output=True, text=True,
+                              check=True)
+        since = time.time() * 1000 - now_ms()
+        self.seen = [(int(at * 1000 - since), kind, words)
+                     for at, kind, sport, dport, words in json.loads(done.stdout)["each"]
+                     if kind == "private" or sport < HOST_L4_PORTS[0] and dport != DOOMED_PORT]
+
+    def complaints(self, made, begin, until):
+        """Of one fault, whose packets came from begin to until; its cause was over at made.end."""
+        wrong = []
+        for kind, words, excused in (
+                ("private", "with a private source on the uplink", made.end if made.fault.leaks else 0),
+                ("host_rst", "of the host are resets", until if made.fault.resets else 0)):
+            found = ["%+d ms %s" % (at - made.begin, text) for at, k, text in self.seen
+                     if k == kind and begin <= at < until and not made.begin <= at < excused]
+            if found:
+                wrong.append("%d packets %s: %s" % (len(found), words, "; ".join(found[:3])))
+        return wrong
 
 
 class Made:
@@ -74,10 +91,12 @@ def make(world, fault):
     except (RunError, KeyError, IndexError, ValueError, OSError) as e:
         made.wrong.append(str(e) or repr(e))
         made.wrong += ["# " + ln for ln in traceback.format_exc().splitlines()[-4:]]
-    made.notes, world.notes = world.notes, []
     made.end = now_ms()
-    time.sleep(AFTER_S * SLOW)
+    if fault.after and not made.wrong:
+        made.wrong += fault.after(world)
+    time.sleep(max(0, AFTER_S * SLOW - (now_ms() - made.end) / 1000))
     made.until = now_ms()
+    made.notes, world.notes = world.notes, []
     if world.service and world.service.running():
         try:
             wait_for("status is content", 2 * SLOW, lambda: world.ctl_ok("status"))
@@ -100,11 +119,11 @@ def session(world, faults, out):
             break  # what stands still now would be the next one's
     world.session.stop()
     complaints = world.complaints()
-    if not any(m.fault.clean for m in made):
-        complaints += judge.complaints(any(m.fault.resets for m in made))
-    for m in made:
+    judge.end()
+    for m, before, after in zip(made, [None] + made, made[1:] + [None]):
         m.verdict = Verdict(m.fault, world.session, (m.begin, m.end, m.until))
-        m.wrong = m.verdict.wrong + m.wrong
+        m.wrong = m.verdict.wrong + judge.complaints(
+            m, m.begin if before else 0, after.begin if after else 1 << 62) + m.wrong
         m.row = row(m.verdict)
     if complaints:  # who of them did it: run it alone
         made[-1].wrong += complaints

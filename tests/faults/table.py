@@ -6,6 +6,7 @@ from world import SLOW
 
 FAULTS = collections.OrderedDict()
 NEW = ("udp", "connect", "ping")  # what does not wait for a peer's retransmission timer
+OTHER_MISSING = 0.005
 
 
 class Fault:
@@ -18,31 +19,33 @@ class Fault:
     heal      ms until every line of them goes on, from the end of the cause
     pause     ms that none of them may stand still, whatever the cause; None: as long as the cause
     tcp       ms more for streams, which wait for the peers' retransmission (world.py: 1 s at most)
-    other     ms that the other loads may stand still: what a busy machine does without any fault
+    other     ms that the other loads may stand still: what a busy machine does without any fault.
+              Of their datagrams OTHER_MISSING may be lost, and what their own lateness explains
     missing   datagrams that may be lost; None: any number
     fresh     a session of its own: it ends flows by its nature, or wants another start
     down      the service is not there afterwards
     unstarted the service is not there before
-    resets    the host may reset flows: those of containers that are gone, or its own
-    clean     the host is for a while as it was found, with private sources and resets of its own
+    resets    the host may reset flows: the fault is that they are gone
+    leaks     nothing of ours may be there before the cause is over: private sources may leave
     loads     names of the loads (load.py); None: all
     prepare   a function of the world, before the loads start
     judge     a function of this, the session and the window: what else is wrong
+    after     a function of the world, when the cause is over: what is wrong then
     extra, queues, workers, own_masquerade: the world it wants (world.py)
     """
 
     def __init__(self, function, quick=False, hits=("c1", "c2", "many"), lost=0, survive=None,
                  heal=1000, pause=None, tcp=1200, other=400, missing=None, fresh=False,
                  extra="", queues=1, workers="0", own_masquerade=False, loads=None,
-                 down=False, clean=False, prepare=None, judge=None,
-                 unstarted=False, resets=False):
+                 down=False, leaks=False, prepare=None, judge=None,
+                 unstarted=False, resets=False, after=None):
         self.function, self.quick, self.hits = function, quick, hits
         self.lost, self.survive, self.heal, self.pause = lost, survive, heal, pause
         self.tcp, self.other, self.missing, self.fresh = tcp, other, missing, fresh
         self.extra, self.queues, self.workers = extra, queues, workers
         self.own_masquerade, self.loads = own_masquerade, loads
-        self.unstarted, self.resets = unstarted, resets
-        self.down, self.clean, self.prepare, self.judge = down, clean, prepare, judge
+        self.unstarted, self.resets, self.after = unstarted, resets, after
+        self.down, self.leaks, self.prepare, self.judge = down, leaks, prepare, judge
         self.name = function.__name__.replace("_", "-")
         self.words = " ".join((function.__doc__ or "").split())
 
@@ -66,6 +69,7 @@ class Verdict:
         self.fault, self.wrong, self.took = fault_made, [], window[1] - window[0]
         self.lost = self.missing = self.corrupt = self.heal = self.tcp_heal = 0
         self.pause = self.tcp_pause = self.other = self.other_missing = self.flows = 0
+        self.other_may = 0
         self.reasons = collections.Counter()
         for name in session.logs:
             account = session.account(name, *window)
@@ -74,9 +78,12 @@ class Verdict:
                 self.flows += session.streams[name]
                 self.take_hit(name, account)
             else:
-                self.take_other(name, account)
+                self.take_other(name, account, session.rates[name], window[2] - window[0])
         if self.corrupt:
             self.wrong.append("%d corrupt" % self.corrupt)
+        if fault_made.other is not None and self.other_missing > self.other_may:
+            self.wrong.append("loads that have nothing to do with it lose %d datagrams, %d may be" % (
+                self.other_missing, self.other_may))
         self.judge_lost()
         if fault_made.judge:
             self.wrong += fault_made.judge(fault_made, session, window)
@@ -99,10 +106,11 @@ class Verdict:
         if f.missing is not None and account.missing > f.missing:
             self.wrong.append("%s: %d datagrams lost" % (name, account.missing))
 
-    def take_other(self, name, account):
+    def take_other(self, name, account, rate, took_ms):
         kind, pause = max(account.pause.items(), key=lambda x: x[1], default=("", 0))
         self.other = max(self.other, pause)
         self.other_missing += account.missing
+        self.other_may += rate * (took_ms * OTHER_MISSING + account.late) / 1000
         if account.lost and self.fault.other is not None:
             self.wrong.append("%s, which has nothing to do with it, loses %d: %s %s" % (
                 name, len(account.lost), account.lost[0].kind, account.lost[0].reason))

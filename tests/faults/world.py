@@ -26,6 +26,8 @@ JUDGE = os.path.join(ROOT, "tests/netns/judge.py")
 INSIDE, EXT, GATEWAY, SERVER = "10.1.0.0/16", "198.51.100.2", "198.51.100.1", "203.0.113.1"
 HOST_INSIDE = "10.1.0.1"
 TCP_PORT, UDP_PORT = 9000, 7001
+DOOMED_PORT = 9001  # of the connections of containers that are going to die: the host may reset them
+HOST_L4_PORTS = 61000, 65535  # the host's own connections: neither a rule nor a container has these
 
 CONF = """workers: [{workers}]
 on-stop: {on_stop}
@@ -61,6 +63,8 @@ class World:
         self.notes = []  # what a fault wants said of itself
         self.conf_words = {"workers": workers, "extra": extra, "on_stop": "handback"}
         self.service, self.service_cnt, self.queues = None, 0, queues
+        self.before = set()  # flows before a fault
+        self.at_end = []     # functions, when all processes have ended
         try:
             if not self.can_hand_back():
                 self.conf_words["on_stop"] = "clean"
@@ -97,7 +101,7 @@ class World:
     def build(self, containers):
         for ns in ("h", "w"):
             self.quiet(ns)
-        self.space.sysctl("h", ipv4__ip_forward=1)
+        self.space.sysctl("h", ipv4__ip_forward=1, ipv4__ip_local_port_range="%d %d" % HOST_L4_PORTS)
         self.space.sysctl("w", ipv4__tcp_max_syn_backlog=4096, core__somaxconn=4096)
         queues = "numtxqueues 4 numrxqueues 4" if self.queues > 1 else ""
         self.batch("h", ["link add eth0 %s type veth peer name up0 %s netns %s" % (
@@ -114,21 +118,26 @@ class World:
         for name in containers:
             self.make_container(name)
         self.start("w", "tcp", "tcp_many", "server", SERVER, TCP_PORT)
+        self.start("w", "doomed", "tcp_many", "server", SERVER, DOOMED_PORT)
         self.start("w", "udp", "udp_echo", SERVER, UDP_PORT)
         for ns in containers:
             wait_for("a path from %s to w" % ns, 5 * SLOW,
                      lambda ns=ns: self.try_on(ns, "ping", "-c", "1", "-W", "1", GATEWAY))
 
-    def make_container(self, name, addr=None, dev=None):
-        """Namespace, veth, address, routes, as an engine makes it."""
+    def make_container(self, name, addr=None, dev=None, queues=1):
+        """Namespace, veth, address, routes, as an engine makes it. With more queues than one: one, and
+        room for the others."""
         full, addr, dev = self.space.id + "-" + name, addr or address(name), dev or "v" + name
         self.space.command(["ip", "netns", "add", full])
         self.space.names.append(name)
         self.containers.append(name)
         self.quiet(name)
-        self.batch("h", ["link add %s type veth peer name eth0 netns %s" % (dev, full),
+        room = "numtxqueues %d numrxqueues %d" % (queues, queues) if queues > 1 else ""
+        self.batch("h", ["link add %s %s type veth peer name eth0 %s netns %s" % (dev, room, room, full),
                          "addr add %s/32 dev %s" % (HOST_INSIDE, dev), "link set %s up" % dev,
                          "route replace %s/32 dev %s" % (addr, dev)])
+        for ns, end in ((name, "eth0"), ("h", dev)) if queues > 1 else ():
+            self.on(ns, "ethtool", "-L", end, "tx", 1, "rx", 1)
         self.batch(name, ["link set eth0 up", "addr add %s/32 dev eth0" % addr,
                           "route add %s/32 dev eth0" % HOST_INSIDE,
                           "route add default via %s" % HOST_INSIDE])
@@ -178,6 +187,26 @@ class World:
         self.write_conf(**words)
         self.service = self.spawn(*options)
         self.wait_in_force()
+
+    def late_ms(self):
+        """How long the control thread was ready to run and had no CPU: the machine's, not its own."""
+        with open("/proc/%d/schedstat" % self.service.pid, encoding="ascii") as f:
+            return int(f.read().split()[1]) // 1000000
+
+    def forwarded(self):
+        """Packets that the host's kernel has forwarded."""
+        lines = [ln.split() for ln in self.on("h", "cat", "/proc/net/snmp").splitlines()
+                 if ln.startswith("Ip:")]
+        return int(lines[1][lines[0].index("ForwDatagrams")])
+
+    def carried(self):
+        """Packets that workers have sent."""
+        return sum(x["tx_packets"] for x in self.json("stats")["workers"])
+
+    def flows(self, *states):
+        """Proto, both ends, mapping of those in these states; none named: of all."""
+        return {(f["proto"], f["src"], f["dst"], f["nat_src"]) for f in self.json(
+            "flow", "list")["flows"] if not states or f["state"] in states}
 
     def wait_in_force(self, seconds=5):
         def look():
@@ -247,6 +276,8 @@ class World:
 
     def close(self):
         self.space.close()
+        for end in self.at_end:
+            end()
 
 
 # ---- one thread of a process stands still, as in a debugger

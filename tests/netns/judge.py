@@ -3,8 +3,9 @@
 """judge.py - reads what the outside judge caught, and adds up what the service says of itself.
 
   judge.py wire PCAP --inside PREFIX,... --ext A,B --allow-dst A,B --allow-rst PORT,... [--until EPOCH]
-             [--rst-until EPOCH]
-      JSON: packets with a private source, resets by who sent them
+             [--rst-until EPOCH] [--each]
+      JSON: packets with a private source, resets by who sent them; --each: `each`, the worst kinds
+      of them one by one: [EPOCH, kind, source L4 port, destination L4 port, words]
   judge.py look INTERFACE tcp|udp L4PORT
       looks at each arriving packet until SIGTERM, then JSON: checksums, TTLs, sources
   judge.py conserve [--wait SECONDS] (FILE | -- COMMAND...)
@@ -123,7 +124,7 @@ def cmd_wire(args):
     allow_dst = set(filter(None, args.allow_dst.split(",")))
     allow_rst = set(map(int, filter(None, args.allow_rst.split(","))))
     count = collections.Counter(private=0, host_rst=0, container_rst=0, server_rst=0)
-    examples = collections.defaultdict(list)
+    examples, each = collections.defaultdict(list), []
 
     for when, frame in read_pcap(args.pcap):
         p = Ip.parse(frame)
@@ -144,7 +145,9 @@ def cmd_wire(args):
             count[kind] += 1
             if len(examples[kind]) < 3:
                 examples[kind].append("%.3f %s" % (when, p))
-    print(json.dumps(dict(count, examples=examples)))
+            if args.each and kind in ("private", "host_rst"):
+                each.append((when, kind, p.sport, p.dport, str(p)))
+    print(json.dumps(dict(count, examples=examples, each=each)))
 
 
 SOL_PACKET, PACKET_AUXDATA = 263, 8
@@ -319,6 +322,7 @@ def main():
     v.add_argument("--allow-rst", default="")
     v.add_argument("--until", type=float)
     v.add_argument("--rst-until", type=float)
+    v.add_argument("--each", action="store_true")
     v = verbs.add_parser("look")
     v.add_argument("interface")
     v.add_argument("proto", choices=("tcp", "udp"))

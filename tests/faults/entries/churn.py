@@ -18,7 +18,7 @@ import threading
 import time
 
 from table import fault
-from world import BUILD, HOST_INSIDE, SERVER, SLOW, TCP_PORT, RunError, now_ms, wait_for
+from world import BUILD, DOOMED_PORT, HOST_INSIDE, SERVER, SLOW, RunError, now_ms, wait_for
 
 AT_A_TIME = 20
 SLOW_PORT, L4_PORT = 7100, 5000
@@ -97,7 +97,7 @@ class Container:
         self.udp.connect((SERVER, SLOW_PORT))
         self.udp.setblocking(False)
         self.tcp.setblocking(False)
-        self.tcp.connect_ex((SERVER, TCP_PORT))
+        self.tcp.connect_ex((SERVER, DOOMED_PORT))
         self.send()
 
     def send(self):
@@ -256,13 +256,13 @@ def churn(w, count):
     c.verdict()
 
 
-@fault(quick=True, hits=(), other=1000, resets=True)
+@fault(quick=True, hits=())
 def churn_100(w):
     """100 containers made and destroyed, 20 at a time."""
     churn(w, 100)
 
 
-@fault(hits=(), other=1000, resets=True)
+@fault(hits=())
 def churn_1000(w):
     """1,000 containers made and destroyed, 20 at a time."""
     churn(w, 1000)

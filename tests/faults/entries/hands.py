@@ -76,7 +76,7 @@ def tables(w):
     return w.on("h", "nft", "list", "tables")
 
 
-@fault(quick=True, pause=300, clean=True)
+@fault(quick=True, pause=300, leaks=True)
 def nft_flushed(w):
     """`nft flush ruleset`, as a firewall's restart does it."""
     w.on("h", "nft", "flush", "ruleset")

@@ -4,7 +4,7 @@ import os
 import time
 
 from table import fault
-from world import EXT, GATEWAY, worker_threads
+from world import EXT, GATEWAY, SLOW, wait_for, worker_threads
 
 SECOND_EXT, SECOND_GATEWAY = "198.51.100.5", "198.51.100.3"
 
@@ -71,7 +71,23 @@ def queues_added(w):
     w.on("w", "ethtool", "-L", "up0", "tx", 4)
     w.on("h", "ethtool", "-L", "eth0", "rx", 4, "tx", 4)
     w.on("w", "ethtool", "-L", "up0", "rx", 4)
-    time.sleep(2)
+
+
+def eighty_ports_more(w):
+    """c7, whose veth can have four queues, and others that the service has to look after."""
+    w.make_container("c7", queues=4)
+    w.batch("h", ["link add vq%d type veth peer name q%d netns %s-c1" % (n, n, w.space.id)
+                  for n in range(80)] + ["link set vq%d up" % n for n in range(80)])
+
+
+@fault(hits=("queues",), fresh=True, prepare=eighty_ports_more)
+def queues_added_inside(w):
+    """A container's queues from 1 to 4, by ethtool, one port of 84."""
+    w.session.add("queues", "c7", ("-c", 16, "-u", 8, "-r", 500, "-l", 50))
+    wait_for("the load", 5 * SLOW, lambda: w.session.running["queues"].said("ready"))
+    w.on("c7", "ethtool", "-L", "eth0", "rx", 4)
+    w.on("h", "ethtool", "-L", "vc7", "rx", 4, "tx", 4)
+    w.on("c7", "ethtool", "-L", "eth0", "tx", 4)
 
 
 @fault()

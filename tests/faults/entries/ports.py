@@ -6,7 +6,7 @@ c2 and the host have nothing to do with it and must not notice.
 import time
 
 from table import fault
-from world import SLOW, wait_for
+from world import DOOMED_PORT, SLOW, wait_for
 
 
 def attached(w, dev):
@@ -39,7 +39,7 @@ def containers_come_and_go(w):
 def netns_killed(w):
     """A container killed with its namespace while its load runs."""
     w.make_container("c9")
-    w.session.add("victim", "c9", ("-c", 4, "-u", 2, "-r", 500, "-l", 50))
+    w.session.add("victim", "c9", ("-c", 4, "-u", 2, "-r", 500, "-l", 50), DOOMED_PORT)
     wait_for("the victim's load", 5 * SLOW, lambda: w.session.running["victim"].said("ready"))
     w.session.drop("victim")
     w.kill_container("c9")

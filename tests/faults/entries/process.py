@@ -4,15 +4,60 @@ import signal
 import time
 
 from table import fault
-from world import (SLOW, RunError, hold_thread, let_thread_go, thread_has_ended, wait_for,
+from world import (SLOW, RunError, hold_thread, let_thread_go, now_ms, thread_has_ended, wait_for,
                    worker_threads)
 
 DEAD_S = 3  # longer than TCP's first retransmissions, shorter than anybody's patience
+IN_FORCE_MS = 1000  # from the start of a process to `status` being content
+BACK_S = 1          # and until every flow is in the fast path
+SURVIVE = 0.99      # flows that are there after SIGKILL
+PINGS = 100         # packets a second of c1's to the gateway and back: the kernel's
+BY_KERNEL = 0.01    # of all others: such as no rule or session is for
 
 
 def spawn_again(w):
+    """Started, and in force: ms that it took, less those in which the machine did not let it run."""
+    begun = now_ms()
     w.service = w.spawn()
     w.wait_in_force()
+    return now_ms() - begun - w.late_ms()
+
+
+def kill(w, sig=signal.SIGKILL):
+    w.before = w.flows("open", "established")
+    w.signal(sig)
+    w.wait_gone()
+
+
+def restart(w, again=None):
+    """In force within a second. One time more may be the busy machine's: the median of three is not."""
+    took = [spawn_again(w)]
+    while again and len(took) < 3 and (len(took) == 2 or took[0] > IN_FORCE_MS * SLOW):
+        again(w)
+        took.append(spawn_again(w))
+    w.notes.append("in force after %s ms" % ", ".join(map(str, took)))
+    if sorted(took)[len(took) // 2] > IN_FORCE_MS * SLOW:
+        raise RunError("in force after %s ms, %d may be" % (took, IN_FORCE_MS * SLOW))
+
+
+def in_fast_path(w):
+    """A second after the start all flows that there were are there, and the kernel forwards nothing but
+    pings."""
+    time.sleep(max(0, BACK_S - IN_FORCE_MS / 2000) * SLOW)
+    missing = w.before - w.flows()
+    begun, forwarded, carried = now_ms(), w.forwarded(), w.carried()
+    time.sleep(0.4)
+    forwarded, carried = w.forwarded() - forwarded, w.carried() - carried
+    forwarded -= (now_ms() - begun) * PINGS // 1000
+    w.notes.append("%d of %d flows are back; %d packets by the workers, %d by the kernel" % (
+        len(w.before) - len(missing), len(w.before), carried, max(0, forwarded)))
+    wrong = []
+    if len(missing) > len(w.before) * (1 - SURVIVE):
+        wrong.append("%d of %d flows are not back, as %s" % (len(missing), len(w.before),
+                                                             sorted(missing)[0]))
+    if forwarded > max(carried * BY_KERNEL, PINGS // 10):
+        wrong.append("the kernel still forwards %d packets, the workers %d" % (forwarded, carried))
+    return wrong
 
 
 def end(w, sig, code):
@@ -35,15 +80,16 @@ def stop_handback(w):
     end(w, signal.SIGTERM, 0)
 
 
-@fault(fresh=True, pause=1000)
+@fault(fresh=True, pause=1000, after=in_fast_path)
 def stop_and_start(w):
     """SIGTERM with on-stop: handback, 3 s of the kernel alone, started again."""
+    w.before = w.flows("open", "established")
     end(w, signal.SIGTERM, 0)
     time.sleep(DEAD_S)
-    spawn_again(w)
+    restart(w)
 
 
-@fault(fresh=True, lost=None, clean=True)
+@fault(fresh=True, lost=None, leaks=True, resets=True)
 def stop_clean(w):
     """SIGTERM with on-stop: clean: the host as it was found, flows end; then started again."""
     w.write_conf(on_stop="clean")
@@ -51,49 +97,44 @@ def stop_clean(w):
     spawn_again(w)
 
 
-@fault(quick=True, survive=0.99)
+@fault(quick=True, survive=SURVIVE, pause=1000, after=in_fast_path)
 def kill_and_restart(w):
     """SIGKILL, and started again at once, as systemd does it."""
-    w.signal(signal.SIGKILL)
-    w.wait_gone()
-    spawn_again(w)
+    kill(w)
+    restart(w, kill)
 
 
-@fault(survive=0.99)
+@fault(survive=SURVIVE, pause=1000, after=in_fast_path)
 def kill_dead_3s(w):
     """SIGKILL, 3 s nothing but the safety net, then started again."""
-    w.signal(signal.SIGKILL)
-    w.wait_gone()
+    kill(w)
     time.sleep(DEAD_S)
-    spawn_again(w)
+    restart(w, kill)
 
 
-@fault(survive=0.99)
+@fault(survive=SURVIVE, pause=1000, after=in_fast_path)
 def kill_handed_back(w):
     """SIGKILL, ExecStopPost hands the flows to the kernel (--handback), 3 s later started again."""
-    w.signal(signal.SIGKILL)
-    w.wait_gone()
+    kill(w)
     post = w.spawn("--handback")
     post.wait(5 * SLOW)
     time.sleep(DEAD_S)
-    spawn_again(w)
+    restart(w, kill)
 
 
-@fault(survive=0.99)
+@fault(survive=SURVIVE, pause=1000, after=in_fast_path)
 def abort(w):
     """SIGABRT, as an assertion would do it, and started again at once."""
-    w.signal(signal.SIGABRT)
-    w.wait_gone()
-    spawn_again(w)
+    kill(w, signal.SIGABRT)
+    restart(w, kill)
 
 
-@fault(survive=0.99, heal=2000)
+@fault(survive=SURVIVE, heal=2000, pause=1000, after=in_fast_path)
 def kill_three_times(w):
     """SIGKILL three times, each time as soon as it is in force again."""
     for _ in range(3):
-        w.signal(signal.SIGKILL)
-        w.wait_gone()
-        spawn_again(w)
+        kill(w)
+        restart(w)
 
 
 def stopped(w, seconds):
@@ -203,12 +244,12 @@ def adopted_then_stopped(w):
     stopped(w, 3)
 
 
-@fault(fresh=True, own_masquerade=True, unstarted=True, survive=0.99)
+@fault(fresh=True, own_masquerade=True, unstarted=True, survive=SURVIVE, pause=1000,
+       after=in_fast_path)
 def adopted_then_killed(w):
     """Flows adopted from the kernel, then SIGKILL and started again after 3 s."""
     w.start_service()
     time.sleep(1)
-    w.signal(signal.SIGKILL)
-    w.wait_gone()
+    kill(w)
     time.sleep(DEAD_S)
-    spawn_again(w)
+    restart(w, kill)
