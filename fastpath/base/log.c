@@ -16,6 +16,7 @@
 #define LINE_SIZE 1024
 
 static _Atomic int max_level = XE_LOG_INFO;
+static _Atomic uint32_t error_cnt;
 static pthread_once_t looked = PTHREAD_ONCE_INIT;
 static bool has_priorities;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of sites and what is in them */
@@ -122,6 +123,8 @@ say(struct xe_log_site *site, enum xe_log_level level, const char *fmt, va_list 
 
 	if (!is_wanted(level))
 		return;
+	if (level == XE_LOG_ERR)
+		atomic_fetch_add_explicit(&error_cnt, 1, memory_order_relaxed);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	if (!site) {
 		print(level, text);
@@ -154,6 +157,11 @@ void xe_log_always(enum xe_log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	say(NULL, level, fmt, ap);
 	va_end(ap);
+}
+
+uint32_t xe_log_errors(void)
+{
+	return atomic_load_explicit(&error_cnt, memory_order_relaxed);
 }
 
 void xe_log_flush(bool all)

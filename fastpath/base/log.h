@@ -41,6 +41,8 @@ void xe_log_always(enum xe_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void xe_log_at(struct xe_log_site *site, enum xe_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Lines of XE_LOG_ERR so far: whoever fails by another's failure asks whether that was said. */
+uint32_t xe_log_errors(void);
 /* Say how many lines have been left out, where the time is over; at the end (all) in any case. */
 void xe_log_flush(bool all);
 

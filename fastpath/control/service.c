@@ -222,6 +222,7 @@ static int take_over(struct xe_service *svc)
 int xe_service_start(struct xe_service *svc, const struct xe_service_options *options,
 		     struct xe_config *config)
 {
+	uint32_t errors = xe_log_errors();
 	char err_text[1024] = "";
 	int err;
 
@@ -276,7 +277,9 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 		xe_take_settle(svc);
 	if (!err)
 		return 0;
-	xe_log_err("start failed%s%s: %s", err_text[0] ? ": " : "", err_text, strerror(-err));
+	if (err_text[0] || xe_log_errors() == errors) /* else it has been said where */
+		xe_log_err("start failed%s%s: %s", err_text[0] ? ": " : "", err_text,
+			   strerror(-err));
 	xe_service_stop(svc);
 	return err;
 }

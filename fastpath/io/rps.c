@@ -87,7 +87,8 @@ int xe_rps_open(struct xe_rps *rps, const cpu_set_t *cpus, const char *found_dir
 		rps->class_fd = open_public();
 	if (rps->class_fd < 0) {
 		err = rps->class_fd;
-		xe_rps_close(rps, found_dir);
+		xe_rps_leave(rps);
+		rmdir(found_dir); /* what another one has set stays, for who can put it back */
 	}
 	return err;
 }
