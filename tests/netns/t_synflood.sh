@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # A container sends SYNs of very many flows that never go on: to the very server and L4 port that its
 # neighbour talks to (nobody answers), to many L4 ports of one that refuses, and to as many hosts.
-# The neighbour notices nothing: live flows go on, new ones open, to known hosts and new ones. The
+# The neighbour notices nothing: live flows go on and lose nothing, new ones open, to known hosts and new ones. The
 # service keeps no more sessions of the one than `sessions-per-source` (refused ones are closed: they
 # stay as long as nobody needs the room) and no more memory than `sessions` is worth.
 #
@@ -103,6 +103,9 @@ GW_MAC=$(ip_plain h -j link show vethc1 |
 
 # 40 connections live through all of it, with a byte-exact transfer ten times a second each.
 bg lives c2 "$TCP_MANY" client -c 40 -t 600 -g 100 -u 2000 -d 2000 $SRV1 9000
+# TCP sends again what was lost; a numbered datagram that was lost is missed.
+serve_echo w $SRV1 7001
+bg numbered c2 "$UDP_SEND" -s 18-1400 -t 600 -r 300 $SRV1 7001
 same "before: connections of the neighbour in 1000" "$(opens 1 203.0.117 | cut -d' ' -f1)" 1000
 before=$(rss_kb)
 xe_drops before
@@ -111,6 +114,9 @@ WANTED=0 under refused 203.0.115 -d $SRV3 -p 10000 -P 20000
 WANTED=$((PER_SOURCE / 8)) under hosts 203.0.116 -d 100.64.0.0 -D 20 -p 80
 xe_drops after
 bg_stop lives TERM
+bg_stop numbered TERM
+same "datagrams of the neighbour: lost, wrong" "$(json "$T/numbered.log" "[j['lost'], j['corrupt']]")" "[0, 0]"
+between "datagrams of the neighbour" "$(json "$T/numbered.log" "j['sent']")" 1000 1000000
 check "40 live connections lost not a byte" test "$(json "$T/lives.log" \
 	"(j['opened'] == 40 and j['done'] == 40 and not j['failed'] and not j['corrupt'] and
 	j['rounds'] > 400)")" = true
