@@ -145,12 +145,15 @@ class Bench:
         self.open.append(tap.s)
         return tap
 
-    def put(self, ns, packet, dev="eth0", pad=b""):
-        """A packet of ours onto the link of a container or server ("r" is the uplink's outer end)."""
+    def sender(self, ns, dev="eth0"):
         dev = "up0" if ns == "r" else dev
         if (ns, dev) not in self._senders:
             self._senders[ns, dev] = Sender(self.net, ns, dev, MAC_AT[ns, dev])
-        self._senders[ns, dev](packet, pad)
+        return self._senders[ns, dev]
+
+    def put(self, ns, packet, dev="eth0", pad=b""):
+        """A packet of ours onto the link of a container or server ("r" is the uplink's outer end)."""
+        self.sender(ns, dev)(packet, pad)
 
     # ---- time
 

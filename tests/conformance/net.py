@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 C1, C2, C3, C2B = "10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.67"
@@ -70,6 +71,7 @@ class Net:
         self.tmp = tempfile.mkdtemp(prefix=self.id + ".", dir="/tmp")
         self.offload, self.queues = offload, queues
         self.names, self.procs, self.macs = [], [], {}
+        self.o1b_route = threading.Lock()  # the host's own route to O1B: one test at a time has one
 
     # ---- namespaces
 
@@ -233,7 +235,7 @@ class Net:
             chain in {
                 type filter hook prerouting priority -500
                 ip frag-off & 0x1fff != 0 accept
-                exthdr frag exists accept
+                frag frag-off != 0 accept
                 meta l4proto { tcp, udp } th dport { %d-%d%s } drop
             }
         }""" % (ports[0], ports[-1], ", " + RAW_SERVER_TOO if ns in SERVERS else ""))

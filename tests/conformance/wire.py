@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 
-SOL_PACKET, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 263, 8, 23
+SOL_PACKET, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 8, 15, 23
 CSUM_NOT_READY = 1 << 3  # TP_STATUS_CSUMNOTREADY: sent without a checksum yet, offload was asked for
 SO_RCVBUFFORCE = 33
 EXT_HEADERS = {0, 43, 60, 135}  # IPv6: hop-by-hop, routing, destination options, mobility
@@ -203,3 +203,18 @@ class Sender:
 
     def frame(self, raw):
         self.s.send(raw)
+
+    def superpacket(self, packet, gso_size):
+        """A TCP or UDP packet (no options, no extension headers) for a device to cut into segments of gso_size bytes
+        of payload, as a socket hands it down: the checksum field has the sum of the pseudo-header."""
+        raw = bytearray(bytes(packet))
+        p = Packet(bytes(raw))
+        at, l4_len = (16, (raw[p.head_len + 12] >> 4) * 4) if p.proto == 6 else (6, 8)
+        raw[p.head_len + at:p.head_len + at + 2] = struct.pack("!H", ones_sum(p.pseudo()))
+        kind = 5 if p.proto == 17 else 1 if p.version == 4 else 4  # VIRTIO_NET_HDR_GSO_UDP_L4, TCPV4, TCPV6
+        head = struct.pack("<BBHHHH", 1, kind, 14 + p.head_len + l4_len, gso_size, 14 + p.head_len, at)
+        self.s.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+        try:
+            self.s.send(head + self.head + (b"\x08\0" if p.version == 4 else b"\x86\xdd") + bytes(raw))
+        finally:
+            self.s.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 0)

@@ -7,8 +7,10 @@ import net as n
 from bench import check, same
 from rawtcp import RawTcp
 from scapy.layers.inet import IP, TCP, UDP, IPOption
+from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 from table import case
+from wire import Packet
 
 
 def out_and_back(t, **ip):
@@ -121,20 +123,107 @@ def _(t):
 
 
 @case("rfc1812_superpacket_exceeds_route_mtu", "Forwarding",
-      "TCP through a route with a smaller MTU than the containers' link goes on: segments that exceed it are answered by "
-      "ICMP 3/4, also where they come as superpackets.")
+      "TCP through a route with a smaller MTU than the containers' link goes on, also where it comes as superpackets: the "
+      "container learns the MTU.")
 def _(t):
     port = t.port()
-    t.net.on("h", "ip", "route", "add", n.O1B + "/32", "via", n.GW, "mtu", "1100")
-    try:
-        from cases.tcp import exchange
-        tap = t.tap("o1")
-        c, o, _ = t.pair("c2", "o1", n.O1B, port)
-        exchange(c, o, os.urandom(120000))
-        big = [p for p in tap.all(lambda p: p.dport == port, 0.1) if p.total > 1100 and not t.offload]
-        same("segments that exceed the MTU on the wire", [str(p) for p in big[:2]], [])
-    finally:
-        t.net.on("h", "ip", "route", "del", n.O1B + "/32")
+    with t.net.o1b_route:
+        t.net.on("h", "ip", "route", "add", n.O1B + "/32", "via", n.GW, "mtu", "1100")
+        try:
+            from cases.tcp import exchange
+            tap, back = t.tap("r", "up0"), t.tap("c2")
+            c, o, _ = t.pair("c2", "o1", n.O1B, port)
+            exchange(c, o, os.urandom(120000))
+            p = back.wait(lambda p: p.proto == 1 and (p.type, p.code) == (3, 4) and Packet(p.data).dport == port, 1)
+            check(p and p.ok(), "no ICMP 3/4 (or a wrong one)")
+            same("MTU", (p.rest & 0xffff, c.getsockopt(0, 14)), (1100, 1100))  # IP_MTU
+            big = [p for p in tap.all(lambda p: p.dport == port, 0.1) if p.total > 1100 and not t.offload]
+            same("segments that exceed the MTU on the wire", [str(p) for p in big[:2]], [])
+        finally:
+            t.net.on("h", "ip", "route", "del", n.O1B + "/32")
+
+
+# Nobody is there, and no other test speaks to them. A route's MTU, not above IPv6's least; c3's link has that, too.
+FAR = {4: "203.0.113.98", 6: "2001:db8:a::98"}
+NEAR_MTU = n.SMALL_MTU
+
+
+def _flow_to(t, version, proto, ns, addr, far):
+    """A flow from there to `far`, both ends ours: functions that make its packets out and back with a payload."""
+    ip = IP if version == 4 else IPv6
+    df = dict(flags="DF") if version == 4 else {}
+    sport, dport = t.port("raw_client"), t.port("raw_server")
+    tap = t.tap("r", "up0")
+    make = {UDP: lambda a, b, n, flags: UDP(sport=a, dport=b), TCP: lambda a, b, n, flags: TCP(
+        sport=a, dport=b, flags=flags, seq=n, ack=6002 - n, window=64000)}[proto]
+    for _ in range(3):
+        t.put(ns, ip(src=addr, dst=far, **df) / make(sport, dport, 1000, "S"))
+        p = tap.wait(lambda p: p.dport == dport, 1)
+        if p:
+            break
+    check(p, "the flow does not begin")
+    if proto is TCP:
+        seen = t.tap(ns)
+        for _ in range(3):
+            t.put("r", ip(src=far, dst=p.src) / TCP(sport=dport, dport=p.sport, flags="SA", seq=5000, ack=1001, window=64000))
+            if seen.wait(lambda q: q.proto == 6 and q.dport == sport, 1):
+                break
+    return (sport, dport, p.src, p.sport,
+            lambda data: ip(src=addr, dst=far, **df) / make(sport, dport, 1001, "A") / Raw(data),
+            lambda data: ip(src=far, dst=p.src, **df) / make(dport, p.sport, 5001, "A") / Raw(data))
+
+
+def _too_big(p, version):
+    return p.proto == (1 if version == 4 else 58) and (p.type, p.code) == ((3, 4) if version == 4 else (2, 0))
+
+
+def _told(t, tap, send, version, ends, mtu):
+    """The answer to what `send` sends: with that MTU, about these (address, L4 port) of its source and destination."""
+    for _ in range(3):
+        send()
+        p = tap.wait(lambda p: _too_big(p, version) and Packet(p.data).sport == ends[0][1] and
+                     Packet(p.data).dport == ends[1][1], 1)
+        if p:
+            break
+    check(p and p.ok(), "no answer (or a wrong one)")
+    same("MTU", p.rest & 0xffff, mtu)
+    q = Packet(p.data)
+    same("quoted", ((q.src, q.sport), (q.dst, q.dport)), ends)
+
+
+def _superpacket(version, proto):
+    def test(t):
+        far, own, own3 = FAR[version], (n.C1, n.C1_6)[version == 6], (n.C3, n.C3_6)[version == 6]
+        prefix = "%s/%d" % (far, 32 if version == 4 else 128)
+        t.net.on("h", "ip", "route", "replace", prefix, "via", (n.GW, n.GW_6)[version == 6], "mtu", str(NEAR_MTU))
+        far_back = (n.O1A, n.O1A_6)[version == 6]  # without that route
+        sport, dport, ext, ext_port, out, _ = _flow_to(t, version, proto, "c1", own, far)
+        tap = t.tap("r", "up0")
+        _told(t, t.tap("c1"), lambda: t.sender("c1").superpacket(out(b"b" * 4200), 1400), version,
+              ((own, sport), (far, dport)), NEAR_MTU)
+        same("of it leaves", [str(p) for p in tap.all(lambda p: p.dport == dport, 0.1)], [])
+        for _ in range(3):  # whole or cut
+            t.sender("c1").superpacket(out(b"s" * 3000), 1000)
+            size = sum(len(p.data) for p in tap.all(lambda p: p.dport == dport, 0.3))
+            if size == 3000:
+                break
+        same("bytes that leave of one whose segments fit", size, 3000)
+        # And back: the container's link is narrow.
+        sport, dport, ext, ext_port, _, back = _flow_to(t, version, proto, "c3", own3, far_back)
+        inside, outside = t.tap("c3"), t.tap("r", "up0")
+        _told(t, outside, lambda: t.sender("r").superpacket(back(b"b" * 4200), 1400), version,
+              ((far_back, dport), (ext, ext_port)), NEAR_MTU)
+        same("of it arrives", [str(p) for p in inside.all(lambda p: p.dport == sport, 0.1)], [])
+    name = "rfc1812_df_superpacket_too_big_%s%s" % ("tcp" if proto is TCP else "udp", "" if version == 4 else "_ipv6")
+    case(name, "Forwarding",
+         "%s over IPv%d: a superpacket with DF whose segments exceed the route's MTU, or going in that of the container's "
+         "link, is answered with that MTU, and none of it passes; one whose segments fit does." % (
+             "TCP" if proto is TCP else "UDP", version), rule="ipv6" if version == 6 else None)(test)
+
+
+for _version in (4, 6):
+    for _proto in (UDP, TCP):
+        _superpacket(_version, _proto)
 
 
 @case("rfc1812_sec5_3_7_martians_dropped", "Forwarding",

@@ -9,6 +9,7 @@ from bench import check, same
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Raw
 from table import case
+from wire import Packet
 
 
 def pieces(packet, size):
@@ -218,11 +219,21 @@ def _(t):
         p = back.wait(lambda p: p.proto == 1 and p.type == 3 and p.code == 4, 2)
         check(p and p.ok(), "no ICMP 3/4 (or a wrong one)")
         same("MTU", p.rest & 0xffff, 1200)
-        from wire import Packet
         q = Packet(p.data)
         same("quoted", (q.src, q.sport, q.dst, q.dport), (n.C1, cport, "203.0.113.99", dport))
     finally:
         t.net.on("h", "ip", "route", "del", "203.0.113.99/32")
+    # c3's link is narrower than the way from outside.
+    c, o = t.udp("c3"), t.udp("o1", n.O1A, t.port())
+    ext, far = t.ext(c, o, n.O1A), t.tap("o1")
+    oport = o.getsockname()[1]
+    t.put("o1", IP(src=n.O1A, dst=ext[0], flags="DF") / UDP(sport=oport, dport=ext[1]) / (b"b" * 1400))
+    p = far.wait(lambda p: p.proto == 1 and p.type == 3 and p.code == 4 and Packet(p.data).sport == oport, 2)
+    check(p and p.ok(), "no ICMP 3/4 to the outside (or a wrong one)")
+    same("source, MTU", (p.src, p.rest & 0xffff), (n.EXT, n.SMALL_MTU))
+    q = Packet(p.data)
+    same("quoted", (q.src, q.sport, q.dst, q.dport), (n.O1A, oport) + ext)
+    same("of it arrives", t.heard(c, 0.1), None)
 
 
 @case("rfc791_too_big_without_df_fragmented", "UDP",
@@ -230,21 +241,22 @@ def _(t):
 def _(t):
     tap = t.tap("o1")
     c, o = t.udp("c1"), t.udp("o1", n.O1B, t.port())
-    t.net.on("h", "ip", "route", "add", n.O1B + "/32", "via", n.GW, "mtu", "1000")
-    try:
-        t.ext(c, o, n.O1B)
-        data = os.urandom(1400)
-        got = None
-        for _ in range(3):
-            t.put("c1", IP(src=n.C1, dst=n.O1B, id=t.ident()) / UDP(sport=c.getsockname()[1], dport=o.getsockname()[1]) / data)
-            got = t.heard(o, 1)
-            if got:
-                break
-        check(got == data, "arrives as %s" % (got and len(got)))
-        sizes = [p.total for p in tap.all(lambda p: p.dst == n.O1B and p.fragment(), 0.1)]
-        check(sizes and max(sizes) <= 1000, "fragments of %s" % sizes)
-    finally:
-        t.net.on("h", "ip", "route", "del", n.O1B + "/32")
+    with t.net.o1b_route:
+        t.net.on("h", "ip", "route", "add", n.O1B + "/32", "via", n.GW, "mtu", "1000")
+        try:
+            t.ext(c, o, n.O1B)
+            data = os.urandom(1400)
+            got = None
+            for _ in range(3):
+                t.put("c1", IP(src=n.C1, dst=n.O1B, id=t.ident()) / UDP(sport=c.getsockname()[1], dport=o.getsockname()[1]) / data)
+                got = t.heard(o, 1)
+                if got:
+                    break
+            check(got == data, "arrives as %s" % (got and len(got)))
+            sizes = [p.total for p in tap.all(lambda p: p.dst == n.O1B and p.fragment(), 0.1)]
+            check(sizes and max(sizes) <= 1000, "fragments of %s" % sizes)
+        finally:
+            t.net.on("h", "ip", "route", "del", n.O1B + "/32")
 
 
 @case("rfc791_ping_of_every_size", "ICMP",
