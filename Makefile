@@ -51,8 +51,8 @@ UNIT_FIX   := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/*fixture*.c)
 BPFTEST    := $(if $(wildcard tests/bpf/*.c),$(BUILD)/tests/bpf/test_steer)
 TOOL_SRC   := $(wildcard tests/tools/*.c)
 TOOL_BIN   := $(TOOL_SRC:tests/tools/%.c=$(BUILD)/tests/tools/%)
-JUDGE_SRC  := $(wildcard tests/conformance/*.c)
-JUDGE_BIN  := $(JUDGE_SRC:tests/conformance/%.c=$(BUILD)/tests/conformance/%)
+JUDGE_SRC  := $(wildcard tests/conformance/soak*.c)
+JUDGE_BIN  := $(BUILD)/tests/conformance/soak
 DRIVER_SRC := $(wildcard tests/netns/*_driver.c)
 DRIVER_BIN := $(DRIVER_SRC:tests/netns/%.c=$(BUILD)/tests/%)
 BENCH_SRC  := $(wildcard tests/bench/bench_*.c)
@@ -151,7 +151,7 @@ $(BUILD)/tests/tools/%: $(BUILD)/obj/tests/tools/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@
 
-$(BUILD)/tests/conformance/%: $(BUILD)/obj/tests/conformance/%.o
+$(JUDGE_BIN): $(JUDGE_SRC:%.c=$(BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@

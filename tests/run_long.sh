@@ -58,9 +58,10 @@ for name in stall stall_stop crash handback foreign; do
 done
 run conformance-matrix 1200 tests/conformance/run.py --cells all --budget "${LONG_CONFORMANCE_SECONDS:-0}" \
 	--json "$LOGS/conformance.json"
-run conformance-differential 400 tests/conformance/differential.py --cells generic-on-1,native-off-2 --step 7 --count 300
+run conformance-differential 600 tests/conformance/differential.py --cells all --step 7 --count 300
 run conformance-clients 200 tests/conformance/clients.py --cells native-off-2
-run conformance-soak 600 tests/conformance/soak.py --packets "${LONG_SOAK_PACKETS:-10000000}" --seconds 150
+run conformance-soak 600 tests/conformance/soak.py --cells all --packets "${LONG_SOAK_PACKETS:-10000000}" --seconds 60
+run conformance-reasons 200 tests/conformance/reasons.py --cells native-off-2
 run long-scenarios 500 tests/run.sh --only netns/t_route6 --only netns/t_ra6 --only netns/t_icmp_workers \
 	--only conformance/t_clients
 run survive-scenarios 700 tests/run.sh --only netns/t_crash_refused --only netns/t_fallback_dnat \

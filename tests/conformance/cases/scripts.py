@@ -4,12 +4,18 @@ from table import script
 
 script("kernel_twin_same_traffic", "Whole runs",
        "Recorded, systematic and random traffic, IPv4 and IPv6 (every size, odd fields, wrong checksums, lying lengths, fragments, errors, "
-       "TCP with loss) comes out as kernel masquerade lets it out; what differs is explained in limitations.md.",
+       "TCP with loss, retransmission and reordering) comes out as kernel masquerade lets it out, the TTL, too; what differs is "
+       "explained in limitations.md.",
        "t_differential.sh")
 script("rfc1624_no_wrong_checksum", "Whole runs",
-       "No wrong checksum, byte, address or L4 port in 10,000,000 packets of every size, UDP and TCP, both directions.",
+       "No wrong checksum, byte, address or L4 port in 10,000,000 packets of every size, UDP and TCP, both directions: plain "
+       "ones, with IP and TCP options, without a checksum, in fragments (of up to 4,400 bytes), and superpackets. Each has the "
+       "headers that one of its kind and size has after kernel masquerade.",
        "t_soak.sh")
 
+script("counter_on_the_wire", "Counters",
+       "Packets between network namespaces, from a container and from outside, move each of 39 reasons, once a packet (of a "
+       "dropped datagram in fragments once a datagram), and no other.", "t_reasons.sh")
 script("counter_each_reason", "Counters",
        "Each reason of docs/reasons.md has a test that makes it count, once a packet, while no other moves; one that no test "
        "of `make check` has made count fails it.", "reasons_seen.sh")
