@@ -198,8 +198,10 @@ static void change_call(struct xe_worker *w, void *arg)
 
 		if (is_same(s, was))
 			continue;
-		step->changes[step->cnt] =
-			(struct xe_flow_change){w->idx, step->slot, s->created_s, is_there};
+		step->changes[step->cnt] = (struct xe_flow_change){.worker = w->idx,
+								   .slot = step->slot,
+								   .created_s = s->created_s,
+								   .record = is_there};
 		if (is_there)
 			record_one(w->lane, s, &step->records[step->cnt]);
 		step->cnt += is_there || was->key[XE_DIR_OUT].proto;

@@ -36,6 +36,8 @@ struct xe_flow_change {
 	uint32_t worker, slot;
 	uint32_t created_s; /* by the worker's clock: with the tuples, who it is */
 	uint32_t record;    /* its record in the file + 1; 0: no session is there any more */
+	/* Told to another version (takeover_wire.h): it grows at its end. */
+	XE_OF_LATER(of_later, 1)
 };
 
 struct xe_flow_changes {

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "control/flow_export.h"
+#include "control/takeover_import.h"
 
 /* More slots than a table can have; beyond that the number is a lie. */
 #define SLOTS_MAX (1u << 26)
@@ -84,6 +85,23 @@ static void news_free(struct news *n)
 	free(n->outcome);
 }
 
+/* In our structure, whatever theirs is. */
+static int get_changes(const struct xe_service *svc, struct news *n, int fd)
+{
+	uint32_t theirs = svc->take->welcome.size[XE_TO_CHANGE];
+	void *raw;
+	int err;
+
+	if (theirs == sizeof(*n->list))
+		return get(fd, n->list, n->cnt * sizeof(*n->list));
+	raw = malloc((size_t)n->cnt * theirs + 1);
+	err = raw ? get(fd, raw, (size_t)n->cnt * theirs) : -ENOMEM;
+	if (!err)
+		xe_fit(n->list, sizeof(*n->list), raw, theirs, n->cnt);
+	free(raw);
+	return err;
+}
+
 static int news_read(struct xe_service *svc, struct news *n, int fd, uint32_t cnt)
 {
 	uint64_t nat_ports[XE_BITMAP_WORDS];
@@ -98,7 +116,7 @@ static int news_read(struct xe_service *svc, struct news *n, int fd, uint32_t cn
 		return -errno;
 	err = get(fd, nat_ports, sizeof(nat_ports));
 	if (!err)
-		err = get(fd, n->list, cnt * sizeof(*n->list));
+		err = get_changes(svc, n, fd);
 	if (!err)
 		err = xe_flow_file_read(&n->file, fd, text, sizeof(text));
 	if (err) {

@@ -38,8 +38,6 @@ void xe_freeze_welcome(const struct xe_service *svc, struct xe_to_welcome *to,
 		.frame_cnt = svc->area.frame_cnt,
 		.worker_cnt = svc->worker_cnt,
 		.live_mask = svc->steer.settings.live_mask,
-		.steer_counters_size = sizeof(struct xe_port_counters),
-		.lane_counters_size = sizeof(struct xe_lane_counters),
 		.notified = getenv("NOTIFY_SOCKET") != NULL,
 		.watchdog_every = svc->watchdog.every,
 		.watchdog_patience = svc->watchdog.patience,
@@ -47,6 +45,7 @@ void xe_freeze_welcome(const struct xe_service *svc, struct xe_to_welcome *to,
 		.translated6 = svc->translated6,
 		.punt = svc->punt_fd >= 0 && svc->punt_uplink_fd >= 0,
 	};
+	xe_to_our_sizes(to->size);
 	memcpy(to->punt_name, svc->punt_name, sizeof(to->punt_name));
 	memcpy(to->punt_uplink_name, svc->punt_uplink_name, sizeof(to->punt_uplink_name));
 	add_fd(fds, svc->lock_fd);

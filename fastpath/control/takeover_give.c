@@ -177,17 +177,17 @@ static void accept_one(struct xe_give *give)
 
 /* ---- answers ---- */
 
-static int welcome(struct xe_service *svc, const struct xe_to_sizes *theirs)
+static int welcome(struct xe_service *svc, const struct xe_to_msg *hello)
 {
-	const struct xe_to_sizes ours = xe_to_our_sizes();
 	struct xe_to_msg msg = {};
 	struct xe_to_fds fds = {};
+	char why[XE_TO_TEXT];
+	int err = xe_to_agree(hello, &msg.version, why);
 
-	if (memcmp(theirs, &ours, sizeof(ours))) {
-		xe_to_refuse(svc->give->conn_fd,
-			     "the running service tells of its state in structures of other sizes: "
-			     "stop it and start the new one");
-		return -EPROTO;
+	if (err) {
+		xe_to_refuse(svc->give->conn_fd, "%s", why);
+		xe_log_warn("takeover by pid %d refused: %s", svc->give->taker, why);
+		return err;
 	}
 	svc->give->welcome = true;
 	xe_log_info("takeover: pid %d gets ready", svc->give->taker);
@@ -256,7 +256,7 @@ static int wait_done(struct xe_give *give)
 	if (err)
 		return err;
 	xe_to_close_fds(&fds);
-	if (msg.type != XE_TO_DONE || msg.version != XE_TO_VERSION)
+	if (msg.type != XE_TO_DONE)
 		return msg.type == XE_TO_REFUSED ? -ECANCELED : -EPROTO;
 	/* It may have said so and died since; then we are the service. */
 	return xe_to_is_gone(give->conn_fd) ? -ECONNRESET : 0;
@@ -307,15 +307,8 @@ static int answer(struct xe_service *svc, const struct xe_to_msg *msg)
 {
 	struct xe_give *give = svc->give;
 
-	if (msg->version != XE_TO_VERSION) {
-		xe_to_refuse(give->conn_fd,
-			     "the running service speaks version %d of takeover, the new one %u: "
-			     "stop it and start the new one",
-			     XE_TO_VERSION, msg->version);
-		return -EPROTO;
-	}
 	if (!give->welcome)
-		return msg->type == XE_TO_HELLO ? welcome(svc, &msg->sizes) : -EPROTO;
+		return msg->type == XE_TO_HELLO ? welcome(svc, msg) : -EPROTO;
 	switch (msg->type) {
 	case XE_TO_BEGIN:
 		return tell_ports(svc);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -12,12 +13,6 @@
 #include "control/port_given.h"
 #include "io/umem_give.h"
 #include "pipeline/pipeline.h"
-
-/* Are ports' counters of the same kinds? */
-static bool counts_alike(const struct xe_take *take)
-{
-	return take->welcome.steer_counters_size == sizeof(struct xe_port_counters);
-}
 
 /* Parts of `lanes`, one after the other. */
 static const void *next_part(struct xe_take *take, size_t *at, size_t size)
@@ -44,6 +39,30 @@ static int map_lanes(struct xe_take *take)
 	return -errno;
 }
 
+void xe_import_close(struct xe_take *take)
+{
+	while (take->fitted_cnt)
+		free(take->fitted[--take->fitted_cnt]);
+}
+
+/* The next cnt of a kind, in our structure; NULL: they are not all there, or no memory. */
+static const void *next_list(struct xe_take *take, size_t *at, uint32_t cnt, enum xe_to_size kind)
+{
+	uint32_t ours[XE_TO_SIZES], theirs = take->welcome.size[kind];
+	const void *part = next_part(take, at, (size_t)cnt * theirs);
+	void *fitted;
+
+	xe_to_our_sizes(ours);
+	if (!part || theirs == ours[kind])
+		return part;
+	fitted = malloc((size_t)cnt * ours[kind] + 1);
+	if (!fitted)
+		return NULL;
+	take->fitted[take->fitted_cnt++] = fitted;
+	xe_fit(fitted, ours[kind], part, theirs, cnt);
+	return fitted;
+}
+
 /* Where the parts lie; the lengths are the old process's word. */
 static int find_parts(struct xe_take *take)
 {
@@ -52,17 +71,16 @@ static int find_parts(struct xe_take *take)
 
 	take->parts.given =
 		(uint16_t *)next_part(take, &at, (size_t)f->frame_cnt * sizeof(*take->parts.given));
-	take->parts.counters =
-		next_part(take, &at, (size_t)f->worker_cnt * take->welcome.lane_counters_size);
-	take->parts.sockets =
-		next_part(take, &at, (size_t)f->socket_cnt * sizeof(*take->parts.sockets));
-	take->parts.held = next_part(take, &at, (size_t)f->held_cnt * sizeof(*take->parts.held));
-	take->parts.gone = next_part(take, &at, take->welcome.steer_counters_size);
-	take->parts.carried =
-		next_part(take, &at, (size_t)f->port_cnt * take->welcome.steer_counters_size);
-	take->parts.ext_addrs = next_part(take, &at, XE_MAX_EXT_ADDRS * sizeof(struct xe_addr));
-	return take->parts.ext_addrs && at == take->lanes_size &&
-			       f->frame_cnt == take->welcome.frame_cnt &&
+	take->parts.counters = next_part(
+		take, &at, (size_t)f->worker_cnt * take->welcome.size[XE_TO_LANE_COUNTERS]);
+	take->parts.sockets = next_list(take, &at, f->socket_cnt, XE_TO_SOCKET);
+	take->parts.held = next_list(take, &at, f->held_cnt, XE_TO_HELD);
+	take->parts.gone = next_list(take, &at, 1, XE_TO_PORT_COUNTERS);
+	take->parts.carried = next_list(take, &at, f->port_cnt, XE_TO_PORT_COUNTERS);
+	take->parts.ext_addrs = next_list(take, &at, 1, XE_TO_EXT_ADDRS);
+	/* What one of a later version has behind that is not looked at. */
+	return take->parts.sockets && take->parts.held && take->parts.gone && take->parts.carried &&
+			       take->parts.ext_addrs && f->frame_cnt == take->welcome.frame_cnt &&
 			       f->port_cnt == take->port_cnt + take->rest_cnt
 		       ? 0
 		       : -EPROTO;
@@ -105,16 +123,28 @@ static void import_frames(struct xe_service *svc, uint16_t *given, const struct 
 	xe_umem_import(umems, svc->worker_cnt, given, owner_of, svc);
 }
 
-/* Counters count on: worker i's, and those of workers that are no more at the first one. */
-static void import_counters(struct xe_service *svc, const uint64_t *theirs, uint32_t worker_cnt)
+static void add(uint64_t *to, const uint64_t *more, size_t size)
 {
-	const uint32_t words = sizeof(struct xe_lane_counters) / sizeof(uint64_t);
+	for (size_t i = 0; i < size / sizeof(*to); i++)
+		to[i] += more[i];
+}
 
+/* Counters count on: worker i's, and those of workers that are no more at the first one. */
+static void import_counters(struct xe_service *svc, const struct xe_take *take, uint32_t worker_cnt)
+{
+	const uint32_t *size = take->welcome.size;
+	uint32_t plain = size[XE_TO_LANE_PLAIN], all = size[XE_TO_LANE_COUNTERS];
+	struct xe_lane_counters more;
+
+	if (plain > all)
+		return;
 	for (uint32_t w = 0; w < worker_cnt; w++) {
-		uint64_t *ours = (uint64_t *)&svc->workers[w < svc->worker_cnt ? w : 0].lane->cnt;
+		const uint8_t *theirs = take->parts.counters + (size_t)w * all;
 
-		for (uint32_t i = 0; i < words; i++)
-			ours[i] += theirs[w * words + i];
+		xe_fit(&more, offsetof(struct xe_lane_counters, reason), theirs, plain, 1);
+		xe_fit(more.reason, sizeof(more.reason), theirs + plain, all - plain, 1);
+		add((uint64_t *)&svc->workers[w < svc->worker_cnt ? w : 0].lane->cnt,
+		    (const uint64_t *)&more, sizeof(more));
 	}
 }
 
@@ -130,12 +160,9 @@ int xe_import_lanes(struct xe_service *svc)
 		xe_log_err("takeover from pid %d: what it tells does not add up", take->pid);
 		return err;
 	}
-	if (take->welcome.lane_counters_size == sizeof(struct xe_lane_counters))
-		import_counters(svc, take->parts.counters, f->worker_cnt);
-	if (counts_alike(take)) {
-		svc->gone_counters = *take->parts.gone;
-		svc->gone_xsk_lost = f->gone_xsk_lost;
-	}
+	import_counters(svc, take, f->worker_cnt);
+	svc->gone_counters = *take->parts.gone;
+	svc->gone_xsk_lost = f->gone_xsk_lost;
 	if (!take->shares)
 		return 0;
 	import_frames(svc, take->parts.given, take->parts.held, f->held_cnt);
@@ -187,15 +214,14 @@ void xe_import_port_counters(struct xe_service *svc)
 	struct xe_take *take = svc->take;
 	struct xe_port_counters cnt;
 
-	if (!counts_alike(take))
-		return;
 	for (uint32_t n = 0; n < take->frozen.port_cnt; n++) {
 		uint16_t id = take->ids[n];
 
 		if (id >= XE_MAX_PORTS || !svc->ports[id])
 			continue;
 		xe_steer_carry_counters(&svc->steer, id, &take->parts.carried[n]);
-		if (!xe_steer_read_counters(take->counters_fd, id, &cnt))
+		if (!xe_steer_read_counters(take->counters_fd,
+					    take->welcome.size[XE_TO_PORT_COUNTERS], id, &cnt))
 			xe_steer_carry_counters(&svc->steer, id, &cnt);
 	}
 }
@@ -226,7 +252,8 @@ static void count_rest(struct xe_service *svc, uint16_t id)
 	struct xe_port_counters cnt;
 	uint64_t rx_packets = 0, taken = 0;
 
-	if (!counts_alike(take) || xe_steer_read_counters(take->counters_fd, id, &cnt))
+	if (xe_steer_read_counters(take->counters_fd, take->welcome.size[XE_TO_PORT_COUNTERS], id,
+				   &cnt))
 		return;
 	for (uint32_t i = 0; i < take->frozen.socket_cnt; i++)
 		if (take->parts.sockets[i].port == id)

@@ -41,17 +41,21 @@ struct xe_take {
 	uint8_t *lanes; /* mapped */
 	size_t lanes_size;
 	struct {
-		uint16_t *given; /* by frame */
-		const uint64_t *counters;
+		uint16_t *given;         /* by frame */
+		const uint8_t *counters; /* as they are told */
 		const struct xe_to_socket *sockets;
 		const struct xe_to_held *held;
 		const struct xe_port_counters *gone, *carried;
 		const struct xe_addr *ext_addrs;
 	} parts;
+	void *fitted[4]; /* memory of those that are told in other sizes than ours */
+	uint32_t fitted_cnt;
 	struct xe_take_flows *told; /* from the first COPIED on */
 	struct xe_adopt_counts flows;
 };
 
+/* What xe_import_lanes() has made of them. */
+void xe_import_close(struct xe_take *take);
 /* Frames, sockets, counters. -errno, logged. */
 int xe_import_lanes(struct xe_service *svc);
 /* Packets that waited for a next hop go on; or, too old, are dropped. */

@@ -61,7 +61,8 @@ static int ask(struct xe_take *take, struct xe_to_msg *msg, uint16_t type, uint1
 		xe_to_close_fds(fds);
 		return -ECANCELED;
 	}
-	if (!err && (msg->type != answer || msg->version != XE_TO_VERSION)) {
+	if (!err &&
+	    (msg->type != answer || (answer == XE_TO_WELCOME && !xe_to_speaks(msg->version)))) {
 		xe_to_close_fds(fds);
 		err = -EPROTO;
 	}
@@ -95,6 +96,9 @@ static int take_welcome(struct xe_service *svc, struct xe_take *take, struct xe_
 	const struct xe_to_welcome *w = &take->welcome;
 	uint32_t cnt = XE_TO_WELCOME_FDS + (w->punt ? 2 : 0);
 
+	/* One of a later version may have more to give. */
+	while (fds->cnt > cnt)
+		close(fds->fd[--fds->cnt]);
 	if (fds->cnt != cnt || !w->frame_cnt) {
 		xe_to_close_fds(fds);
 		xe_log_err("takeover from pid %d: %s", take->pid, old_says(-EPROTO));
@@ -127,7 +131,7 @@ static int take_welcome(struct xe_service *svc, struct xe_take *take, struct xe_
 int xe_take_begin(struct xe_service *svc)
 {
 	struct xe_take *take = calloc(1, sizeof(*take));
-	struct xe_to_msg msg = {.sizes = xe_to_our_sizes()};
+	struct xe_to_msg msg = {};
 	struct xe_to_fds fds;
 	int err;
 
@@ -143,6 +147,7 @@ int xe_take_begin(struct xe_service *svc)
 			   svc->run_dir, strerror(-err));
 		goto out;
 	}
+	xe_to_our_hello(&msg.hello);
 	err = ask(take, &msg, XE_TO_HELLO, XE_TO_WELCOME, &fds);
 	if (err)
 		goto out;
@@ -403,6 +408,16 @@ static int follow_flows(struct xe_service *svc)
 	return 0;
 }
 
+/* Are the maps that both would write laid out as ours are? */
+static bool shares_maps(const struct xe_take *take)
+{
+	uint32_t ours[XE_TO_SIZES];
+
+	xe_to_our_sizes(ours);
+	return take->welcome.size[XE_TO_LIVE_BUCKET] == ours[XE_TO_LIVE_BUCKET] &&
+	       take->welcome.size[XE_TO_OWNED] == ours[XE_TO_OWNED];
+}
+
 /* Before the old workers stop: all that need not wait for that. */
 static int get_ready(struct xe_service *svc)
 {
@@ -420,6 +435,7 @@ static int get_ready(struct xe_service *svc)
 		return err;
 	take->mirrors = take->shares && take->welcome.worker_cnt == svc->worker_cnt &&
 			take->welcome.live_mask == svc->steer.settings.live_mask &&
+			shares_maps(take) &&
 			!xe_mirror_open(&take->mirror, &svc->steer, take->shared_fds);
 	return 0;
 }
@@ -563,6 +579,7 @@ void xe_take_close(struct xe_service *svc)
 	free(take->rest);
 	free(take->ids);
 	xe_take_flows_close(take->told);
+	xe_import_close(take);
 	if (take->lanes)
 		munmap(take->lanes, take->lanes_size);
 	close_fd(take->sock);

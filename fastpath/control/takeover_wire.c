@@ -12,19 +12,96 @@
 
 #include "control/flow_export.h"
 #include "io/xsk.h"
+#include "pipeline/lane.h"
 #include "state/flow_record.h"
 #include "xegress/steer_abi.h"
 
-struct xe_to_sizes xe_to_our_sizes(void)
+_Static_assert(XE_TO_SIZE_CNT <= XE_TO_SIZES, "there is room");
+_Static_assert(offsetof(struct xe_to_msg, hello) == 8 && sizeof(struct xe_to_hello) == 132,
+	       "in all versions");
+
+/* What cannot be translated, as a refusal names it. */
+static const struct {
+	enum xe_to_size size;
+	const char *name, *unit;
+} fixed[] = {
+	{XE_TO_META, "packets' metadata", "bytes"},
+	{XE_TO_FRAME, "packets' frames", "bytes"},
+	{XE_TO_RING, "sockets' rings", "entries"},
+};
+
+void xe_to_our_sizes(uint32_t size[XE_TO_SIZES])
 {
-	return (struct xe_to_sizes){
-		.message = sizeof(struct xe_to_msg),
-		.meta = sizeof(struct xe_meta),
-		.record = sizeof(struct xe_flow_record),
-		.frame = XE_FRAME_SIZE,
-		.ring = XE_RING_SIZE,
-		.change = sizeof(struct xe_flow_change),
+	static const uint32_t ours[XE_TO_SIZES] = {
+		[XE_TO_META] = sizeof(struct xe_meta),
+		[XE_TO_FRAME] = XE_FRAME_SIZE,
+		[XE_TO_RING] = XE_RING_SIZE,
+		[XE_TO_CHANGE] = sizeof(struct xe_flow_change),
+		[XE_TO_SOCKET] = sizeof(struct xe_to_socket),
+		[XE_TO_HELD] = sizeof(struct xe_to_held),
+		[XE_TO_LANE_COUNTERS] = sizeof(struct xe_lane_counters),
+		[XE_TO_LANE_PLAIN] = offsetof(struct xe_lane_counters, reason),
+		[XE_TO_PORT_COUNTERS] = sizeof(struct xe_port_counters),
+		[XE_TO_EXT_ADDRS] = XE_MAX_EXT_ADDRS * sizeof(struct xe_addr),
+		[XE_TO_LIVE_BUCKET] = sizeof(struct xe_live_bucket),
+		[XE_TO_OWNED] = XE_OWNED_ENTRIES * sizeof(uint64_t),
 	};
+
+	memcpy(size, ours, sizeof(ours));
+}
+
+void xe_to_our_hello(struct xe_to_hello *hello)
+{
+	*hello = (struct xe_to_hello){.version_min = XE_TO_VERSION_MIN};
+	xe_to_our_sizes(hello->size);
+}
+
+bool xe_to_speaks(uint16_t version)
+{
+	return version >= XE_TO_VERSION_MIN && version <= XE_TO_VERSION;
+}
+
+static void name_range(char *text, size_t size, uint32_t min, uint32_t max)
+{
+	if (min == max)
+		snprintf(text, size, "version %u", max);
+	else
+		snprintf(text, size, "versions %u to %u", min, max);
+}
+
+int xe_to_agree(const struct xe_to_msg *hello, uint16_t *version, char why[XE_TO_TEXT])
+{
+	const uint32_t *theirs = hello->hello.size;
+	/* Before version 3 there was no range. */
+	uint32_t min = hello->version < 3 ? hello->version : hello->hello.version_min;
+	uint32_t ours[XE_TO_SIZES];
+	char old[32], new[32];
+
+	*version = hello->version < XE_TO_VERSION ? hello->version : XE_TO_VERSION;
+	if (!min || min > hello->version)
+		min = hello->version;
+	if (*version < min || !xe_to_speaks(*version)) {
+		name_range(old, sizeof(old), XE_TO_VERSION_MIN, XE_TO_VERSION);
+		name_range(new, sizeof(new), min, hello->version);
+		snprintf(why, XE_TO_TEXT,
+			 "the running service speaks %s of takeover, the new one %s: stop it and "
+			 "start the new one",
+			 old, new);
+		return -EPROTONOSUPPORT;
+	}
+	xe_to_our_sizes(ours);
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+		enum xe_to_size s = fixed[i].size;
+
+		if (theirs[s] == ours[s])
+			continue;
+		snprintf(why, XE_TO_TEXT,
+			 "the running service's %s have %u %s, the new one's %u: stop it and start "
+			 "the new one",
+			 fixed[i].name, ours[s], fixed[i].unit, theirs[s]);
+		return -EPROTONOSUPPORT;
+	}
+	return 0;
 }
 
 void xe_to_close_fds(struct xe_to_fds *fds)
@@ -43,7 +120,8 @@ int xe_to_send(int sock, struct xe_to_msg *msg, uint16_t type, const struct xe_t
 	struct cmsghdr *c;
 
 	msg->magic = XE_TO_MAGIC;
-	msg->version = XE_TO_VERSION;
+	if (!msg->version)
+		msg->version = XE_TO_VERSION;
 	msg->type = type;
 	if (fds && fds->cnt) {
 		mh.msg_control = control;
@@ -119,9 +197,8 @@ int xe_to_recv(int sock, struct xe_to_msg *msg, struct xe_to_fds *fds, int timeo
 	if (!n)
 		return -ECONNRESET;
 	take_fds(&mh, fds);
-	/* All of the header; what another version has behind it is not looked at. */
-	if ((size_t)n < offsetof(struct xe_to_msg, sizes) || msg->magic != XE_TO_MAGIC ||
-	    (msg->version == XE_TO_VERSION && n != sizeof(*msg))) {
+	/* All of the header; how much is behind it is the sender's version's. */
+	if ((size_t)n < offsetof(struct xe_to_msg, hello) || msg->magic != XE_TO_MAGIC) {
 		xe_to_close_fds(fds);
 		return -EPROTO;
 	}

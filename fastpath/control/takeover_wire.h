@@ -31,24 +31,44 @@
  * of silence, and it goes on as if nothing had been. So after DONE the new one must not go away by
  * itself: it waits until it is told, or the other is dead. Old never waits for new but for these.
  *
- * A message is one packet of a SOCK_SEQPACKET socket, descriptors come with it. The header keeps
- * its layout in all versions; the rest is of one version and one machine, in the structures of both
- * programs, so another version, or another size of what is told, is refused.
+ * A message is one packet of a SOCK_SEQPACKET socket, descriptors come with it. All of it is of one
+ * machine, in structures of the two programs, which may be of different versions:
+ *
+ * - Each speaks a range of versions (XE_TO_VERSION_MIN to XE_TO_VERSION). The header, HELLO and
+ *   REFUSED keep their layout for ever. HELLO has the range of the new one, WELCOME the highest
+ * that both speak; where there is none, the old one says no.
+ * - Structures grow at their ends, within a version. A message may be longer than the reader's (the
+ *   rest is not looked at) or shorter (it is 0); 0 has to mean "not known". Of what comes in
+ * numbers (flows and their ports, changes, sockets, held packets, counters) the length is told, too
+ *   (xe_to_size; a file of flows has its own), so the same holds of each.
+ * - What lies in rings and frames cannot be translated: both must have the same of it, or the old
+ *   one says no, and of what.
+ * - Counters are known by their place: new reasons (reason.h) come last, new lane counters directly
+ *   before the reasons. A change of what a field means is a version.
  */
 #ifndef XE_TAKEOVER_WIRE_H
 #define XE_TAKEOVER_WIRE_H
 
 #include <linux/if_xdp.h>
 #include <net/if.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "pipeline/burst.h"
+#include "state/flow_record.h"
 #include "xegress/types.h"
 
 #define XE_TO_WELCOME_FDS 6           /* without the punt devices */
 #define XE_TO_MAGIC       0x4f545845u /* "EXTO" as bytes in order */
-/* Raise it with every change of what is below, of struct xe_meta, or of what its fields mean. */
-#define XE_TO_VERSION     2
+/* Raised where something of below, or of struct xe_meta, means something else than before, and the
+ * other one with it where the versions before cannot be served any more. Before 3 nothing told how
+ * long it was. For tests the compiler may be told others. */
+#ifndef XE_TO_VERSION
+#define XE_TO_VERSION 3
+#endif
+#ifndef XE_TO_VERSION_MIN
+#define XE_TO_VERSION_MIN 3
+#endif
 #define XE_TO_SOCKET_NAME "takeover.sock"
 /* Neither side waits longer for a word of the other, GO excepted. */
 #define XE_TO_SILENCE_MS 5000
@@ -73,19 +93,37 @@ enum xe_to_type {
 	XE_TO_BYE,
 };
 
-/* Sizes that both must agree on, beside the version: a forgotten raise is found. */
-struct xe_to_sizes {
-	uint32_t message, meta, record, frame, ring, change;
+/* How long what is told is: bytes, but where it is said. New ones come last; 0: not told. */
+enum xe_to_size {
+	XE_TO_META, /* these three must be the same */
+	XE_TO_FRAME,
+	XE_TO_RING, /* entries */
+	XE_TO_CHANGE,
+	XE_TO_SOCKET,
+	XE_TO_HELD,
+	XE_TO_LANE_COUNTERS,
+	XE_TO_LANE_PLAIN, /* of these what stands before the reasons */
+	XE_TO_PORT_COUNTERS,
+	XE_TO_EXT_ADDRS,   /* all of them */
+	XE_TO_LIVE_BUCKET, /* the maps that both write for a moment: same sizes, or the links */
+	XE_TO_OWNED,       /* are exchanged while all stand still (takeover_mirror.h) */
+	XE_TO_SIZE_CNT,
+	XE_TO_SIZES = 32 /* room for more, in all versions */
+};
+
+struct xe_to_hello {
+	uint32_t size[XE_TO_SIZES];
+	uint32_t version_min; /* the highest is the header's */
 };
 
 /* Fds: lock, memory of the frames, the maps `counters`, `owned`, `live` and `beats`, and if punt:
  * the two punt devices. */
 struct xe_to_welcome {
+	uint32_t size[XE_TO_SIZES];
 	uint64_t k0, k1; /* of the flow hash: packets on their way carry it */
 	uint32_t frame_cnt;
 	uint32_t worker_cnt;
 	uint32_t live_mask;
-	uint32_t steer_counters_size, lane_counters_size; /* others' are not carried on */
 	uint32_t notified;                          /* systemd started it, and has to be told */
 	uint32_t watchdog_every, watchdog_patience; /* of control/watchdog.h: systemd tells it to
 						       the process that it starts only */
@@ -93,6 +131,7 @@ struct xe_to_welcome {
 	uint32_t translated6;
 	uint32_t punt;
 	char punt_name[IFNAMSIZ], punt_uplink_name[IFNAMSIZ];
+	XE_OF_LATER(of_later, 2)
 };
 
 struct xe_to_queue {
@@ -109,6 +148,7 @@ struct xe_to_port {
 	uint8_t owner; /* worker */
 	uint32_t queue_cnt;
 	struct xe_to_queue queues[XE_MAX_QUEUES];
+	XE_OF_LATER(of_later, 2)
 };
 
 /* Fds: a file, with a bitmap of XE_BITMAP_WORDS words (the L4 ports in NAT ranges), then cnt times
@@ -130,6 +170,7 @@ struct xe_to_frozen {
 	 * order of PORTS what the old one had from the one before it, and is not in its map. Last
 	 * the Ext addresses by their numbers, XE_MAX_EXT_ADDRS. */
 	struct xe_to_changes changes;
+	XE_OF_LATER(of_later, 2)
 };
 
 struct xe_to_socket {
@@ -137,6 +178,7 @@ struct xe_to_socket {
 	uint32_t fill_cnt, tx_cnt;
 	uint32_t reserved;
 	uint64_t rx_packets;
+	XE_OF_LATER(of_later, 1)
 };
 
 /* A packet that waits for a next hop: nothing of it has been changed, and its metadata stands in
@@ -144,14 +186,15 @@ struct xe_to_socket {
 struct xe_to_held {
 	uint32_t frame_cnt, reserved;
 	struct xdp_desc frames[XE_PACKET_FRAMES];
+	XE_OF_LATER(of_later, 1)
 };
 
 struct xe_to_msg {
 	uint32_t magic;
-	uint16_t version;
-	uint16_t type; /* enum xe_to_type */
+	uint16_t version; /* the highest that the sender speaks; of WELCOME the one to be spoken */
+	uint16_t type;    /* enum xe_to_type */
 	union {
-		struct xe_to_sizes sizes;
+		struct xe_to_hello hello;
 		struct xe_to_welcome welcome;
 		uint32_t number; /* PORTS: how many; PORT_WANTED: which */
 		struct xe_to_port port;
@@ -167,15 +210,23 @@ struct xe_to_fds {
 };
 
 /* What we have. */
-struct xe_to_sizes xe_to_our_sizes(void);
+void xe_to_our_sizes(uint32_t size[XE_TO_SIZES]);
+/* HELLO's body. */
+void xe_to_our_hello(struct xe_to_hello *hello);
+/* Is this a HELLO of somebody who can go on with what we have? 0 and the version that both speak;
+ * -EPROTONOSUPPORT, and why not: one clause. */
+int xe_to_agree(const struct xe_to_msg *hello, uint16_t *version, char why[XE_TO_TEXT]);
+/* Do we speak the version of WELCOME? */
+bool xe_to_speaks(uint16_t version);
 
-/* Send without waiting, header filled in; fds NULL: none. 0 or -errno. */
+/* Send without waiting, header filled in (but for a version that is not 0); fds NULL: none. 0 or
+ * -errno. */
 int xe_to_send(int sock, struct xe_to_msg *msg, uint16_t type, const struct xe_to_fds *fds);
 /* Say no, with the reason. */
 void xe_to_refuse(int sock, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Receive one message and its descriptors (CLOEXEC, the caller's): waits up to timeout_ms (-1: for
- * ever). -ETIMEDOUT; -ECONNRESET: the other end is closed; -EPROTO: none of ours. Another version
- * is no error here. */
+ * ever). -ETIMEDOUT; -ECONNRESET: the other end is closed; -EPROTO: none of ours. What the message
+ * is too short for is 0. Another version is no error here. */
 int xe_to_recv(int sock, struct xe_to_msg *msg, struct xe_to_fds *fds, int timeout_ms);
 /* Has the other end been closed, whatever there is still to read? */
 bool xe_to_is_gone(int sock);

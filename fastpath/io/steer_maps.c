@@ -288,28 +288,30 @@ int xe_steer_counters_fd(const struct xe_steer *st)
 	return bpf_map__fd(st->skel->maps.counters);
 }
 
-int xe_steer_read_counters(int map_fd, uint32_t port, struct xe_port_counters *out)
+int xe_steer_read_counters(int map_fd, size_t value_size, uint32_t port,
+			   struct xe_port_counters *out)
 {
+	size_t words = value_size / sizeof(uint64_t);
 	int cpus = libbpf_num_possible_cpus(), err;
-	struct xe_port_counters *all;
+	uint64_t *all;
 
 	memset(out, 0, sizeof(*out));
 	if (cpus < 0)
 		return cpus;
-	all = calloc((size_t)cpus, sizeof(*all));
+	all = calloc((size_t)cpus * words + 1, sizeof(*all));
 	if (!all)
 		return -ENOMEM;
 	err = bpf_map_lookup_elem(map_fd, &port, all);
-	for (int c = 0; !err && c < cpus; c++)
-		for (int r = 0; r < XE_R_STEER_CNT; r++)
-			out->reason[r] += all[c].reason[r];
+	for (size_t c = 0; !err && c < (size_t)cpus; c++)
+		for (size_t r = 0; r < XE_R_STEER_CNT && r < words; r++)
+			out->reason[r] += all[c * words + r];
 	free(all);
 	return err;
 }
 
 int xe_steer_counters(const struct xe_steer *st, uint32_t port, struct xe_port_counters *out)
 {
-	int err = xe_steer_read_counters(xe_steer_counters_fd(st), port, out);
+	int err = xe_steer_read_counters(xe_steer_counters_fd(st), sizeof(*out), port, out);
 
 	for (int r = 0; !err && st->carried && r < XE_R_STEER_CNT; r++)
 		out->reason[r] += st->carried[port].reason[r];

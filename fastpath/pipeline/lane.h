@@ -77,6 +77,8 @@ struct xe_lane_counters {
 	uint64_t to_kernel;
 	uint64_t superpackets; /* of tx_packets */
 	uint64_t sessions_made;
+	/* New ones here: another process may be told them by their place (takeover_wire.h). */
+	XE_OF_LATER(of_later, 1)
 	uint64_t reason[XE_R_WORKER_CNT]; /* drops and punts */
 };
 

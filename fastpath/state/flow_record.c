@@ -23,8 +23,15 @@
 #include "state/rule.h"
 #include "state/session.h"
 
-/* Raised with any change of the layout of header, port or record. */
+/* Header, port and record say how long they are, and grow at their ends only: what is behind those
+ * that the reader knows is not looked at, and what a shorter one lacks is 0. Raised where a field
+ * means something else than before, or has a value that a reader of today would refuse. */
 #define VERSION 1
+/* What version 1 began with, and more than one of them will ever have. */
+#define HEADER_MIN 64u
+#define PORT_MIN   24u
+#define RECORD_MIN 176u
+#define LONGEST    4096u
 /* More than XE_MAX_PORTS, since a file also
  * names ports that have ceased to be. */
 #define PORTS_MAX 4096u
@@ -44,9 +51,9 @@ struct header {
 	uint8_t boot_id[16];
 	uint32_t crc; /* zlib's CRC-32 of header (this field 0), ports and records */
 	uint32_t written_boot_s;
+	XE_OF_LATER(of_later, 2)
 };
-_Static_assert(sizeof(struct header) == 64, "raise the version");
-_Static_assert(sizeof(struct xe_flow_port) == 24, "raise the version");
+_Static_assert(offsetof(struct header, written_boot_s) + 4 == HEADER_MIN, "it grows at its end");
 
 /* ---- in memory ---- */
 
@@ -323,6 +330,14 @@ int xe_flow_file_write(const struct xe_flow_file *file, int fd)
 	return err;
 }
 
+/* A file on its way in. */
+struct reader {
+	int fd;
+	uLong crc; /* of what has been read */
+	struct header h;
+	uint8_t *raw; /* memory for a chunk of what is of other sizes than ours */
+};
+
 /* Bytes read, fewer than len only at the end of the file. -errno. */
 static ssize_t read_all(int fd, void *to, size_t len)
 {
@@ -349,12 +364,32 @@ static int refuse(char *err, size_t err_size, const char *what)
 	return -EINVAL;
 }
 
-static int read_header(int fd, struct header *h, char *err, size_t err_size)
+static int judge_header(const struct header *h, char *err, size_t err_size)
 {
-	ssize_t n = read_all(fd, h, sizeof(*h));
+	if (h->header_size < HEADER_MIN || h->header_size > LONGEST || h->port_size < PORT_MIN ||
+	    h->port_size > LONGEST || h->record_size < RECORD_MIN || h->record_size > LONGEST)
+		return refuse(err, err_size, "its header names sizes that no version has");
+	if (h->port_cnt > PORTS_MAX || h->record_cnt > RECORDS_MAX)
+		return refuse(err, err_size, "its header names more flows than there can be");
+	return 0;
+}
+
+/* The checksum is over it as it was written, with none in its place. */
+static void begin_crc(struct reader *r, uint8_t *raw)
+{
+	memset(raw + offsetof(struct header, crc), 0, sizeof(r->h.crc));
+	r->crc = crc32(0, raw, r->h.header_size);
+}
+
+static int read_header(struct reader *r, char *err, size_t err_size)
+{
+	uint8_t raw[LONGEST] = {};
+	ssize_t n = read_all(r->fd, raw, HEADER_MIN), more = 0;
+	struct header *h = &r->h;
 
 	if (n < 0)
 		return (int)n;
+	memcpy(h, raw, HEADER_MIN);
 	if (n < (ssize_t)sizeof(h->magic) || memcmp(h->magic, magic, sizeof(h->magic)))
 		return refuse(err, err_size,
 			      "not a file of flows: it does not begin with `xegflow`");
@@ -365,48 +400,105 @@ static int read_header(int fd, struct header *h, char *err, size_t err_size)
 			 VERSION);
 		return -EINVAL;
 	}
-	if (n < (ssize_t)sizeof(*h))
+	if (n < (ssize_t)HEADER_MIN)
 		return refuse(err, err_size, "cut short in its header");
-	if (h->header_size != sizeof(*h) || h->port_size != sizeof(struct xe_flow_port) ||
-	    h->record_size != sizeof(struct xe_flow_record))
-		return refuse(err, err_size, "its header names other sizes than this version has");
-	if (h->port_cnt > PORTS_MAX || h->record_cnt > RECORDS_MAX)
-		return refuse(err, err_size, "its header names more flows than there can be");
+	if (judge_header(h, err, err_size))
+		return -EINVAL;
+	more = read_all(r->fd, raw + HEADER_MIN, h->header_size - HEADER_MIN);
+	if (more < (ssize_t)(h->header_size - HEADER_MIN))
+		return more < 0 ? (int)more : refuse(err, err_size, "cut short in its header");
+	memcpy(h, raw, h->header_size < sizeof(*h) ? h->header_size : sizeof(*h));
+	begin_crc(r, raw);
 	return 0;
 }
 
-static int read_ports(struct xe_flow_file *file, int fd, uint32_t cnt)
+void xe_fit(void *to, size_t size, const void *from, size_t from_size, uint32_t cnt)
 {
-	ssize_t n;
+	size_t both = size < from_size ? size : from_size;
 
-	if (!cnt)
-		return 0;
-	file->ports = calloc(cnt, sizeof(*file->ports));
-	if (!file->ports)
-		return -ENOMEM;
-	n = read_all(fd, file->ports, cnt * sizeof(*file->ports));
+	if (size == from_size) {
+		memcpy(to, from, size * cnt);
+		return;
+	}
+	for (uint32_t i = 0; i < cnt; i++) {
+		uint8_t *at = (uint8_t *)to + i * size;
+
+		memcpy(at, (const uint8_t *)from + i * from_size, both);
+		memset(at + both, 0, size - both);
+	}
+}
+
+/* Of cnt (CHUNK at most) of them, so many are there; each is from_size bytes in the file. */
+static int read_some(struct reader *r, void *to, size_t size, uint32_t from_size, uint32_t cnt)
+{
+	void *raw = size == from_size ? to : r->raw;
+	ssize_t n = read_all(r->fd, raw, (size_t)cnt * from_size);
+
 	if (n < 0)
 		return (int)n;
-	file->port_cnt = (uint32_t)((size_t)n / sizeof(*file->ports));
-	return 0;
+	r->crc = crc32(r->crc, raw, (uInt)n);
+	cnt = (uint32_t)((size_t)n / from_size);
+	if (raw != to)
+		xe_fit(to, size, raw, from_size, cnt);
+	return (int)cnt;
 }
 
-static int read_records(struct xe_flow_file *file, int fd, uint32_t cnt)
+static int read_ports(struct reader *r, struct xe_flow_file *file)
 {
-	while (file->record_cnt < cnt) {
-		uint32_t want = cnt - file->record_cnt < CHUNK ? cnt - file->record_cnt : CHUNK;
-		ssize_t n;
+	if (!r->h.port_cnt)
+		return 0;
+	file->ports = calloc(r->h.port_cnt, sizeof(*file->ports));
+	if (!file->ports)
+		return -ENOMEM;
+	while (file->port_cnt < r->h.port_cnt) {
+		uint32_t left = r->h.port_cnt - file->port_cnt, want = left < CHUNK ? left : CHUNK;
+		int n = read_some(r, &file->ports[file->port_cnt], sizeof(*file->ports),
+				  r->h.port_size, want);
 
-		if (make_room(file, file->record_cnt + want))
-			return -ENOMEM;
-		n = read_all(fd, &file->records[file->record_cnt], want * sizeof(*file->records));
 		if (n < 0)
-			return (int)n;
-		file->record_cnt += (uint32_t)((size_t)n / sizeof(*file->records));
-		if ((size_t)n < want * sizeof(*file->records))
+			return n;
+		file->port_cnt += (uint32_t)n;
+		if ((uint32_t)n < want)
 			break;
 	}
 	return 0;
+}
+
+static int read_records(struct reader *r, struct xe_flow_file *file)
+{
+	while (file->record_cnt < r->h.record_cnt) {
+		uint32_t left = r->h.record_cnt - file->record_cnt;
+		uint32_t want = left < CHUNK ? left : CHUNK;
+		int n;
+
+		if (make_room(file, file->record_cnt + want))
+			return -ENOMEM;
+		n = read_some(r, &file->records[file->record_cnt], sizeof(*file->records),
+			      r->h.record_size, want);
+		if (n < 0)
+			return n;
+		file->record_cnt += (uint32_t)n;
+		if ((uint32_t)n < want)
+			break;
+	}
+	return 0;
+}
+
+static int read_parts(struct reader *r, struct xe_flow_file *file)
+{
+	uint32_t longest = r->h.record_size > r->h.port_size ? r->h.record_size : r->h.port_size;
+	int ret = 0;
+
+	if (r->h.port_size != sizeof(*file->ports) || r->h.record_size != sizeof(*file->records)) {
+		r->raw = malloc((size_t)CHUNK * longest);
+		ret = r->raw ? 0 : -ENOMEM;
+	}
+	if (!ret)
+		ret = read_ports(r, file);
+	if (!ret && file->port_cnt == r->h.port_cnt)
+		ret = read_records(r, file);
+	free(r->raw);
+	return ret;
 }
 
 static int judge(const struct xe_flow_file *file, char *err, size_t err_size)
@@ -432,21 +524,20 @@ static int judge(const struct xe_flow_file *file, char *err, size_t err_size)
 
 int xe_flow_file_read(struct xe_flow_file *file, int fd, char *err, size_t err_size)
 {
-	struct header h = {};
+	struct reader r = {.fd = fd};
+	const struct header *h = &r.h;
 	int ret;
 
 	memset(file, 0, sizeof(*file));
-	ret = read_header(fd, &h, err, err_size);
+	ret = read_header(&r, err, err_size);
 	if (!ret)
-		ret = read_ports(file, fd, h.port_cnt);
-	if (!ret && file->port_cnt == h.port_cnt)
-		ret = read_records(file, fd, h.record_cnt);
-	if (!ret && (file->port_cnt < h.port_cnt || file->record_cnt < h.record_cnt)) {
+		ret = read_parts(&r, file);
+	if (!ret && (file->port_cnt < h->port_cnt || file->record_cnt < h->record_cnt)) {
 		snprintf(err, err_size, "cut short: %u ports and %u flows of %u and %u are there",
-			 file->port_cnt, file->record_cnt, h.port_cnt, h.record_cnt);
+			 file->port_cnt, file->record_cnt, h->port_cnt, h->record_cnt);
 		ret = -EINVAL;
 	}
-	if (!ret && crc_of(&h, file) != h.crc)
+	if (!ret && (uint32_t)r.crc != h->crc)
 		ret = refuse(err, err_size, "damaged: its checksum does not match");
 	if (!ret)
 		ret = judge(file, err, err_size);
@@ -456,8 +547,8 @@ int xe_flow_file_read(struct xe_flow_file *file, int fd, char *err, size_t err_s
 		xe_flow_file_free(file);
 		return ret;
 	}
-	file->written_s = h.written_s;
-	file->written_boot_s = h.written_boot_s;
-	memcpy(file->boot_id, h.boot_id, sizeof(h.boot_id));
+	file->written_s = h->written_s;
+	file->written_boot_s = h->written_boot_s;
+	memcpy(file->boot_id, h->boot_id, sizeof(h->boot_id));
 	return 0;
 }

@@ -59,8 +59,11 @@ struct xe_flow_record {
 	uint32_t left_s; /* until it ends if nothing more comes */
 	uint32_t reserved;
 	uint64_t rule_id; /* hash of its rule's text; 0: the rule is gone, or it never had one */
+	/* A file and another process tell how long a record is: new fields here, and 0 is what is
+	 * not known (flow_record.c has the rule). */
+	XE_OF_LATER(of_later, 3)
 };
-_Static_assert(sizeof(struct xe_flow_record) == 176, "a file's layout: raise its version");
+_Static_assert(offsetof(struct xe_flow_record, rule_id) == 168, "it grows at its end");
 
 /* A port that records name. */
 struct xe_flow_port {
@@ -71,6 +74,7 @@ struct xe_flow_port {
 	uint8_t worker;   /* number + 1 of its owner among worker_cnt, 0: not known */
 	uint8_t worker_cnt;
 	uint8_t reserved;
+	XE_OF_LATER(of_later, 1) /* it grows here, as a record does */
 };
 
 /* Records in memory, owned by whoever has the struct. */
@@ -85,6 +89,9 @@ struct xe_flow_file {
 	uint32_t record_cnt, record_size; /* used, allocated */
 };
 
+/* Each of cnt structures of `size` bytes from one of from_size: what is longer is cut, what is
+ * shorter filled up with 0. */
+void xe_fit(void *to, size_t size, const void *from, size_t from_size, uint32_t cnt);
 /* CLOCK_BOOTTIME, seconds. */
 uint32_t xe_boot_s(void);
 /* Empty, with this boot's id, written now. */

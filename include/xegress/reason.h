@@ -19,6 +19,8 @@
 #ifndef XEGRESS_REASON_H
 #define XEGRESS_REASON_H
 
+/* New ones come last in their list: a process that takes over is told the counters of the one
+ * before it by their place (control/takeover_wire.h). */
 #define XE_REASONS_STEER(XE_REASON)                                                                \
 	XE_REASON(TAKEN, S_TAKE, "redirected to the worker that owns this port")                   \
 	XE_REASON(NOT_IP, S_PASS, "not IPv4 or IPv6 (ARP, LLDP, VLAN-tagged, ...): the kernel's")  \

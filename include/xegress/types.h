@@ -73,4 +73,13 @@ enum xe_verb {
 	XE_VERB_CNT
 };
 
+/* What one process tells another (a file of flows, a takeover) grows at its end, and whoever reads
+ * it goes by the length that is told. -DXE_TEST_LATER makes a program with longer structures, as of
+ * a later version, for t_takeover_versions.sh. */
+#ifdef XE_TEST_LATER
+#define XE_OF_LATER(name, cnt) __u64 name[cnt];
+#else
+#define XE_OF_LATER(name, cnt)
+#endif
+
 #endif

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* takeover_driver - for taker.py: the sizes that this build wants to hear in a HELLO. */
+/* takeover_driver - for taker.py: the body of this build's HELLO. */
 #include <stdio.h>
 
 #include "control/takeover_wire.h"
 
 int main(void)
 {
-	struct xe_to_sizes s = xe_to_our_sizes();
+	struct xe_to_hello hello;
 
-	printf("%u %u %u %u %u %u\n", s.message, s.meta, s.record, s.frame, s.ring, s.change);
+	xe_to_our_hello(&hello);
+	for (size_t i = 0; i < XE_TO_SIZES; i++)
+		printf("%u ", hello.size[i]);
+	printf("%u\n", hello.version_min);
 	return 0;
 }

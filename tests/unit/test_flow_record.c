@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <zlib.h>
 
 #include "state/flow_record.h"
 #include "state/rule.h"
@@ -146,6 +147,78 @@ static void test_stream(void **state)
 	close(pair[1]);
 	xe_flow_file_free(&file);
 	free(bytes);
+}
+
+/* The layout of the header: state/flow_record.c. */
+#define SIZES_AT 12
+#define CRC_AT   56
+
+/* As a program has it whose structures have other lengths: header, port, record. */
+static uint8_t *other_sizes(const uint8_t *from, const uint32_t size[3], uint32_t cnt, size_t *len)
+{
+	const uint32_t was[3] = {64, sizeof(struct xe_flow_port), sizeof(struct xe_flow_record)};
+	const uint32_t cnts[3] = {1, 2, cnt};
+	uint8_t *bytes, *at;
+	uint32_t crc;
+
+	*len = size[0] + 2 * size[1] + (size_t)cnt * size[2];
+	at = bytes = malloc(*len);
+	memset(bytes, 0xa5, *len);
+	for (int part = 0; part < 3; part++)
+		for (uint32_t i = 0; i < cnts[part]; i++, at += size[part], from += was[part])
+			memcpy(at, from, was[part] < size[part] ? was[part] : size[part]);
+	memcpy(bytes + SIZES_AT, size, 3 * sizeof(*size));
+	memset(bytes + CRC_AT, 0, sizeof(crc));
+	crc = (uint32_t)crc32(0, bytes, (uInt)*len);
+	memcpy(bytes + CRC_AT, &crc, sizeof(crc));
+	return bytes;
+}
+
+/* What a later version has behind what we know is not looked at. */
+static void test_longer(void **state)
+{
+	const uint32_t longer[3] = {80, 40, 200}, too_short[3] = {64, 24, 168};
+	struct xe_flow_file file;
+	char err[256];
+	size_t len;
+	uint8_t *bytes = bytes_of(MANY, &len), *other = other_sizes(bytes, longer, MANY, &len);
+
+	(void)state;
+	assert_int_equal(read_bytes(other, len, &file, err), 0);
+	assert_int_equal(file.record_cnt, MANY);
+	assert_string_equal(file.ports[1].name, "eth0");
+	for (uint32_t i = 0; i < MANY; i++) {
+		struct xe_flow_record r = sample(i);
+
+		assert_memory_equal(&file.records[i], &r, sizeof(r));
+	}
+	xe_flow_file_free(&file);
+	other[len - 1] ^= 1; /* but it is checked */
+	expect_refused(other, len, "checksum");
+	expect_refused(other, len - 30, "cut short");
+	expect_refused(other, 70, "cut short");
+	free(other);
+	other = other_sizes(bytes, too_short, MANY, &len);
+	expect_refused(other, len, "sizes that no version has");
+	free(other);
+	free(bytes);
+}
+
+/* And what an earlier one has not is 0. */
+static void test_fit(void **state)
+{
+	const uint32_t from[3][2] = {{1, 2}, {3, 4}, {5, 6}};
+	uint32_t to[3][3], back[3][1];
+
+	(void)state;
+	memset(to, 0xff, sizeof(to));
+	xe_fit(to, sizeof(to[0]), from, sizeof(from[0]), 3);
+	xe_fit(back, sizeof(back[0]), to, sizeof(to[0]), 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_memory_equal(to[i], from[i], sizeof(from[i]));
+		assert_int_equal(to[i][2], 0);
+		assert_int_equal(back[i][0], from[i][0]);
+	}
 }
 
 static void test_empty(void **state)
@@ -286,6 +359,7 @@ int main(void)
 		cmocka_unit_test(test_empty),         cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_damaged),       cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_contradiction), cmocka_unit_test(test_ports),
+		cmocka_unit_test(test_longer),        cmocka_unit_test(test_fit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
