@@ -64,6 +64,7 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 		err = xe_reassemble_open(lane);
 	if (!err)
 		err = xe_terms_open(&lane->terms, c->terms, c->sessions, c->k0, c->k1);
+	lane->sources.outside = lane->terms.outside = c->outside;
 	if (!err)
 		err = xe_gso_tx_open(&lane->gso);
 	return err;

@@ -75,6 +75,8 @@ static int open_shared(struct xe_service *svc)
 		err = xe_area_open(&svc->area, slice, nodes, svc->worker_cnt);
 	if (!err && svc->worker_cnt > 1)
 		err = xe_handoff_open(&svc->handoff, svc->worker_cnt, svc->area.slice_cnt);
+	if (!err && svc->worker_cnt > 1)
+		err = xe_outside_open(&svc->outside, svc->config->limits.sessions);
 	svc->blocks = calloc(1, sizeof(*svc->blocks));
 	svc->terms = xe_terms_table_new();
 	return err ? err : svc->blocks && svc->terms ? 0 : -ENOMEM;
@@ -84,6 +86,7 @@ void xe_data_plane_close_shared(struct xe_service *svc)
 {
 	xe_handoff_close(&svc->handoff);
 	xe_area_close(&svc->area);
+	xe_outside_close(&svc->outside);
 	free(svc->blocks);
 	svc->blocks = NULL;
 	xe_terms_table_free(svc->terms);
@@ -119,6 +122,7 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 			.owned = svc->steer.owned,
 			.blocks = svc->blocks,
 			.terms = svc->terms,
+			.outside = svc->worker_cnt > 1 ? &svc->outside : NULL,
 			.area = &svc->area,
 			.handoff = svc->worker_cnt > 1 ? &svc->handoff : NULL,
 			.taken = &svc->taken,

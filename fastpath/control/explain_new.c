@@ -177,8 +177,7 @@ static void count_call(struct xe_worker *w, void *arg)
 				UINT32_MAX);
 	if (source == XE_NIL)
 		return;
-	c->of_source =
-		lane->sources.slots[source].sessions - lane->sources.slots[source].closed - 1;
+	c->of_source = xe_source_sessions(&lane->sources, source) - 1;
 	xe_source_give(&lane->sources, source);
 }
 

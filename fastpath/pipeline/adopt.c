@@ -128,7 +128,7 @@ static bool take_terms(struct xe_lane *lane, const struct xe_adoptee *a, struct 
 		return true;
 	return xe_terms_take(&lane->terms, terms, h->out.family,
 			     r->family == AF_INET6 ? opener->q[0] : opener->w_be[3],
-			     is_from_outside(a) ? a->out_port : a->in_port, &h->terms);
+			     is_from_outside(a) ? XE_PORT_ANYUPLINK : a->in_port, &h->terms);
 }
 
 static uint32_t hop(struct xe_lane *lane, const struct xe_addr *dst, const struct xe_addr *src,

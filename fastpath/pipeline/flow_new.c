@@ -179,8 +179,9 @@ void xe_flow_end(struct xe_lane *lane, struct xe_session *s)
 		if (s->ext != XE_EXT_NONE && !(s->flags & XE_SF_FROM_OUTSIDE))
 			xe_source_pair_del(&lane->sources, s->source, s->ext);
 		if (s->tcp_state == XE_TCP_CLOSED)
-			xe_source_set_closed(&lane->sources, s->source, false);
-		xe_source_give(&lane->sources, s->source);
+			xe_source_give_closed(&lane->sources, s->source);
+		else
+			xe_source_give(&lane->sources, s->source);
 	}
 	if (s->flags & XE_SF_TERMS)
 		xe_limit_end(lane, s);

@@ -20,13 +20,14 @@ enum xe_worker_reason xe_limit_begin(struct xe_lane *lane, const struct xe_packe
 				     struct xe_terms_ref *ref)
 {
 	uint32_t terms = lane->rules->terms ? lane->rules->terms[rule] : XE_NIL;
+	/* One from outside is the same by all uplinks. */
+	uint16_t port = p->dir == XE_DIR_BACK ? XE_PORT_ANYUPLINK : p->in_port;
 	enum xe_worker_reason reason;
 
 	*ref = (struct xe_terms_ref){XE_NIL, XE_NIL};
 	if (terms == XE_NIL)
 		return XE_R_NONE;
-	if (!xe_terms_take(&lane->terms, terms, p->key.family, xe_packet_source(p), p->in_port,
-			   ref)) {
+	if (!xe_terms_take(&lane->terms, terms, p->key.family, xe_packet_source(p), port, ref)) {
 		ref->terms = XE_NIL;
 		return XE_R_SESSIONS_FULL; /* as many sources as sessions: it never comes first */
 	}

@@ -90,11 +90,24 @@ static bool source_equal(const void *table, uint32_t entry, const void *key)
 	       s->family == k->family;
 }
 
-static uint32_t source_take(struct xe_terms_local *t, const struct xe_terms_source *key)
+/* Two workers that met the source first at the same moment may have a place each (outside.h). */
+static void look_again(struct xe_terms_local *t, struct xe_terms_source *s, uint64_t hash)
+{
+	uint32_t old = s->place;
+
+	if (old == XE_NIL || !xe_outside_is_second(t->outside, hash, old))
+		return;
+	s->place = xe_outside_take(t->outside, hash);
+	xe_outside_give(t->outside, old);
+}
+
+static uint32_t source_take(struct xe_terms_local *t, const struct xe_terms_source *key,
+			    uint64_t hash)
 {
 	uint32_t idx = xe_index_find(&t->index, key->hash, t, key, source_equal);
 
 	if (idx != XE_NIL) {
+		look_again(t, &t->sources[idx], hash);
 		t->sources[idx].refs++;
 		return idx;
 	}
@@ -108,6 +121,8 @@ static uint32_t source_take(struct xe_terms_local *t, const struct xe_terms_sour
 	t->sources[idx].in_port = key->in_port;
 	t->sources[idx].family = key->family;
 	t->sources[idx].refs = 1;
+	t->sources[idx].place =
+		key->in_port == XE_PORT_ANYUPLINK ? xe_outside_take(t->outside, hash) : XE_NIL;
 	xe_index_put(&t->index, key->hash, idx);
 	return idx;
 }
@@ -130,10 +145,13 @@ bool xe_terms_take(struct xe_terms_local *t, uint32_t terms, uint8_t family, uin
 	struct xe_terms_source key = {
 		.key = source, .terms = terms, .in_port = in_port, .family = family};
 
+	uint64_t hash;
+
 	*ref = (struct xe_terms_ref){.terms = terms, .source = XE_NIL};
 	if (t->table[terms].per_source) {
-		key.hash = (uint32_t)xe_flow_hash(&hashed, t->k0, t->k1);
-		ref->source = source_take(t, &key);
+		hash = xe_flow_hash(&hashed, t->k0, t->k1);
+		key.hash = (uint32_t)hash;
+		ref->source = source_take(t, &key, hash);
 		if (ref->source == XE_NIL)
 			return false;
 	}
@@ -146,6 +164,8 @@ void xe_terms_give(struct xe_terms_local *t, const struct xe_terms_ref *ref)
 	struct xe_terms_source *s = &t->sources[ref->source];
 
 	if (ref->source != XE_NIL && !--s->refs) {
+		if (s->place != XE_NIL)
+			xe_outside_give(t->outside, s->place);
 		xe_index_del(&t->index, s->hash, ref->source);
 		xe_slots_give(&t->room, ref->source);
 	}
@@ -177,6 +197,13 @@ static bool ready(int64_t *credit, _Atomic uint64_t *sold_us, uint64_t rate, uin
 	return *credit > 0;
 }
 
+static _Atomic uint64_t *sold_of(struct xe_terms_local *t, struct xe_terms_source *s, int kind,
+				 int dir)
+{
+	return s->place == XE_NIL ? &s->sold_us[kind][dir]
+				  : &t->outside->places[s->place].sold_us[kind][dir];
+}
+
 /* The rule's bucket and the source's, of one kind and direction. */
 static enum xe_limit kind_ready(struct xe_terms_local *t, const struct xe_terms_ref *ref, int kind,
 				int dir, uint64_t now_us)
@@ -189,7 +216,7 @@ static enum xe_limit kind_ready(struct xe_terms_local *t, const struct xe_terms_
 	/* The source first: what it may not send, it must not take from the others. */
 	if (ref->source != XE_NIL && terms->rate[of_source]) {
 		s = &t->sources[ref->source];
-		if (!ready(&s->credit[kind][dir], &s->sold_us[kind][dir], terms->rate[of_source],
+		if (!ready(&s->credit[kind][dir], sold_of(t, s, kind, dir), terms->rate[of_source],
 			   depth_us, now_us))
 			return (enum xe_limit)of_source;
 	}

@@ -12,8 +12,10 @@
  *   worker  local credit[kind][dir]      what this worker may still send of that
  *
  * So a limit is that of all workers together, wherever the flows are, and the shared word is
- * written some hundred times a second and worker, not for every packet. A source is at one worker
- * only (its port is), so its buckets are that worker's alone, in a table by terms and source.
+ * written some hundred times a second and worker, not for every packet. A source inside is at one
+ * worker only (its port is), so its buckets are that worker's alone, in a table by terms and
+ * source. One from outside may be at all: the word of its buckets is one that they share
+ * (state/outside.h), and its credit, too, is taken from that some ms at a time.
  *
  * A bucket holds DEPTH of its rate. A packet may pass when there is any credit, and may take it
  * below zero: so superpackets pass whole, however small the rate, and the next waits the longer.
@@ -24,6 +26,7 @@
 
 #include <stdatomic.h>
 
+#include "state/outside.h"
 #include "state/region.h"
 #include "state/rule.h"
 
@@ -33,7 +36,6 @@
 
 /* Two buckets of packets and bits: each direction for itself. Of flows only [0]. */
 typedef int64_t xe_credit[XE_LIMIT_KIND_CNT][2];
-typedef _Atomic uint64_t xe_sold[XE_LIMIT_KIND_CNT][2];
 
 struct xe_terms {
 	uint64_t rate[XE_LIMIT_CNT]; /* packets, bits, flows a second; 0: no limit */
@@ -54,8 +56,9 @@ struct xe_terms_source {
 	uint32_t next_free;
 	uint16_t in_port;
 	uint8_t family;
+	uint32_t place; /* in `outside`, XE_NIL: sold_us is its worker's alone */
 	xe_credit credit;
-	xe_sold sold_us; /* its worker's alone; of this type for the code's sake */
+	xe_sold sold_us; /* of this type for the code's sake */
 };
 
 /* What a session is under. */
@@ -75,6 +78,7 @@ struct xe_terms_local {
 	uint32_t capacity;
 	struct xe_index index;
 	uint64_t k0, k1;
+	struct xe_outside *outside; /* of all workers; NULL: there is one */
 };
 
 /* Control thread. */
