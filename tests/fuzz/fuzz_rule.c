@@ -46,7 +46,8 @@ static void check_compile(const struct xe_rule *rule)
 	if (rs->entry_cnt && !rule->in[0] && !rule->out[0] && rule->from.family)
 		must(!xe_ruleset_lookup(rs, &rule->from.addr, &rule->to.addr,
 					__builtin_bswap16(rule->to_port_max),
-					rule->proto ? rule->proto : 6, 0, 0));
+					rule->proto ? rule->proto : 6, 0,
+					rule->verb == XE_VERB_DNAT ? XE_OUT_INSIDE : 0));
 	xe_ruleset_free(rs);
 }
 
