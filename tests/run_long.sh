@@ -81,6 +81,7 @@ for target in tests/fuzz/fuzz_*.c; do
 	run "$name" $((LONG_FUZZ_SECONDS + 240)) tests/fuzz/run.sh "$LONG_FUZZ_SECONDS" "$name"
 done
 run meddled-frames 400 env XE_FRAMES=10000000 tests/netns/t_meddled.sh
+run meddled-frames-native 120 env XE_FRAMES=2000000 XE_WORKERS=2 XE_XDP=native tests/netns/t_meddled.sh
 run qemu-two-programs 200 tests/qemu/run.sh tests/qemu/two_programs.sh
 for series in 6.1 6.12; do
 	run qemu-confine-$series 300 env XE_SLOW=4 tests/qemu/run.sh --kernel $series tests/netns/t_confine.sh
