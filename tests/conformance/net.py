@@ -29,6 +29,7 @@ POOL = ("198.51.100.20", "198.51.100.23")
 PIECES = "198.51.100.17,198.51.100.24/31,198.51.100.28-198.51.100.29"
 STATIC = "198.51.100.40"  # 1:1 nat of C2B
 SERVICE = "198.51.100.41"  # dnat
+NOT_HOSTS = "198.51.100.42"  # snat to well-known L4 ports, which of the host's own address are the host's
 O1A, O1B, O2A, O2B = "203.0.113.10", "203.0.113.11", "203.0.113.140", "203.0.113.141"
 SMALL_MTU = 1300  # toward O2B, known to r only; of C3's link
 

@@ -11,8 +11,8 @@ import re
 import subprocess
 import time
 
-from net import (C2, C2B, C2_6, C3, C3_6, EXT, INSIDE, INSIDE_6, MANY, MANY_6, PIECES, PIECES_6, POOL, POOL_6, SERVICE,
-                 SERVICE_6, STATIC, SetupError, run)
+from net import (C2, C2B, C2_6, C3, C3_6, EXT, INSIDE, INSIDE_6, MANY, MANY_6, NOT_HOSTS, PIECES, PIECES_6, POOL, POOL_6,
+                 SERVICE, SERVICE_6, STATIC, SetupError, run)
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"))
@@ -23,14 +23,15 @@ ANY, ANY6 = "0.0.0.0/0", "[::/0]"
 KERNEL, DROP, ACCEPT, PAIRED, SMALL = 7900, 7910, 7920, 7930, 7940
 EDM, FILTER_EI, FILTER_AD, REJECT, MSS, LIMIT_PPS, LIMIT_FLOWS, EIM_TCP, EXEMPT = (
     7950, 7960, 7970, 7980, 7990, 8000, 8010, 8020, 8030)
-HALF, MSS_AUTO, LIMIT_BIT, FULL, NONE_LEFT, SHARED = (
-    8040, 8050, 8060, 8070, 8080, 8090)
+HALF, MSS_AUTO, LIMIT_BIT, FULL, NONE_LEFT, SHARED, KEPT, WELL_KNOWN = (
+    8040, 8050, 8060, 8070, 8080, 8090, 8120, 8130)
 PIECED = 8110
 FAR, NARROW = 8400, 8401  # of SERVICE, without `in`: between containers
 SMALL_RANGE, EDM_RANGE, DEFAULT_RANGE = (18000, 18063), (18100, 18101), (20000, 29999)
 HALF_RANGE = (18600, 18999)
 # Of a block of 64 each: with two workers another rule's flows would have it, or a part of it.
 FULL_RANGE, NONE_LEFT_RANGE, SHARED_RANGE = (19008, 19071), (19072, 19135), (19136, 19199)
+KEPT_RANGE, WELL_KNOWN_RANGE = (19200, 19263), (960, 1023)
 DENIED = "203.0.113.11/32"
 
 # name: rules, in the order of the file. "" ones are there always.
@@ -82,6 +83,9 @@ RULES = [
                                                                      *NONE_LEFT_RANGE)),
     ("", "masquerade tcp from %s to %s:%d-%d out eth0 ports %d-%d" % (INSIDE, ANY, SHARED, SHARED + 9,
                                                                      *SHARED_RANGE)),
+    ("", "masquerade udp from %s to %s:%d-%d out eth0 ports %d-%d" % (INSIDE, ANY, KEPT, KEPT + 9, *KEPT_RANGE)),
+    ("", "snat udp from %s to %s:%d-%d out eth0 source %s ports %d-%d" % (INSIDE, ANY, WELL_KNOWN, WELL_KNOWN + 9,
+                                                                         NOT_HOSTS, *WELL_KNOWN_RANGE)),
     ("drop-in", "drop from %s in eth0" % DENIED),
     ("", "masquerade from %s out eth0 ports %d-%d" % (INSIDE, *DEFAULT_RANGE)),
     ("ipv6-accept", "accept from %s to [2000::/3]:%d-%d" % (INSIDE_6, ACCEPT, ACCEPT + 9)),

@@ -159,7 +159,7 @@ def _(t):
 
 
 @case("security_expired_delivers_to_nobody", "Security",
-      "An expired mapping delivers to nobody, also where its Ext L4 port was another's before.", profile="short")
+      "An expired mapping delivers to nobody (and to nobody else: `rfc6888_req8_shared_port_filters`).", profile="short")
 def _(t):
     c, o = t.udp("c1"), t.udp("o1", n.O1A, t.port())
     ext = t.ext(c, o, n.O1A)

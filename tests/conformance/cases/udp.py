@@ -119,6 +119,33 @@ def _(t):
     same("distinct", len(set(seen)), len(seen))
 
 
+@case("rfc4787_req3_source_port_kept_where_free", "UDP",
+      "A source L4 port that lies in the rule's range and is free is kept; where it is another's, or lies outside, it is not.")
+def _(t):
+    o = t.udp("o1", n.O1A, t.port(s.KEPT))
+    if t.kernel:
+        return
+    own = s.KEPT_RANGE[0] + 17
+    same("kept", t.ext(t.udp("c1", n.C1, own), o, n.O1A), (n.EXT, own))
+    # c3 is of the same worker, which has the range's only block.
+    for ns, addr, source in (("c3", n.C3, own), ("c3", n.C3, s.KEPT_RANGE[1] + 1), ("c1", n.C1, 45017)):
+        ext = t.ext(t.udp(ns, addr, source), o, n.O1A)
+        check(in_range(ext[1], s.KEPT_RANGE) and ext[1] != own, "%s from L4 port %d leaves by %d" % (ns, source, ext[1]))
+
+
+@case("rfc4787_req3_well_known_only_where_configured", "UDP",
+      "An Ext L4 port below 1024 is given where the rule's range has it, and nowhere else.")
+def _(t):
+    if t.kernel:
+        return
+    o, other = t.udp("o1", n.O1A, t.port(s.WELL_KNOWN)), t.udp("o1", n.O1A, t.port())
+    for source in (1000, 1001, 45018):
+        c = t.udp("c1", n.C1, source)
+        ext = t.ext(c, o, n.O1A)
+        check(ext[0] == n.NOT_HOSTS and in_range(ext[1], s.WELL_KNOWN_RANGE), "from L4 port %d leaves by %d" % (source, ext[1]))
+        check(t.ext(c, other, n.O1A)[1] >= 1024, "by another rule it leaves by %d" % ext[1])
+
+
 @case("rfc4787_req5_default_timeouts", "UDP",
       "A mapping lives 300 s by default (at least 120), toward port 53 less.")
 def _(t):
@@ -355,12 +382,14 @@ def _(t):
 @case("rfc6888_req8_own_port_reusable", "UDP",
       "The source that had a freed Ext L4 port may have it again at once.", level="should", profile="short")
 def _(t):
-    port = t.port(s.HALF)
-    o = t.udp("o1", n.O1A, port)
-    c = t.udp("c2")
-    t.ext(c, o, n.O1A)
+    o = t.udp("o1", n.O1A, t.port(s.NONE_LEFT))
+    count = s.NONE_LEFT_RANGE[1] - s.NONE_LEFT_RANGE[0] + 1
+    if t.kernel:
+        return
+    first = {t.ext(t.udp("c1"), o, n.O1A)[1] for _ in range(count)}
+    same("L4 ports of the range that c1 has", len(first), count)
     time.sleep(9)
-    t.ext(c, o, n.O1A)  # a mapping is made again, which is all that must be
+    same("and has again, when all have been freed and rest", {t.ext(t.udp("c1"), o, n.O1A)[1] for _ in range(count)}, first)
 
 
 @case("rfc4787_req14_many_flows_one_socket", "UDP",
