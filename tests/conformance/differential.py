@@ -244,8 +244,7 @@ def cell(name, args):
     nets = [n.Net(offload=offload == "on", queues=int(workers)) for _ in range(2)]
     failed = 0
     try:
-        for net in nets:
-            net.up()
+        n.up_together(nets)
         services = [Service(nets[0], kernel=True), Service(nets[1], xdp=xdp, workers=int(workers))]
         for service in services:
             service.start()

@@ -11,6 +11,7 @@ IPv6 beside it: 2001:db8:1::/64 inside, 2001:db8:100::/64 uplink, 2001:db8:a::/6
 A thread enters a namespace by setns(2), makes its socket there and leaves: a socket stays where it
 was made. So tests may run side by side in threads of one process.
 """
+import concurrent.futures
 import contextlib
 import ctypes
 import os
@@ -259,3 +260,9 @@ class Net:
                         os.kill(int(pid), signal.SIGKILL)
             run("ip", "netns", "del", "%s-%s" % (self.id, ns), check=False)
         shutil.rmtree(self.tmp, ignore_errors=True)
+
+
+def up_together(nets):
+    """Several networks at once: most of it is waiting for processes."""
+    with concurrent.futures.ThreadPoolExecutor(len(nets)) as pool:
+        list(pool.map(Net.up, nets))

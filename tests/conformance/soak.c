@@ -31,8 +31,8 @@
 #include "../tools/pattern.h"
 #include "soak.h"
 
-#define WINDOW  256         /* on the way at once: less than any queue between the two ends */
-#define LOST_NS 50000000ull /* nothing for 50 ms: what is on the way is lost */
+#define WINDOW  128          /* on the way at once: less than any queue between the two ends */
+#define LOST_NS 500000000ull /* nothing for so long: what is on the way is lost, not late */
 #define STRIDE  241 /* between sizes of a walk: a prime that no number of sizes is a multiple of */
 
 struct soak me;
