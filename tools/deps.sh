@@ -16,7 +16,7 @@ build="gcc clang llvm make pkg-config libc6-dev linux-libc-dev libbpf-dev libxdp
 demo="iproute2 iputils-ping curl iperf3 nftables python3-minimal procps util-linux nginx-light openssl"
 check="$demo strace libcap2-bin ethtool tcpdump python3 python3-scapy libcmocka-dev conntrack iptables kmod
 	valgrind traceroute mtr-tiny iputils-tracepath nmap coturn wrk bind9-dnsutils dnsperf unbound
-	python3-pyftpdlib"
+	python3-pyftpdlib systemd"
 long="$check qemu-system-x86 busybox-static xdp-tools libclang-rt-14-dev"
 bench="iproute2 iputils-ping iperf3 nftables iptables conntrack ethtool python3 procps util-linux
 	gnuplot-nox fonts-dejavu-core"

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,14 +29,15 @@
 #define CLEAR_TRIES 16
 #define CLEAR_NS    (100 * XE_NS_PER_MS)
 
-/* Holds the lock in *fd. -EBUSY: another does; -ENOENT: there was never a service. */
-static int take_lock(const char *run_dir, int *fd)
+/* Holds the lock in *fd. -EBUSY: another does; -ENOENT: there is no such folder, or without `make`
+ * no lock: there was never a service. */
+static int take_lock(const char *run_dir, bool make, int *fd)
 {
 	char path[PATH_SIZE];
 	int err;
 
 	snprintf(path, sizeof(path), "%s/lock", run_dir);
-	*fd = open(path, O_RDWR | O_CLOEXEC);
+	*fd = open(path, O_RDWR | O_CLOEXEC | (make ? O_CREAT : 0), 0644);
 	if (*fd < 0)
 		return -errno;
 	if (!flock(*fd, LOCK_EX | LOCK_NB))
@@ -75,7 +77,7 @@ static int write_flows(const struct xe_flow_file *flows)
 int xe_leftovers_hand_back(const char *run_dir)
 {
 	struct xe_flow_file flows;
-	int fd, err = take_lock(run_dir, &fd), dead;
+	int fd, err = take_lock(run_dir, false, &fd), dead;
 
 	if (err) {
 		xe_log_info("handback: nothing to do: %s",
@@ -151,8 +153,10 @@ static int remove_programs(void)
 
 int xe_leftovers_clean(const char *run_dir)
 {
+	/* systemd removes it at a stop; the safety net has its name from it, and is still there. */
+	bool made = !mkdir(run_dir, 0755);
 	char path[PATH_SIZE];
-	int fd, err = take_lock(run_dir, &fd), ret;
+	int fd, err = take_lock(run_dir, true, &fd), ret;
 
 	if (err == -ENOENT)
 		return 0;
@@ -173,6 +177,9 @@ int xe_leftovers_clean(const char *run_dir)
 	unlink(path);
 	snprintf(path, sizeof(path), "%s/%s", run_dir, XE_TO_SOCKET_NAME);
 	unlink(path);
+	snprintf(path, sizeof(path), "%s/lock", run_dir);
+	if (made && !unlink(path))
+		rmdir(run_dir);
 	close(fd);
 	return ret;
 }
