@@ -9,7 +9,11 @@
  * Every input begins without a session, in a lane that has been used before. Aborts where it finds
  * a difference; XE_FUZZ_VERBOSE=1 tells each step.
  *
- * sources: tests/fuzz/reference.c tests/unit/lane_fixture.c tests/unit/packet_fixture.c -lcmocka
+ * The steering program's parser sees each packet first (steer_host.h): what the pipeline sends on
+ * it has to have taken, for the same flow.
+ *
+ * sources: tests/fuzz/reference.c tests/fuzz/steer_host.c
+ * sources: tests/unit/lane_fixture.c tests/unit/packet_fixture.c -lcmocka
  */
 #include <arpa/inet.h>
 #include <endian.h>
@@ -22,6 +26,7 @@
 #include "../unit/lane_fixture.h"
 #include "base/insum.h"
 #include "reference.h"
+#include "steer_host.h"
 
 #define SESSIONS  600u
 #define STEPS_MAX 64u   /* below every limit: the reference knows none */
@@ -290,6 +295,40 @@ static void check(uint16_t port, const struct lf_bytes *in, struct ref_verdict *
 	drain_punts();
 }
 
+static bool is_addr(const uint8_t *said, bool v6, const struct ref_addr *addr)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	uint64_t halves[2] = {htobe64(addr->hi), htobe64(addr->lo)};
+	uint32_t v4 = htonl((uint32_t)addr->lo);
+
+	return v6 ? !memcmp(said, halves, 16)
+		  : !memcmp(said, mapped, 12) && !memcmp(said + 12, &v4, 4);
+}
+
+/* steer leaves special destinations to the kernel, whatever a session says. */
+static void check_steer(const struct lf_bytes *b, uint32_t head_len, const struct ref_verdict *v)
+{
+	struct steer_said said, other;
+
+	if (b->len < 14 || b->b[0] & 1)
+		return;
+	said = steer_parses(b->b, b->len, head_len, false);
+	other = steer_parses(b->b, b->len, head_len, true);
+	if (head_len == b->len && memcmp(&said, &other, sizeof(said)))
+		differ("steer reads headers another way by the helper", v);
+	if (v->fate != REF_SENT && v->fate != REF_OPENS)
+		return;
+	if (said.reason == XE_R_DST_SPECIAL)
+		return;
+	if (said.reason != XE_R_TAKEN || said.is_frag)
+		differ("steer does not take it", v);
+	if (said.proto != v->tuple.proto || said.l4_port[0] != v->tuple.sport ||
+	    said.l4_port[1] != v->tuple.dport || said.is_v6 != v->tuple.v6 ||
+	    !is_addr(said.addr[0], v->tuple.v6, &v->tuple.src) ||
+	    !is_addr(said.addr[1], v->tuple.v6, &v->tuple.dst))
+		differ("steer takes it for another flow's", v);
+}
+
 static void forget_flows(void)
 {
 	for (int i = 0; i < 64 && (f->lane->sessions.cnt || !i); i++) {
@@ -350,6 +389,7 @@ static void step(struct script *s)
 	if (verbose)
 		fprintf(stderr, "port %u %s %u > %s %u proto %u len %u head %u: fate %d\n", port,
 			src, spec.sport, dst, spec.dport, spec.proto, b.len, head_len, v.fate);
+	check_steer(&b, head_len, &v);
 	lf_deliver(f, port, b.b, b.len, first_len, frame_len, 0);
 	lf_poll(f);
 	answer();
