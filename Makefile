@@ -18,6 +18,8 @@ BUILD := build-$(subst $(comma),-,$(SAN))
 SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 DEBUG := 1
 endif
+# One name however it is written: what an object depends on is kept under it.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(abspath $(BUILD)))
 
 CPPFLAGS += -D_GNU_SOURCE -DXE_VERSION='"$(VERSION)"' -Ifastpath -Iinclude -I$(BUILD)/gen
 ifneq ($(DEBUG),)
