@@ -193,14 +193,22 @@ static bool was_ours(const struct xe_rps *rps, const char *now, struct xe_rps_qu
 	return true;
 }
 
-/* "FOUND SET" for the next service, before anything is changed. */
+/* "FOUND SET" for the next service, before anything is changed. What the one before has recorded is
+ * there until this is: where it fails, somebody has to put back that. */
 static bool record_found(const struct xe_rps *rps, const struct xe_rps_queue *q, const char *mask)
 {
-	int fd = openat(rps->found_fd, q->name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	bool done = fd >= 0 && dprintf(fd, "%s %s", q->was, mask) > 0;
+	char name[sizeof(q->name) + 4];
+	bool done;
+	int fd;
 
+	snprintf(name, sizeof(name), "new.%s", q->name);
+	fd = openat(rps->found_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	done = fd >= 0 && dprintf(fd, "%s %s", q->was, mask) > 0;
 	if (fd >= 0)
 		close(fd);
+	done = done && !renameat(rps->found_fd, name, rps->found_fd, q->name);
+	if (!done)
+		unlinkat(rps->found_fd, name, 0);
 	return done;
 }
 
