@@ -199,14 +199,17 @@ static void first_ports(struct xe_service *svc)
 	xe_data_plane_clean_rps(svc); /* of a service that crashed */
 }
 
-/* All that another process has had so far. What is said about it in the run directory follows. */
+/* All that another process has had so far. When it has been given, that one leaves, and nobody else
+ * would be the service: all that may fail, and not be done without, is done before. What is said
+ * about it in the run directory follows. */
 static int take_over(struct xe_service *svc)
 {
 	char path[XE_RUN_PATH_SIZE];
-	int err;
+	int err = watch(svc, xe_take_fd(svc));
 
 	xe_ct_start(svc); /* it remembers which flows keep their entries in the kernel */
-	err = xe_take_finish(svc);
+	if (!err)
+		err = xe_take_finish(svc);
 	if (err)
 		return err;
 	xe_state_dir_forget_others(svc);
@@ -216,7 +219,17 @@ static int take_over(struct xe_service *svc)
 	err = xe_ctl_rename(svc->ctl, path);
 	if (err)
 		xe_log_err("control socket %s: %s", path, strerror(-err));
-	return watch(svc, xe_take_fd(svc));
+	return 0;
+}
+
+/* Without it the service is as good as with it, but for a next takeover. */
+static void open_give(struct xe_service *svc)
+{
+	xe_give_open(svc);
+	if (xe_give_fd(svc) < 0 || !watch(svc, xe_give_fd(svc)))
+		return;
+	xe_log_warn("this service cannot be taken over by --takeover: %s", strerror(errno));
+	xe_give_close(svc);
 }
 
 int xe_service_start(struct xe_service *svc, const struct xe_service_options *options,
@@ -268,11 +281,8 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 		err = take_over(svc);
 	else if (!err)
 		first_ports(svc);
-	if (!err) {
-		xe_give_open(svc);
-		if (xe_give_fd(svc) >= 0)
-			err = watch(svc, xe_give_fd(svc));
-	}
+	if (!err)
+		open_give(svc);
 	if (!err && svc->take)
 		xe_take_settle(svc);
 	if (!err)
