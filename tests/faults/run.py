@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from load import LOADS, Session  # noqa: E402
 from table import FAULTS, FORM, HEAD, Verdict, row  # noqa: E402
 from world import (BUILD, DOOMED_PORT, HOST_L4_PORTS, INSIDE, JUDGE, OWN_MASQUERADE, SLOW,  # noqa: E402
-                   RunError, World, now_ms, wait_for)
+                   RunError, Skip, World, now_ms, wait_for)
 import entries  # noqa: E402,F401
 
 BEFORE_S = 0.3  # of untroubled load before each fault
@@ -79,7 +79,7 @@ class Made:
 
     def __init__(self, fault, begin):
         self.fault, self.begin, self.end, self.until, self.wrong = fault, begin, begin, begin, []
-        self.row, self.verdict, self.notes = "", None, []
+        self.row, self.verdict, self.notes, self.skipped = "", None, [], None
 
 
 def make(world, fault):
@@ -88,11 +88,13 @@ def make(world, fault):
     made = Made(fault, now_ms())
     try:
         fault.function(world)
+    except Skip as e:
+        made.skipped = str(e)
     except (RunError, KeyError, IndexError, ValueError, OSError) as e:
         made.wrong.append(str(e) or repr(e))
         made.wrong += ["# " + ln for ln in traceback.format_exc().splitlines()[-4:]]
     made.end = now_ms()
-    if fault.after and not made.wrong:
+    if fault.after and not made.wrong and not made.skipped:
         made.wrong += fault.after(world)
     time.sleep(max(0, AFTER_S * SLOW - (now_ms() - made.end) / 1000))
     made.until = now_ms()
@@ -153,7 +155,9 @@ class Run:
 
     def say(self, made):
         name = made.fault.name
-        if not made.wrong:
+        if made.skipped and not made.wrong:
+            print("ok %s # skip %s" % (name, made.skipped))
+        elif not made.wrong:
             print("ok %s%s" % (name, "  # is in later.txt, and passes" if name in self.later else ""))
         elif name in self.later:
             print("later %s: %s (%s)" % (name, made.wrong[0], self.later[name]))
@@ -163,7 +167,7 @@ class Run:
         for why in made.wrong[1:] + made.notes:
             print("    " + why)
         sys.stdout.flush()
-        if made.row:
+        if made.row and not made.skipped:
             self.rows.append(made.row)
         if made.verdict:
             v = made.verdict

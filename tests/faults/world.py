@@ -48,6 +48,10 @@ OWN_MASQUERADE = """table ip docker_like {
 }"""
 
 
+class Skip(Exception):
+    """This fault cannot be made here; says why."""
+
+
 def now_ms():
     return time.monotonic_ns() // 1000000
 

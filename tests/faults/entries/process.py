@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """process.py - faults of the service's process: ended, killed, stopped, restarted."""
+import os
+import shutil
 import signal
 import time
 
+from cgroup import Group
 from table import fault
-from world import (SLOW, RunError, hold_thread, let_thread_go, now_ms, thread_has_ended, wait_for,
-                   worker_threads)
+from world import (BUILD, SLOW, RunError, Skip, hold_thread, let_thread_go, now_ms,
+                   thread_has_ended, wait_for, worker_threads)
 
 DEAD_S = 3  # longer than TCP's first retransmissions, shorter than anybody's patience
 IN_FORCE_MS = 1000  # from the start of a process to `status` being content
+MEMORY = 1 << 18    # bytes more than it has: some thousand sessions
 BACK_S = 1          # and until every flow is in the fast path
 SURVIVE = 0.99      # flows that are there after SIGKILL
 PINGS = 100         # packets a second of c1's to the gateway and back: the kernel's
@@ -120,6 +124,36 @@ def kill_handed_back(w):
     post.wait(5 * SLOW)
     time.sleep(DEAD_S)
     restart(w, kill)
+
+
+SINK = "203.0.113.200"  # w throws away what goes there
+
+
+def scarce(w):
+    """The run directory on a tmpfs, where files take memory that cannot be had back."""
+    w.on("w", "ip", "route", "replace", "blackhole", SINK + "/32")
+    os.makedirs(w.run_dir())
+    w.space.command(["mount", "-t", "tmpfs", "-o", "mode=0755", "xe", w.run_dir()])
+    w.at_end.append(lambda: w.space.command(["umount", w.run_dir()]))
+    w.at_end.append(lambda: shutil.rmtree(w.space.folder))
+
+
+@fault(fresh=True, survive=SURVIVE, pause=1000, after=in_fast_path, prepare=scarce)
+def killed_for_memory(w):
+    """Killed by the kernel when its control group has no memory left for new flows; started again."""
+    try:
+        group = Group(w, "memory")
+    except RunError as e:
+        raise Skip(str(e)) from None
+    w.before = w.flows("open", "established")
+    group.memory_of(w.service.pid)
+    group.memory_limit(group.memory_used() + MEMORY)
+    more = w.space.start("c2", "more", os.path.join(BUILD, "tests/bench/udp_gen"), "-d", SINK, "-p",
+                         "10000-10009", "-n", 20000, "-b", 1, "-r", 5000, "-t", 8)
+    if w.wait_gone(10) != -signal.SIGKILL or not group.oom_kills():
+        raise RunError("xegressd ends otherwise: %s" % w.service.last_words())
+    more.stop()
+    restart(w)
 
 
 @fault(survive=SURVIVE, pause=1000, after=in_fast_path)
