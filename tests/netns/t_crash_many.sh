@@ -23,6 +23,17 @@ in_force() { # until then it may say what it is at
 
 all_there() { [ "$(json "$(xe_ctl status --json)" "j['flows']['count']")" -ge $FLOWS ]; }
 
+IN_FORCE=() # ms, of each start after a crash
+start_again() {
+	local start
+
+	xe_kill
+	start=$(now_ms)
+	xe_begin
+	check "in force again" within 8000 in_force
+	IN_FORCE+=($(($(now_ms) - start)))
+}
+
 topo_up
 judge_start
 serve_many w 0.0.0.0 9000
@@ -35,12 +46,13 @@ bg bulk c1 "$TCP_MANY" client -c 4 -t 60 -g 2 -u 60000 -d 60000 -i 10 $SRV1 9000
 bg udp c2 "$UDP_SEND" -p 4001 -s 18-1400 -t 60 -r 300 -l 1000000 $SRV1 7001
 sleep 0.5
 must mappings was
-xe_kill
-start=$(now_ms)
-xe_begin
-check "in force again" within $((8000 * XE_SLOW)) in_force
+start_again
+while [ ${#IN_FORCE[@]} -lt 3 ] && [ "${IN_FORCE[0]}" -gt $((1000 * XE_SLOW)) ]; do # a busy machine?
+	start_again
+done
+between "in force (ms, the median)" "$(median "${IN_FORCE[@]}")" 0 $((1000 * XE_SLOW))
 touch "$T/busy.txt"
-echo "# after $(($(now_ms) - start)) ms, busy at $(wc -l <"$T/busy.txt") looks: $(grep -h 'go on with' "$T/xegressd.$XE_RUN.log")"
+echo "# after ${IN_FORCE[*]} ms, busy at $(wc -l <"$T/busy.txt") looks: $(grep -h 'go on with' "$T/xegressd.$XE_RUN.log")"
 check "every flow is there" all_there
 same "none is refused, none by tags" "$(grep -c 'mappings, 0 of them by tags.* over, 0 could not' \
 	"$T/xegressd.$XE_RUN.log")" 1

@@ -24,7 +24,7 @@ load_servers() {
 }
 
 # 0 connections lost, 0 resets, 0 corrupt bytes; what UDP lost is printed.
-load_end() { # UDP DATAGRAMS THAT MAY BE LOST
+load_end() { # UDP DATAGRAMS THAT MAY BE LOST [MS THAT THEY MAY PAUSE]
 	bg_wait streams
 	same "no stream failed, was reset or got a wrong byte" \
 		"$(json "$T/streams.log" "'%d failed %d reset %d corrupt' % (j['failed'],
@@ -33,6 +33,7 @@ load_end() { # UDP DATAGRAMS THAT MAY BE LOST
 	bg_wait udp
 	same "no datagram twice or corrupt" "$(json "$T/udp.log" "j['duplicate'] + j['corrupt']")" 0
 	between "datagrams lost" "$(json "$T/udp.log" "j['lost']")" 0 "$1"
+	[ -z "${2:-}" ] || between "longest gap of them (ms)" "$(json "$T/udp.log" "int(j['max_gap_ms'])")" 0 "$2"
 	echo "# UDP: $(json "$T/udp.log" "'%d sent, %d lost, longest gap %d ms' % (j['sent'], j['lost'],
 		j['max_gap_ms'])"); TCP: longest stall $(json "$T/streams.log" "j['max_stall_ms']") ms;" \
 		"$(tail -n 1 "$T/connects.log") connects"
