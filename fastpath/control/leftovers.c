@@ -118,12 +118,35 @@ static int remove_net(const char *run_dir)
 	return err;
 }
 
-/* Only libxdp's dispatcher keeps a program whose process has gone. */
+/* True: on some interface is a program whose service lives, or has died just now. *failed: one
+ * whose program cannot be removed; *err: why. */
+static bool clear_all(const struct xe_netlink *nl, const struct xe_link **failed, int *err)
+{
+	const struct xe_link *link;
+	bool busy = false;
+
+	*failed = NULL;
+	*err = 0;
+	xe_for_each_link(nl, link)
+	{
+		int ret = xe_attach_clear(link->ifindex);
+
+		busy |= ret == -EBUSY;
+		if (ret && ret != -EBUSY) {
+			*failed = link;
+			*err = ret;
+		}
+	}
+	return busy;
+}
+
+/* Only libxdp's dispatcher keeps a program whose process has gone. What is busy until the end is
+ * that of a service with another run directory. */
 static int remove_programs(void)
 {
 	static const struct xe_netlink_ops none;
 	const struct timespec pause = {.tv_nsec = CLEAR_NS};
-	const struct xe_link *link;
+	const struct xe_link *failed;
 	struct xe_netlink *nl;
 	int ret = xe_netlink_open(&nl, &none, NULL);
 
@@ -131,22 +154,10 @@ static int remove_programs(void)
 		xe_log_err("clean: netlink: %s", strerror(-ret));
 		return ret;
 	}
-	xe_for_each_link(nl, link)
-	{
-		int err = 0;
-
-		for (int i = 0; i < CLEAR_TRIES; i++) {
-			err = xe_attach_clear(link->ifindex);
-			if (err != -EBUSY)
-				break;
-			nanosleep(&pause, NULL);
-		}
-		/* busy until now: it is that of a service with another run directory */
-		if (err && err != -EBUSY) {
-			xe_log_err("clean: program on %s: %s", link->name, strerror(-err));
-			ret = err;
-		}
-	}
+	for (int i = 0; i < CLEAR_TRIES && clear_all(nl, &failed, &ret); i++)
+		nanosleep(&pause, NULL);
+	if (ret)
+		xe_log_err("clean: program on %s: %s", failed->name, strerror(-ret));
 	xe_netlink_close(nl);
 	return ret;
 }

@@ -356,7 +356,8 @@ static int open_sockets(struct xe_service *svc, struct xe_port *port, const stru
 		if (err) {
 			free(xsk);
 			snprintf(port->why, sizeof(port->why), "AF_XDP socket on queue %u: %s", q,
-				 strerror(-err));
+				 err == -EBUSY ? "another process, of xegress or not, has one there"
+					       : strerror(-err));
 			return err;
 		}
 		port->xsks[port->xsk_cnt++] = xsk;

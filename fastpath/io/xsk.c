@@ -200,14 +200,14 @@ int xe_xsk_open(struct xe_xsk *xsk, const struct xe_umem *umem, int ifindex, uin
 	if (!err)
 		choose_csum(xsk);
 out:
-	if (err) {
+	if (err && err != -EBUSY) /* of that the caller's line says all */
 		xe_log_err("AF_XDP socket on interface %d queue %u: %s: %s%s", ifindex, queue, step,
 			   strerror(-err),
 			   err == -ENOBUFS || err == -ENOMEM
 				   ? " (locked memory: raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK)"
 				   : "");
+	if (err)
 		xe_xsk_close(xsk);
-	}
 	return err;
 }
 
