@@ -69,9 +69,9 @@ bool xe_explain_translation(struct xe_explain *e, const struct xe_rule *rule, in
  * from outside. */
 bool xe_explain_limits(struct xe_explain *e, const struct xe_rule *rule, struct xe_worker *w,
 		       uint16_t port);
-/* Index of an Ext address that is in use already, XE_NIL: it is not. */
 /* No source that any host has, or its own destination. */
 bool xe_explain_is_martian(const struct xe_explain *e);
+/* Index of an Ext address that is in use already, XE_NIL: it is not. */
 uint32_t xe_explain_ext(const struct xe_service *svc, const struct xe_addr *addr);
 
 /* explain_rule.c: number of the first rule that matches what leaves by `out`, -1: none. Tells the
