@@ -6,13 +6,12 @@ by side never share one. `raw` L4 ports are those that the namespaces' stacks ne
 """
 import itertools
 import os
-import select
 import socket
 import threading
 import time
 
 import net as n
-from wire import Sender, Tap
+from wire import Sender, Tap, wait_for
 
 SLOW = float(os.environ.get("XE_SLOW", "1"))
 MAC_AT = {("c1", "eth0"): ("h", "vethc1"), ("c2", "eth0"): ("h", "vethc2"), ("c3", "eth0"): ("h", "vethc3"), ("r", "up0"): ("h", "eth0"),
@@ -118,7 +117,7 @@ class Bench:
             client.sendto(word, (addr, server.getsockname()[1]))
             end = time.monotonic() + 0.7 * SLOW
             while time.monotonic() < end:
-                if not select.select([server], [], [], max(0, end - time.monotonic()))[0]:
+                if not wait_for(server, end - time.monotonic()):
                     break
                 got, peer = server.recvfrom(65536)
                 if got == word:
@@ -127,13 +126,13 @@ class Bench:
 
     def heard(self, s, seconds=0.5):
         """What a datagram socket gets within that time, or None."""
-        if select.select([s], [], [], seconds * SLOW)[0]:
+        if wait_for(s, seconds * SLOW):
             return s.recv(65536)
         return None
 
     def heard2(self, s, seconds=0.7):
         """The same with its sender: (payload, endpoint), or None."""
-        if select.select([s], [], [], seconds * SLOW)[0]:
+        if wait_for(s, seconds * SLOW):
             got, peer = s.recvfrom(65536)
             return got, peer[:2]
         return None

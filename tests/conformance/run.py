@@ -21,6 +21,7 @@ import argparse
 import concurrent.futures
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -203,6 +204,9 @@ def main():
     if os.cpu_count() < 2:
         print("# one CPU: not run: %s" % " ".join(c for c in args.cells if c[-1] != "1"))
         args.cells = [c for c in args.cells if c[-1] == "1"]
+    # Two cells side by side have hundreds of sockets each.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
     results = Results(table.unmet())
     for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(sig, lambda s, _: sys.exit(128 + s))

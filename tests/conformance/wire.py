@@ -16,6 +16,13 @@ SO_RCVBUFFORCE = 33
 EXT_HEADERS = {0, 43, 60, 135}  # IPv6: hop-by-hop, routing, destination options, mobility
 
 
+def wait_for(s, seconds):
+    """Is there something to read within that time? By poll(2): the process may have more than 1,024 descriptors."""
+    p = select.poll()
+    p.register(s, select.POLLIN)
+    return bool(p.poll(max(0, seconds) * 1000))
+
+
 def ones_sum(data, total=0):
     if len(data) % 2:
         data += b"\0"
@@ -139,7 +146,7 @@ class Tap:
         """Read what there is; wait for something that long."""
         got = []
         if seconds:
-            select.select([self.s], [], [], seconds)
+            wait_for(self.s, seconds)
         while True:
             try:
                 frame, control, _, _ = self.s.recvmsg(1 << 17, 128)

@@ -2,7 +2,6 @@
 """UDP: RFC 4787, 7857, 6056."""
 import os
 import random
-import select
 import time
 
 import net as n
@@ -11,6 +10,7 @@ from bench import check, same
 from scapy.layers.inet import IP, UDP
 from scapy.packet import Raw
 from table import case
+from wire import wait_for
 
 
 def in_range(port, low_high):
@@ -218,7 +218,7 @@ def _(t):
     ext_a, ext_b = t.ext(a, o, n.O1A), t.ext(b, o, n.O1A)
     a.sendto(b"punch", ext_b)
     if not t.kernel:
-        check(t.until(lambda: select.select([b], [], [], 0)[0]), "what c1 sends first does not arrive")
+        check(t.until(lambda: wait_for(b, 0)), "what c1 sends first does not arrive")
     b.sendto(b"from c2", ext_a)
     a.sendto(b"from c1", ext_b)
     got, peer = b.recvfrom(100)
