@@ -17,9 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "control/fallback.h"
 #include "control/fallback_rules.h"
+#include "control/nft_events.h"
 #include "control/nft_run.h"
 #include "control/nft_generation.h"
 #include "xegress/ctl_abi.h"
@@ -27,6 +29,9 @@
 /* A service that ends has no other time to do it: a moment without memory must not leave the table.
  */
 #define REMOVE_TRIES 3
+
+/* A listing that takes longer is not made each time that somebody else has been at the table. */
+#define LIST_LONG_NS (20 * XE_NS_PER_MS)
 
 struct xe_fallback {
 	char *output;    /* of the last command; NULL: it failed */
@@ -37,6 +42,9 @@ struct xe_fallback {
 	char *listing;
 	uint32_t generation; /* of nftables, when the table was last seen to be as applied; 0: never
 			      */
+	struct xe_nft_events *events; /* NULL: the kernel does not tell */
+	uint64_t list_ns;             /* that the last listing took */
+	bool differs;                 /* at the last look */
 	struct xe_fallback_nat nat;
 	struct xe_fallback_nat listen; /* elements of the listener sets: listeners in `nat` */
 };
@@ -110,6 +118,7 @@ int xe_fallback_open(const char *table, struct xe_fallback **out)
 		xe_fallback_close(fb);
 		return -ENOMEM;
 	}
+	fb->events = xe_nft_events_open(table);
 	*out = fb;
 	return 0;
 }
@@ -121,6 +130,7 @@ void xe_fallback_close(struct xe_fallback *fb)
 	free(fb->output);
 	free(fb->listing);
 	free(fb->table);
+	xe_nft_events_close(fb->events);
 	free(fb);
 }
 
@@ -155,9 +165,13 @@ static void cut_listeners(char *listing, const char *name, uint64_t *bits)
  * there is no such table. */
 static char *list_table(struct xe_fallback *fb, struct xe_fallback_nat *listen)
 {
+	uint64_t start_ns = xe_now_ns();
 	char *text;
+	int ret;
 
-	if (run_named(fb, "list", NFT_CTX_OUTPUT_STATELESS))
+	ret = run_named(fb, "list", NFT_CTX_OUTPUT_STATELESS);
+	fb->list_ns = xe_now_ns() - start_ns;
+	if (ret)
 		return NULL;
 	text = fb->output;
 	fb->output = NULL;
@@ -166,6 +180,17 @@ static char *list_table(struct xe_fallback *fb, struct xe_fallback_nat *listen)
 		cut_listeners(text, XE_FALLBACK_SET_UDP, listen->udp);
 	}
 	return text;
+}
+
+enum xe_fallback_glance xe_fallback_glance(struct xe_fallback *fb)
+{
+	enum xe_nft_told told = xe_nft_events_look(fb->events);
+
+	if (!fb->listing || (told == XE_NFT_UNKNOWN && !fb->differs))
+		return XE_FALLBACK_MAY_BE;
+	if (told == XE_NFT_NOTHING && !fb->differs)
+		return fb->generation ? XE_FALLBACK_HOLDS : XE_FALLBACK_MAY_BE;
+	return fb->list_ns > LIST_LONG_NS ? XE_FALLBACK_CHANGED : XE_FALLBACK_MAY_BE;
 }
 
 int xe_fallback_present(struct xe_fallback *fb)
@@ -178,11 +203,15 @@ int xe_fallback_present(struct xe_fallback *fb)
 	/* Listing a table of thousands of rules takes seconds. */
 	if (fb->listing && generation && generation == fb->generation)
 		return 1;
+	if (xe_fallback_glance(fb) == XE_FALLBACK_HOLDS)
+		return 1;
+	xe_nft_events_forget(fb->events);
 	now = list_table(fb, &listen);
 	ret = now != NULL;
 	if (now && fb->listing)
 		ret = !strcmp(now, fb->listing) && !memcmp(&listen, &fb->listen, sizeof(listen));
 	fb->generation = ret ? generation : 0;
+	fb->differs = !ret;
 	free(now);
 	return ret;
 }
@@ -305,7 +334,9 @@ static int remember(struct xe_fallback *fb, const struct xe_fallback_conf *conf,
 	mask(fb->listen.tcp, conf->listen_tcp, fb->nat.tcp);
 	mask(fb->listen.udp, conf->listen_udp, fb->nat.udp);
 	free(fb->listing);
+	xe_nft_events_forget(fb->events); /* most are our own */
 	fb->generation = xe_nft_generation();
+	fb->differs = false;
 	fb->listing = list_table(fb, &unused);
 	if (fb->listing)
 		return 0;

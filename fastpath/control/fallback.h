@@ -109,6 +109,14 @@ int xe_fallback_apply(struct xe_fallback *fb, const struct xe_fallback_conf *con
 int xe_fallback_set_listeners(struct xe_fallback *fb, const uint64_t *tcp, const uint64_t *udp);
 /* 0 also when there was none. */
 int xe_fallback_remove(struct xe_fallback *fb);
+/* Is it as applied? As far as the kernel's events tell, which costs next to nothing. */
+enum xe_fallback_glance {
+	XE_FALLBACK_HOLDS,   /* nobody else has changed it */
+	XE_FALLBACK_CHANGED, /* somebody has, and to find out whether it is another one now takes
+				long */
+	XE_FALLBACK_MAY_BE,  /* xe_fallback_present() says it */
+};
+enum xe_fallback_glance xe_fallback_glance(struct xe_fallback *fb);
 /* 1: there and as applied, listeners included; 0: gone or changed by others; -errno. Without an
  * apply by this handle: is there a table of that name? */
 int xe_fallback_present(struct xe_fallback *fb);

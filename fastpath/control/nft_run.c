@@ -175,7 +175,7 @@ static void be_runner(int fd)
 	bool sent;
 	int ret;
 
-	prctl(PR_SET_NAME, "xe-nft");
+	prctl(PR_SET_NAME, XE_NFT_RUNNER);
 	xe_confine_nft(false);
 	while (recv_all(fd, &rq, sizeof(rq), -1)) {
 		command = rq.magic == REQUEST_MAGIC ? recv_text(fd, rq.len, -1) : NULL;

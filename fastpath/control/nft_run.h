@@ -22,6 +22,9 @@
 
 #include <stddef.h>
 
+/* The runner's name, as /proc/PID/comm and nftables' events have it. */
+#define XE_NFT_RUNNER "xe-nft"
+
 /* Make the processes; before the first thread. 0 or -errno. */
 int xe_nft_open(void);
 /* End them. Commands run here from then on. */

@@ -101,10 +101,20 @@ static void why_rules(struct status *st)
 		line(st->why, "and %u more rules", named - RULES_NAMED);
 }
 
+/* Where a look takes seconds, the kernel's word that somebody has been at it is enough. */
+static int net_present(struct xe_service *svc)
+{
+	if (svc->fallback_why[0])
+		return -EIO;
+	if (xe_fallback_glance(svc->fallback) == XE_FALLBACK_CHANGED)
+		return 0;
+	return xe_fallback_present(svc->fallback);
+}
+
 static json_t *safety_net(struct status *st)
 {
 	struct xe_service *svc = st->svc;
-	int present = svc->fallback_why[0] ? -EIO : xe_fallback_present(svc->fallback);
+	int present = net_present(svc);
 	const char *state = present > 0 ? "in place" : present ? "failed" : "absent";
 	const char *why = present > 0            ? NULL
 			  : svc->fallback_why[0] ? svc->fallback_why

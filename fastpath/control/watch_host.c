@@ -23,6 +23,9 @@
 
 /* A fiftieth of this thread's time: looks of up to 20 ms are made every second. */
 #define LOOK_SHARE 50
+/* Making the safety net again, which with thousands of rules takes seconds, gets a third of it:
+ * somebody may change it again and again. */
+#define REMAKE_SHARE 3
 
 /* The kernel tells when settings change (netconf), nftables has a generation, and what neither
  * tells of (accept_ra, iptables-legacy) is asked for each second: then they are looked at at once.
@@ -84,29 +87,59 @@ static void watch_programs(struct xe_service *svc)
 
 /* ---- safety net ---- */
 
-/* Reloading somebody's firewall (`nft flush ruleset`) takes our table along, and an apply that
- * failed may succeed later. */
-static void watch_net(struct xe_service *svc)
+/* That it is not as it was applied. */
+static void say_net(struct xe_service *svc)
 {
-	struct xe_watch *watch = svc->watch;
-	uint64_t start_ns = xe_now_ns();
+	xe_watch_found(svc->watch, XE_WATCH_NET, XE_WATCH_QUIET, "safety net",
+		       "the table was removed or changed by somebody else%s",
+		       repairs(svc) ? ", it is made again" : "");
+}
 
-	if (start_ns < watch->net_next_ns || svc->fallback_stale)
-		return;
-	xe_watch_begin(watch, XE_WATCH_NET);
+/* Is it another one? A look tells, or, where that takes long, the kernel's word that somebody has
+ * been at it: then it is made again at once, if it is. */
+static bool is_net_changed(struct xe_service *svc, enum xe_fallback_glance glance)
+{
+	if (glance == XE_FALLBACK_CHANGED && repairs(svc))
+		return true;
+	return glance != XE_FALLBACK_HOLDS && !xe_fallback_present(svc->fallback);
+}
+
+/* Reloading somebody's firewall (`nft flush ruleset`) takes our table along, and an apply that
+ * failed may succeed later. True: it was made again. */
+static bool look_at_net(struct xe_service *svc, enum xe_fallback_glance glance)
+{
 	if (svc->fallback_why[0]) {
 		svc->fallback_stale = true; /* what is wrong has been logged */
-	} else if (!xe_fallback_present(svc->fallback)) {
-		xe_watch_found(watch, XE_WATCH_NET, XE_WATCH_QUIET, "safety net",
-			       "the table was removed or changed by somebody else%s",
-			       repairs(svc) ? ", it is made again" : "");
-		if (repairs(svc))
-			xe_safety_net_apply(svc);
-		if (repairs(svc) && !svc->fallback_why[0])
-			xe_watch_over(watch, XE_WATCH_NET, "safety net");
+		return false;
 	}
+	if (!is_net_changed(svc, glance))
+		return false;
+	say_net(svc);
+	if (!repairs(svc))
+		return false;
+	xe_safety_net_apply(svc);
+	if (!svc->fallback_why[0])
+		xe_watch_over(svc->watch, XE_WATCH_NET, "safety net");
+	return true;
+}
+
+static void watch_net(struct xe_service *svc)
+{
+	enum xe_fallback_glance glance = xe_fallback_glance(svc->fallback);
+	struct xe_watch *watch = svc->watch;
+	uint64_t start_ns = xe_now_ns(), share = LOOK_SHARE;
+	bool due = start_ns >= watch->net_next_ns;
+
+	if (svc->fallback_stale || (!due && glance != XE_FALLBACK_CHANGED))
+		return;
+	xe_watch_begin(watch, XE_WATCH_NET);
+	if (glance == XE_FALLBACK_CHANGED)
+		say_net(svc); /* before anything that takes long, and before its turn comes */
+	if (due && look_at_net(svc, glance))
+		share = REMAKE_SHARE;
+	if (due)
+		watch->net_next_ns = start_ns + share * (xe_now_ns() - start_ns);
 	xe_watch_end(watch, XE_WATCH_NET);
-	watch->net_next_ns = start_ns + LOOK_SHARE * (xe_now_ns() - start_ns);
 }
 
 /* ---- punt devices ---- */
