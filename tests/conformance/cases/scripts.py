@@ -20,6 +20,11 @@ script("counter_each_reason", "Counters",
        "Each reason of docs/reasons.md has a test that makes it count, once a packet, while no other moves; one that no test "
        "of `make check` has made count fails it.", "reasons_seen.sh")
 
+script("security_collisions_bounded", "Security",
+       "Tuples chosen by an attacker do not make a lookup dear: with the hash key in hand he has 16 sessions in two buckets and is refused "
+       "from then on, without it (or with half of it) his tuples lie as any; in every table that outsiders or containers fill.",
+       "test_collision")
+
 for name, text in (
         ("stun_mapping", "coturn's natdiscovery finds endpoint-independent mapping."),
         ("stun_filtering", "It finds address-and-port-dependent filtering."),
