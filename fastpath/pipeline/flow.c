@@ -206,9 +206,27 @@ static bool egress_out(struct xe_lane *lane, struct xe_packet *p)
 
 /* Between two containers packets come in here by hairpin.c only: one from outside with their tuple
  * has forged it. */
-static inline bool is_forged(const struct xe_packet *p)
+static bool is_forged(const struct xe_packet *p)
 {
-	return __builtin_expect(p->session->hairpin, 0) && p->dir == XE_DIR_BACK && !p->hairpin;
+	return p->session->hairpin && p->dir == XE_DIR_BACK && !p->hairpin;
+}
+
+/* Toward an inside host, of a flow that began outside or comes from another container. False: the
+ * packet has ended. */
+static __attribute__((noinline)) bool come_in(struct xe_lane *lane, struct xe_packet *p)
+{
+	struct xe_session *s = p->session;
+
+	if (is_forged(p)) {
+		xe_packet_drop(lane, p, XE_R_W_SPOOFED);
+		return false;
+	}
+	if (s->flags & XE_SF_FROM_OUTSIDE && s->ext == XE_EXT_NONE) {
+		xe_flow_in_follow(lane, s);
+		if (p->proto != IPPROTO_TCP) /* its opener's */
+			s->last_used_s = lane->now_s;
+	}
+	return true;
 }
 
 static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
@@ -216,15 +234,8 @@ static bool egress_back(struct xe_lane *lane, struct xe_packet *p)
 	struct xe_session *s = p->session;
 	uint32_t mtu;
 
-	if (is_forged(p)) {
-		xe_packet_drop(lane, p, XE_R_W_SPOOFED);
+	if (__builtin_expect(s->hairpin || s->flags & XE_SF_FROM_OUTSIDE, 0) && !come_in(lane, p))
 		return false;
-	}
-	if (__builtin_expect(s->flags & XE_SF_FROM_OUTSIDE, 0) && s->ext == XE_EXT_NONE) {
-		xe_flow_in_follow(lane, s);
-		if (p->proto != IPPROTO_TCP) /* its opener's */
-			s->last_used_s = lane->now_s;
-	}
 	p->frag_mtu = p->frag_max; /* as egress_out() */
 	p->out_port = s->key[XE_DIR_OUT].port;
 	if (!lane->ports[p->out_port].live) {
@@ -276,7 +287,7 @@ static void end_moved(struct xe_lane *lane, struct xe_packet *p)
 
 /* The opener of a closed flow starts over: in its session where the rules want the same of it, else
  * as any new flow. False: the packet has ended. */
-static bool reopen(struct xe_lane *lane, struct xe_packet *p)
+static __attribute__((noinline)) bool reopen(struct xe_lane *lane, struct xe_packet *p)
 {
 	if (is_forged(p) || !xe_tcp_reopens(p->session, p->dir, p->tcp_flags) ||
 	    (p->dir == XE_DIR_OUT && p->nexthop.state != XE_NH_READY))
