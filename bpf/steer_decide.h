@@ -342,6 +342,13 @@ static __always_inline int is_given_away(struct steer_scratch *tmp, __u32 port,
 	return verb == XE_VERB_DNAT || verb == XE_VERB_NAT;
 }
 
+/* Of a network of the host's, by way of this host: bpf_fib_lookup() tells it from nothing else that
+ * is not forwarded. On its own network a container broadcasts by Ethernet, too. */
+static __always_inline int is_directed_broadcast(const struct steer_pkt *p)
+{
+	return !p->is_v6 && bpf_map_lookup_elem(&broadcasts, &p->dst.w_be[3]) != NULL;
+}
+
 static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratch *tmp, __u32 port,
 					 const struct xe_port_conf *pc,
 					 const struct xe_steer_conf *conf, __u64 *hash)
@@ -372,6 +379,8 @@ static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratc
 	if (is_owned(p) || is_given_away(tmp, port, conf))
 		return starts_flow(p) ? XE_R_TAKEN : XE_R_MIDFLOW;
 	reason = egress_port(ctx, tmp, pc, &out);
+	if (reason == XE_R_DST_LOCAL && is_directed_broadcast(p))
+		return XE_R_MARTIAN;
 	if (reason != XE_R_TAKEN)
 		return reason;
 	if (out == (__u16)(port | XE_OUT_INSIDE))

@@ -34,7 +34,7 @@ static __always_inline void addr_set_v4(struct xe_addr *a, __be32 v4)
 }
 
 /* Destinations that are never translated: "this" network, loopback, link-local, multicast,
- * reserved and broadcast (RFC 6890). Directed broadcasts are found by the route lookup. */
+ * reserved and broadcast (RFC 6890). Directed broadcasts are found behind the route lookup. */
 static __always_inline int v4_is_special(__be32 addr_be)
 {
 	__u32 a = bpf_ntohl(addr_be);

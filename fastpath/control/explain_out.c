@@ -96,9 +96,13 @@ static void route_verdict(struct xe_explain *e, const struct xe_route *route, in
 {
 	const char *what = ret ? "the kernel cannot be asked" : "the kernel does not forward it";
 
-	if (!ret && (route->type == RTN_LOCAL || route->type == RTN_BROADCAST ||
-		     route->type == RTN_MULTICAST)) {
-		xe_explain_step(e, "route", false, "an address of this host, or a broadcast");
+	if (!ret && route->type == RTN_BROADCAST) {
+		xe_explain_step(e, "route", false, "the broadcast address of a network");
+		xe_explain_verdict(e, false, XE_R_MARTIAN, "dropped: a directed broadcast");
+		return;
+	}
+	if (!ret && (route->type == RTN_LOCAL || route->type == RTN_MULTICAST)) {
+		xe_explain_step(e, "route", false, "an address of this host");
 		xe_explain_verdict(e, false, XE_R_DST_LOCAL,
 				   "left to the kernel: it is for the "
 				   "host itself");

@@ -169,6 +169,7 @@ void xe_netlink_close(struct xe_netlink *nl)
 	xe_nlsock_close(&nl->requests);
 	xe_mirror_free(&nl->mirror);
 	free(nl->connected);
+	free(nl->broadcasts);
 	free(nl);
 }
 

@@ -214,6 +214,11 @@ int xe_netlink_route(struct xe_netlink *nl, const struct xe_addr *dst, const str
 uint32_t xe_netlink_connected(struct xe_netlink *nl, int ifindex, struct xe_prefix *out,
 			      uint32_t max);
 
+/* The IPv4 broadcast addresses of the host's networks (RTN_BROADCAST routes), 255.255.255.255
+ * beside them where the kernel has it so: sorted as bytes, none twice; valid until the next call of
+ * this module. 0, or -errno when the kernel cannot be asked: then the list is not whole. */
+int xe_netlink_broadcasts(struct xe_netlink *nl, const __be32 **list, uint32_t *cnt);
+
 /*
  * The source address kernel masquerade would choose for a packet that leaves by out_ifindex
  * (net/ipv4/devinet.c, inet_select_addr): the first primary global address whose prefix holds the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * netlink_connected.c - what is directly behind an interface: from its addresses, and from routes
- * without a gateway.
+ * without a gateway; and the broadcast addresses of all.
  *
  * Those routes are read in one dump when somebody asks and something about them has changed. They
  * are not followed event by event because the kernel announces no IPv4 route that goes with its
@@ -57,13 +57,49 @@ static int grow(struct xe_netlink *nl)
 	return 0;
 }
 
+static int take_broadcast(struct xe_netlink *nl, __be32 addr_be)
+{
+	if (nl->broadcast_cnt == nl->broadcast_size) {
+		uint32_t size = nl->broadcast_size ? nl->broadcast_size * 2 : 64;
+		__be32 *p = realloc(nl->broadcasts, size * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		nl->broadcasts = p;
+		nl->broadcast_size = size;
+	}
+	nl->broadcasts[nl->broadcast_cnt++] = addr_be;
+	return 0;
+}
+
+static int by_addr(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(__be32));
+}
+
+/* Two networks on one link have one, and so have an address and its alias. */
+static void sort_broadcasts(struct xe_netlink *nl)
+{
+	uint32_t kept = 0;
+
+	if (nl->broadcast_cnt)
+		qsort(nl->broadcasts, nl->broadcast_cnt, sizeof(*nl->broadcasts), by_addr);
+	for (uint32_t i = 0; i < nl->broadcast_cnt; i++)
+		if (!i || nl->broadcasts[i] != nl->broadcasts[kept - 1])
+			nl->broadcasts[kept++] = nl->broadcasts[i];
+	nl->broadcast_cnt = kept;
+}
+
 static int take_route(const struct nlmsghdr *nlh, void *ctx)
 {
 	struct xe_netlink *nl = ctx;
 	struct xe_prefix prefix;
 	bool connected;
+	__be32 addr_be;
 	int oif;
 
+	if (nlh->nlmsg_type == RTM_NEWROUTE && xe_nl_parse_broadcast(nlh, &addr_be))
+		return take_broadcast(nl, addr_be);
 	if (nlh->nlmsg_type != RTM_NEWROUTE || !xe_nl_parse_route(nlh, &connected, &oif, &prefix) ||
 	    !connected)
 		return 0;
@@ -88,12 +124,13 @@ static int read_routes(struct xe_netlink *nl)
 	int err = -EINTR;
 
 	for (int i = 0; err == -EINTR && i < DUMP_TRIES; i++) {
-		nl->connected_cnt = 0;
+		nl->connected_cnt = nl->broadcast_cnt = 0;
 		nlh = xe_nlsock_begin(&nl->requests, RTM_GETROUTE, NLM_F_DUMP);
 		mnl_nlmsg_put_extra_header(nlh, sizeof(struct rtmsg)); /* AF_UNSPEC: both */
 		err = xe_nlsock_ask(&nl->requests, nlh, take_route, nl);
 	}
 	nl->mirror.connected_stale = err != 0;
+	sort_broadcasts(nl);
 	if (nl->connected_cnt)
 		qsort(nl->connected, nl->connected_cnt, sizeof(*nl->connected), by_ifindex);
 	return err == -EINTR ? 0 : err;
@@ -174,6 +211,15 @@ uint32_t xe_netlink_connected(struct xe_netlink *nl, int ifindex, struct xe_pref
 	     i < nl->connected_cnt && nl->connected[i].ifindex == l3_ifindex; i++)
 		collect(&c, &nl->connected[i].prefix);
 	return c.cnt;
+}
+
+int xe_netlink_broadcasts(struct xe_netlink *nl, const __be32 **list, uint32_t *cnt)
+{
+	int err = nl->mirror.connected_stale ? read_routes(nl) : 0;
+
+	*list = nl->broadcasts;
+	*cnt = nl->broadcast_cnt;
+	return err;
 }
 
 /* ---- addresses ---- */

@@ -329,18 +329,19 @@ static int take_neigh(struct xe_mirror *m, const struct nlmsghdr *nlh)
 	return 0;
 }
 
-/* Gatewayed routes come and go by the thousand on hosts that speak BGP: only a connected one makes
- * the connected table stale. */
+/* Gatewayed routes come and go by the thousand on hosts that speak BGP: only a connected one, or a
+ * broadcast address, makes the connected table stale. */
 static void take_route(struct xe_mirror *m, const struct nlmsghdr *nlh)
 {
 	struct xe_prefix prefix;
 	bool connected;
+	__be32 addr_be;
 	int oif;
 
 	if (!xe_nl_parse_route(nlh, &connected, &oif, &prefix))
 		return;
 	m->routes_changed = true;
-	if (connected)
+	if (connected || xe_nl_parse_broadcast(nlh, &addr_be))
 		m->connected_stale = true;
 }
 

@@ -71,7 +71,7 @@ struct xe_mirror {
 	uint32_t generation;   /* of the dump under way, or the last one */
 	bool dumping;          /* a dump is under way: its order is the kernel's */
 	bool routes_changed;   /* ops.routes is due */
-	bool connected_stale;  /* the table of connected routes must be read again */
+	bool connected_stale;  /* connected routes and broadcast addresses must be read again */
 	bool forwarding_stale; /* so must net.ipv6.conf.all.forwarding */
 };
 
@@ -108,6 +108,10 @@ bool xe_nl_parse_neigh(const struct nlmsghdr *nlh, struct xe_neigh *neigh);
 bool xe_nl_parse_route(const struct nlmsghdr *nlh, bool *connected, int *oif,
 		       struct xe_prefix *prefix);
 
+/* Is it an IPv4 broadcast address (of the local table, by the kernel for each prefix of its own)?
+ */
+bool xe_nl_parse_broadcast(const struct nlmsghdr *nlh, __be32 *addr_be);
+
 /* netlink_connected.c: zero the bits from prefix->len on. */
 void xe_nl_cut(struct xe_prefix *prefix);
 
@@ -129,6 +133,8 @@ struct xe_netlink {
 	struct xe_connected *connected; /* by ifindex; read when asked for and stale */
 	uint32_t connected_cnt;
 	uint32_t connected_size;
+	__be32 *broadcasts; /* from the same dump, sorted, none twice */
+	uint32_t broadcast_cnt, broadcast_size;
 };
 
 #endif

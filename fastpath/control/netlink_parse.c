@@ -201,6 +201,20 @@ bool xe_nl_parse_neigh(const struct nlmsghdr *nlh, struct xe_neigh *neigh)
 	return true;
 }
 
+bool xe_nl_parse_broadcast(const struct nlmsghdr *nlh, __be32 *addr_be)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *tb[RTA_VIA + 1];
+	struct xe_addr addr;
+
+	if (!xe_nl_attrs(nlh, sizeof(*rtm), tb, RTA_VIA) || rtm->rtm_family != AF_INET ||
+	    rtm->rtm_type != RTN_BROADCAST || rtm->rtm_dst_len != 32 ||
+	    !xe_nl_addr(tb[RTA_DST], AF_INET, &addr))
+		return false;
+	*addr_be = addr.w_be[3];
+	return true;
+}
+
 bool xe_nl_parse_route(const struct nlmsghdr *nlh, bool *connected, int *oif,
 		       struct xe_prefix *prefix)
 {

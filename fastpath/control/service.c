@@ -64,6 +64,7 @@ static void op_routes(void *ctx)
 	if (!svc->resolver)
 		return;
 	xe_watch_host_changed(svc);
+	xe_broadcasts_refresh(svc);
 	if (!xe_watch_defers(svc)) {
 		xe_ports_refresh_allow(svc);
 		xe_ports_refresh_own(svc);
@@ -193,6 +194,7 @@ static void first_ports(struct xe_service *svc)
 	xe_state_dir_adopt(svc);
 	xe_ct_start(svc);
 	svc->fallback_stale = true;
+	xe_broadcasts_refresh(svc);
 	xe_ports_sync(svc);
 	if (svc->fallback_stale)
 		xe_safety_net_apply(svc);
@@ -453,6 +455,8 @@ void xe_service_stop(struct xe_service *svc)
 	close_fd(svc->timer_fd);
 	close_fd(svc->request_fd);
 	close_fd(svc->lock_fd); /* last: until here the folder was ours */
+	free(svc->broadcasts);
+	svc->broadcasts = NULL;
 	xe_config_free(svc->config);
 	svc->config = NULL;
 	xe_log_flush(true);

@@ -117,6 +117,8 @@ struct xe_service {
 	/* Ext addresses by index, IPv4 as ::ffff:a.b.c.d; all zero: free. ext_addr.c */
 	struct xe_addr ext_addrs[XE_MAX_EXT_ADDRS];
 	uint64_t ext_full_ns; /* last time that none was free, nor could be made so */
+	__be32 *broadcasts;   /* that steer knows, as xe_netlink_broadcasts() has them */
+	uint32_t broadcast_cnt;
 	const struct xe_ruleset *ruleset_next; /* being compiled: its Ext addresses are in use */
 	/* L4 ports that no flow is given, read by the workers: the host's and those of dnat rules.
 	 */
@@ -262,6 +264,8 @@ bool xe_resolver_is_bridge(const struct xe_service *svc, int ifindex);
 uint32_t xe_ext_get(struct xe_service *svc, const struct xe_addr *addr);
 /* Netlink op. An address has left the host: flows masqueraded to it end, as the kernel's do. Those
  * of a `source` pool stay: its addresses need not be the host's. */
+/* broadcasts.c: the host's networks may have changed. */
+void xe_broadcasts_refresh(struct xe_service *svc);
 void xe_ext_addr_event(struct xe_service *svc, const struct xe_ifaddr *addr,
 		       enum xe_nl_event event);
 /* As if each address that is not the host's had just left it. */

@@ -558,6 +558,7 @@ void xe_take_gone(struct xe_service *svc)
 	xe_import_rest(svc);
 	attach_again(svc);
 	xe_take_close(svc);
+	xe_broadcasts_refresh(svc);
 	xe_ports_sync(svc);
 	xe_data_plane_clean_rps(svc); /* of ports that only the old one had */
 }

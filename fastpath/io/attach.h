@@ -69,6 +69,7 @@ int xe_steer_set_socket(struct xe_steer *st, uint32_t port, uint32_t queue, int 
 void xe_steer_del_socket(struct xe_steer *st, uint32_t port, uint32_t queue);
 int xe_steer_set_ext(struct xe_steer *st, const struct xe_addr *addr, uint32_t ext);
 void xe_steer_del_ext(struct xe_steer *st, const struct xe_addr *addr);
+int xe_steer_set_broadcast(struct xe_steer *st, __be32 addr_be, bool on);
 /* A rule set, rs->gen one more than conf->rules_gen, in two steps, of which only the first can
  * fail: its tuples and entries are added beside those in force (on an error nothing of them is
  * left); then the generation is switched, and the entries of the one before are removed, which

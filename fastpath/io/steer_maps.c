@@ -197,6 +197,16 @@ void xe_steer_del_ext(struct xe_steer *st, const struct xe_addr *addr)
 	del(st->skel->maps.ext_addrs, addr);
 }
 
+int xe_steer_set_broadcast(struct xe_steer *st, __be32 addr_be, bool on)
+{
+	uint8_t one = 1;
+
+	if (on)
+		return set(st->skel->maps.broadcasts, &addr_be, &one);
+	del(st->skel->maps.broadcasts, &addr_be);
+	return 0;
+}
+
 /* Programs that read the old generation number may still walk: the kernel runs them under RCU, and
  * this command is its grace period. */
 void xe_steer_wait(void)

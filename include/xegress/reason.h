@@ -30,10 +30,8 @@
 	XE_REASON(DST_SPECIAL, S_PASS,                                                             \
 		  "broadcast, multicast, link-local, loopback or unspecified destination, or an "  \
 		  "IPv6 source that is link-local")                                                \
-	XE_REASON(                                                                                 \
-		DST_LOCAL, S_PASS,                                                                 \
-		"the kernel does not forward it: an address of this host, a directed broadcast, "  \
-		"or no route at all")                                                              \
+	XE_REASON(DST_LOCAL, S_PASS,                                                               \
+		  "the kernel does not forward it: an address of this host, or no route at all")   \
 	XE_REASON(TTL, S_PASS, "TTL or hop limit is 1 or less: the kernel answers time exceeded")  \
 	XE_REASON(FRAGMENT, S_PASS,                                                                \
 		  "IP fragment, and there is no punt device to give it back by: the kernel's")     \
@@ -58,7 +56,9 @@
 	XE_REASON(SPOOFED, S_DROP, "source address is not allowed on this port")                   \
 	XE_REASON(DROP_RULE, S_DROP, "a `drop` rule matches")                                      \
 	XE_REASON(MALFORMED, S_DROP, "header lengths contradict each other or the frame")          \
-	XE_REASON(MARTIAN, S_DROP, "source equals destination, or is no unicast address")          \
+	XE_REASON(MARTIAN, S_DROP,                                                                 \
+		  "source equals destination, or is no unicast address; from a container: to the " \
+		  "broadcast address of a network of the host's (directed broadcast)")             \
 	XE_REASON(DENIED, S_DROP, "uplink: a `drop from PREFIX in UPLINK` rule names its source")  \
 	XE_REASON(ICMP_NOT_OWNED, S_DROP,                                                          \
 		  "ICMP error about an L4 port of a NAT range that no session owns")

@@ -13,6 +13,7 @@
  *   tuples         array           gen%2 * XE_MAX_TUPLES + n          control thread  steer
  *   rules          hash            xe_rule_key -> xe_rule_value       control thread  steer
  *   ext_addrs      hash            xe_addr -> ext index               control thread  steer
+ *   broadcasts     hash            IPv4 address -> 1                  control thread  steer
  *   owned          array, mmap     xe_owned_idx() -> 64 L4 ports      workers         steer
  *   guarded        array, mmap     xe_guarded_idx() -> 64 L4 ports    control thread  steer
  *   live           array, mmap     xe_live_bucket                     workers         steer

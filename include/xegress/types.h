@@ -24,6 +24,9 @@
 /* External (translated-to) addresses of both families: 16 KiB of owned bits each, so 1024, a /22,
  * make a map of 16 MiB; what a worker has beside that is touched as they are used. */
 #define XE_MAX_EXT_ADDRS 1024
+/* Broadcast addresses of the host's networks: two an address on kernels before 5.14, one later. As
+ * many as ports, and the same again, and room. */
+#define XE_MAX_BROADCASTS 4096
 /* Rules of the configuration; issue of design: 10k rules compiled, with room for reserve. */
 #define XE_MAX_RULES 16384
 /* Compiled classifier entries (a rule with a port range expands to up to 30 masked entries). */

@@ -45,6 +45,7 @@
 	CASE(spoofed)                                                                              \
 	CASE(allow_prefixes)                                                                       \
 	CASE(not_forwarded)                                                                        \
+	CASE(directed_broadcasts)                                                                  \
 	CASE(egress)                                                                               \
 	CASE(moving)                                                                               \
 	CASE(route_by_tos)                                                                         \

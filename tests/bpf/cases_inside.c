@@ -119,6 +119,37 @@ void not_forwarded(void **state)
 	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "default route again");
 }
 
+void directed_broadcasts(void **state)
+{
+	static const char *const to[] = {"10.1.0.255", "198.51.100.255", "10.1.1.255"};
+	struct rig *rig = *state;
+	struct frame f;
+
+	for (size_t i = 0; i < CNT(to); i++) {
+		struct flow fl = {"10.1.0.5", to[i], 40000, 443};
+
+		assert_int_equal(xe_steer_set_broadcast(&rig->steer, inet_addr(to[i]), true), 0);
+		frame_udp4(&f, &fl, 18);
+		expect(rig, PORT_IN0, &f, XE_R_MARTIAN, to[i]);
+		frame_ip4(&f)->frag_off = htons(0x2000);
+		expect(rig, PORT_IN0, &f, XE_R_MARTIAN, "a fragment");
+		frame_tcp4(&f, &fl, TCP_SYN, 0);
+		expect(rig, PORT_IN0, &f, XE_R_MARTIAN, to[i]);
+		fl.src = "198.18.0.1";
+		frame_udp4(&f, &fl, 18);
+		expect(rig, PORT_UP0, &f, XE_R_NOT_OWNED, "from outside: the kernel's");
+		fl.src = "10.1.0.5";
+		frame_udp4(&f, &fl, 18);
+		xe_steer_set_broadcast(&rig->steer, inet_addr(to[i]), false);
+		expect(rig, PORT_IN0, &f, XE_R_DST_LOCAL, "no longer one");
+	}
+	/* What routes send on is no broadcast of ours, whatever is said of it. */
+	assert_int_equal(xe_steer_set_broadcast(&rig->steer, inet_addr(flow_out.dst), true), 0);
+	frame_udp4(&f, &flow_out, 18);
+	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "another network's");
+	xe_steer_set_broadcast(&rig->steer, inet_addr(flow_out.dst), false);
+}
+
 void egress(void **state)
 {
 	struct rig *rig = *state;

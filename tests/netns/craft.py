@@ -55,6 +55,7 @@ def kinds(a):
     yield "link_local", out(ip(dst="169.254.169.254"), udp, load)
     yield "loopback", out(ip(dst="127.0.0.1"), udp, load)
     yield "local", out(ip(dst="10.1.0.1"), udp, load)
+    yield "directed_broadcast", out(ip(dst="100.64.9.255"), udp, load)
     yield "icmp", out(ip(), ICMP(type=0, id=1), load)
     yield "ipv6", out(IPv6(src="2001:db8::2", dst="2001:db8::1"), udp, load)
     yield "not_ip", out(Raw(b"\0" * 60)), 0x88b5

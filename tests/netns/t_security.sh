@@ -94,6 +94,14 @@ back in_not_owned "not_owned=$N"
 back in_private "not_owned=$N"
 back in_wrong_peer "taken=$N no_session=$N"
 
+# A directed broadcast is one as long as the kernel has its network.
+out directed_broadcast "martian=$N"
+must on h ip addr add 100.64.9.77/24 dev vethc1
+must on h ip addr del 100.64.9.2/24 dev eth9
+out directed_broadcast "martian=$N"
+must on h ip addr del 100.64.9.77/24 dev vethc1
+out directed_broadcast "no_rule=$N"
+
 # ARP is left out of the counting above, so what is no IP is asked of the port itself.
 not_ip() { # KIND NS INTERFACE
 	local before after

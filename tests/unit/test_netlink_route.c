@@ -279,6 +279,54 @@ static void assert_connected(struct xe_netlink *nl, const char *name, const char
 	assert_string_equal(text, want);
 }
 
+static bool has_broadcast(struct xe_netlink *nl, const char *addr)
+{
+	struct xe_addr want = nf_ip(addr);
+	const __be32 *list;
+	uint32_t cnt, found = 0;
+
+	assert_int_equal(xe_netlink_broadcasts(nl, &list, &cnt), 0);
+	for (uint32_t i = 0; i < cnt; i++) {
+		assert_true(!i || memcmp(&list[i - 1], &list[i], sizeof(*list)) < 0);
+		found += list[i] == want.w_be[3];
+	}
+	return found;
+}
+
+static void test_broadcasts(void **state)
+{
+	struct xe_netlink *nl;
+
+	(void)state;
+	nf_need_world();
+	nf_make_pair();
+	nl = nf_open_nl();
+	assert_true(has_broadcast(nl, "10.0.0.255"));
+	assert_false(has_broadcast(nl, "10.0.0.1") || has_broadcast(nl, "10.6.255.255"));
+	nf_run("ip addr add 10.6.0.1/16 brd 10.6.77.77 dev h0");
+	nf_forget();
+	nf_expect(nl, "addr 10.6.0.1/16 added");
+	assert_true(has_broadcast(nl, "10.6.255.255") && has_broadcast(nl, "10.6.77.77"));
+	/* twice, and gone with the last one; a link that is down has none */
+	nf_run("ip addr add 10.6.0.2/16 dev h0 && ip addr del 10.6.0.2/16 dev h0");
+	xe_netlink_dispatch(nl);
+	assert_true(has_broadcast(nl, "10.6.255.255"));
+	nf_run("ip link set h0 down");
+	nf_forget();
+	nf_expect_routes(nl);
+	assert_false(has_broadcast(nl, "10.6.255.255"));
+	/* one that no address stands behind */
+	nf_run("ip link set h0 up && ip route add broadcast 10.7.7.7 dev h0 table local");
+	nf_forget();
+	nf_expect_routes(nl);
+	assert_true(has_broadcast(nl, "10.7.7.7") && has_broadcast(nl, "10.6.255.255"));
+	nf_run("ip route del broadcast 10.7.7.7 dev h0 table local");
+	nf_forget();
+	nf_expect_routes(nl);
+	assert_false(has_broadcast(nl, "10.7.7.7"));
+	nf_drop(nl);
+}
+
 static void test_connected(void **state)
 {
 	struct xe_prefix one[1];
@@ -385,8 +433,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		NF_TEST(test_route_kinds),         NF_TEST(test_route_policy),
 		NF_TEST(test_route_ipv6),          NF_TEST(test_route_learned_mtu),
-		NF_TEST(test_route_bridge_member), NF_TEST(test_connected),
-		NF_TEST(test_masq_addr),
+		NF_TEST(test_route_bridge_member), NF_TEST(test_broadcasts),
+		NF_TEST(test_connected),           NF_TEST(test_masq_addr),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

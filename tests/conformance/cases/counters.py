@@ -40,6 +40,8 @@ _reason("ttl", "TTL 1: counted once, under its own name.", _udp(ttl=1), {"ttl": 
 _reason("dst_special", "Multicast, with a unicast Ethernet address: once, under one name.", _udp(dst="239.1.2.3"), {
     "dst_special": N})
 _reason("martian", "Source equals destination: once.", _udp(dst=n.C1), {"martian": N})
+_reason("directed_broadcast", "To the broadcast address of a network of the host's: once, as martian.", _udp(
+    dst="198.51.100.255"), {"martian": N})
 _reason("dst_local", "For the host itself: once.", lambda t: IP(src=n.C1, dst="10.1.0.1") / UDP(
     sport=4700, dport=6999, chksum=0) / Raw(b"count"), {"dst_local": N})
 _reason("kernel_rule", "`kernel` rule: once.", lambda t: IP(src=n.C1, dst=n.O1A) / UDP(
