@@ -58,7 +58,7 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 	if (!err)
 		err = xe_sources_open(&lane->sources, c->sessions, c->k0, c->k1);
 	if (!err)
-		err = xe_natpool_open(&lane->pool, &lane->sessions, c->owned, c->blocks, c->taken,
+		err = xe_natpool_open(&lane->pool, &lane->sessions, c->owned, c->claims, c->taken,
 				      c->idx, c->worker_cnt, c->rng_k0, c->rng_k1);
 	if (!err)
 		err = xe_reassemble_open(lane);

@@ -58,7 +58,7 @@ struct xe_worker_conf {
 	uint32_t live_mask;
 	const uint32_t *any_accept;
 	uint64_t *owned;
-	struct xe_blocks *blocks;
+	struct xe_claims *claims;
 	const struct xe_area *area;
 	struct xe_handoff *handoff; /* NULL: the only worker */
 	const struct xe_taken *taken;

@@ -42,6 +42,7 @@ run() { # NAME LIMIT COMMAND...
 run tsan-build 300 make -j2 SAN=thread build-thread/xegressd build-thread/xegressctl \
 	build-thread/tests/unit/test_nexthop build-thread/tests/unit/test_handoff build-thread/tests/unit/test_worker_call \
 	build-thread/tests/unit/test_outside \
+	build-thread/tests/unit/test_natpool \
 	build-thread/tests/tools/tcp_many build-thread/tests/tools/udp_echo build-thread/tests/tools/udp_send \
 	build-thread/tests/takeover_driver
 # What is not installed is a failure here, not a skip.
@@ -51,6 +52,7 @@ run tsan-nexthop 120 build-thread/tests/unit/test_nexthop
 run tsan-tcp 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_tcp.sh
 run tsan-handoff 120 build-thread/tests/unit/test_handoff
 run tsan-outside 120 build-thread/tests/unit/test_outside
+run tsan-natpool 240 build-thread/tests/unit/test_natpool
 run tsan-workers 300 env BUILD=build-thread XE_SLOW=4 tests/netns/t_workers.sh
 run tsan-takeover 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_takeover.sh
 run tsan-route 240 env BUILD=build-thread XE_SLOW=4 tests/netns/t_route.sh

@@ -237,17 +237,15 @@ static int check_from(struct check *c, const struct xe_rule *rule, const struct 
 		      text, in ? " named " : "", in ? rule->in : "");
 }
 
-/* Workers share L4 ports by blocks of 64 (state/natpool.h). */
-static void warn_blocks(struct check *c, const struct xe_rule *rule, const struct place *at)
+/* One L4 port at least for each worker: flows of one do not share those of another. */
+static void warn_few(struct check *c, const struct xe_rule *rule, const struct place *at)
 {
-	uint32_t blocks = (rule->port_max >> 6) - (rule->port_min >> 6) + 1u;
+	uint32_t cnt = rule->port_max - rule->port_min + 1u;
 
-	if (blocks < c->config->worker_cnt)
+	if (cnt < c->config->worker_cnt)
 		warn(c, at,
-		     "`ports %u-%u` lies in %u block%s of 64 for %u workers: flows of some may "
-		     "find no L4 port",
-		     rule->port_min, rule->port_max, blocks, blocks == 1 ? "" : "s",
-		     c->config->worker_cnt);
+		     "`ports %u-%u` are %u for %u workers: flows of some may find no L4 port",
+		     rule->port_min, rule->port_max, cnt, c->config->worker_cnt);
 }
 
 static void warn_ports(struct check *c, const struct xe_rule *rule, const struct place *at)
@@ -257,7 +255,7 @@ static void warn_ports(struct check *c, const struct xe_rule *rule, const struct
 	if (rule->verb != XE_VERB_MASQUERADE && rule->verb != XE_VERB_SNAT)
 		return;
 	if (rule->port_min)
-		warn_blocks(c, rule, at);
+		warn_few(c, rule, at);
 	/* That of the calling thread's network namespace. */
 	if (xe_sockdiag_local_range(&min, &max))
 		return;

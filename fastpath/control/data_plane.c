@@ -63,7 +63,7 @@ int xe_data_plane_check(const struct xe_service *svc)
 	return -ENOBUFS;
 }
 
-/* Memory, rings and the table of block owners: what the workers have in common. */
+/* Memory, rings and the table of claims: what the workers have in common. */
 static int open_shared(struct xe_service *svc)
 {
 	uint32_t slice = slice_frames(svc);
@@ -77,9 +77,9 @@ static int open_shared(struct xe_service *svc)
 		err = xe_handoff_open(&svc->handoff, svc->worker_cnt, svc->area.slice_cnt);
 	if (!err && svc->worker_cnt > 1)
 		err = xe_outside_open(&svc->outside, svc->config->limits.sessions);
-	svc->blocks = calloc(1, sizeof(*svc->blocks));
+	svc->claims = calloc(1, sizeof(*svc->claims));
 	svc->terms = xe_terms_table_new();
-	return err ? err : svc->blocks && svc->terms ? 0 : -ENOMEM;
+	return err ? err : svc->claims && svc->terms ? 0 : -ENOMEM;
 }
 
 void xe_data_plane_close_shared(struct xe_service *svc)
@@ -87,8 +87,8 @@ void xe_data_plane_close_shared(struct xe_service *svc)
 	xe_handoff_close(&svc->handoff);
 	xe_area_close(&svc->area);
 	xe_outside_close(&svc->outside);
-	free(svc->blocks);
-	svc->blocks = NULL;
+	free(svc->claims);
+	svc->claims = NULL;
 	xe_terms_table_free(svc->terms);
 	svc->terms = NULL;
 }
@@ -120,7 +120,7 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 			.live_mask = svc->steer.settings.live_mask,
 			.any_accept = &svc->steer.conf->any_accept,
 			.owned = svc->steer.owned,
-			.blocks = svc->blocks,
+			.claims = svc->claims,
 			.terms = svc->terms,
 			.outside = svc->worker_cnt > 1 ? &svc->outside : NULL,
 			.area = &svc->area,

@@ -325,7 +325,7 @@ struct xe_worker *xe_port_choose_owner(struct xe_service *svc, const struct xe_p
 {
 	struct xe_worker *best = &svc->workers[0], *had = xe_adopt_owner(svc, port);
 
-	/* Flows that come with it share blocks of L4 ports with others of their worker. */
+	/* Flows that come with it share L4 ports with others of their worker. */
 	if (had && !port->spread)
 		return had;
 	for (uint32_t i = 1; i < svc->worker_cnt && !port->spread; i++) {

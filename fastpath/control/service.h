@@ -94,7 +94,7 @@ struct xe_service {
 	/* shared by the workers, longer there than they are */
 	struct xe_area area;
 	struct xe_handoff handoff;
-	struct xe_blocks *blocks;
+	struct xe_claims *claims;
 	struct xe_outside outside; /* with several workers */
 	struct xe_terms *terms;    /* limits and the like of the rules, by number */
 	struct xe_rule **terms_of; /* by number: the rule that has, or last had it; NULL: none */

@@ -69,7 +69,7 @@ static struct xe_session *closed_on(struct xe_lane *lane, const struct xe_packet
 		       : NULL;
 }
 
-/* A closed flow to the same peer, on one of the L4 ports in use in the worker's blocks. */
+/* A closed flow to the same peer, on one of the L4 ports in use by the worker. */
 static struct xe_session *find_by_l4_port(struct xe_lane *lane, const struct xe_packet *p)
 {
 	const struct xe_nat_want *want = &lane->pool.refused;
@@ -83,10 +83,8 @@ static struct xe_session *find_by_l4_port(struct xe_lane *lane, const struct xe_
 	back.dst_be = lane->pool.ext[want->ext].addr_be;
 	for (uint32_t i = 0; i < cnt && looks < LOOKS; i++) {
 		uint32_t block = first + (start + i) % cnt;
-		uint64_t bits = 0;
+		uint64_t bits = ports->mine[block] & ~ports->rest[block];
 
-		if (ports->mine[block >> 6] >> (block & 63) & 1)
-			bits = lane->pool.owned[xe_owned_idx(want->ext, 0, (uint16_t)(block << 6))];
 		/* from any of them on, or it were always the one closed last */
 		bits = bits >> first_bit | bits << (-first_bit & 63);
 		for (; bits && looks < LOOKS; bits &= bits - 1, looks++) {

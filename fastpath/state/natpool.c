@@ -14,13 +14,13 @@
 #define MAPPINGS_PER_SESSION 2
 
 int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint64_t *owned,
-		    struct xe_blocks *blocks, const struct xe_taken *taken, uint16_t worker,
+		    struct xe_claims *claims, const struct xe_taken *taken, uint16_t worker,
 		    uint16_t worker_cnt, uint64_t rng_k0, uint64_t rng_k1)
 {
 	memset(pool, 0, sizeof(*pool));
 	pool->sessions = sessions;
 	pool->owned = owned;
-	pool->blocks = blocks;
+	pool->claims = claims;
 	pool->taken = taken;
 	pool->worker = worker;
 	pool->worker_cnt = worker_cnt;
@@ -51,9 +51,9 @@ void xe_natpool_close(struct xe_natpool *pool)
 	for (uint32_t i = 0; i < XE_MAX_EXT_ADDRS; i++) {
 		for (int udp = 0; udp < 2; udp++) {
 			free(pool->ext[i].ports[udp].use);
-			free(pool->ext[i].ports[udp].rest);
+			free(pool->ext[i].ports[udp].mine);
 			pool->ext[i].ports[udp].use = NULL;
-			pool->ext[i].ports[udp].rest = NULL;
+			pool->ext[i].ports[udp].mine = NULL;
 		}
 	}
 }
@@ -111,8 +111,7 @@ uint16_t xe_natpool_owner(const struct xe_natpool *pool, const struct xe_addr *a
 
 	if (ext == XE_NIL)
 		return XE_NO_WORKER;
-	owner = __atomic_load_n(&pool->blocks->owner[xe_owned_idx(ext, udp, l4_port)],
-				__ATOMIC_RELAXED);
+	owner = __atomic_load_n(xe_claims_owner(pool->claims, ext, udp, l4_port), __ATOMIC_RELAXED);
 	return owner ? (uint16_t)(owner - 1) : (uint16_t)XE_NO_WORKER;
 }
 
@@ -164,10 +163,11 @@ int xe_natpool_add_ext(struct xe_natpool *pool, uint32_t ext, const struct xe_ad
 
 		if (!ports->use)
 			ports->use = calloc(65536, sizeof(*ports->use));
-		if (!ports->rest)
-			ports->rest = calloc(2ul * XE_OWNED_WORDS, sizeof(*ports->rest));
-		if (!ports->use || !ports->rest)
+		if (!ports->mine)
+			ports->mine = calloc(3ul * XE_OWNED_WORDS, sizeof(*ports->mine));
+		if (!ports->use || !ports->mine)
 			return -ENOMEM;
+		ports->rest = ports->mine + XE_OWNED_WORDS;
 		ports->mapped = ports->rest + XE_OWNED_WORDS;
 	}
 	return 0;
@@ -210,7 +210,7 @@ static bool choose_mapped(struct xe_natpool *pool, const struct xe_mapping *key,
 		if (!l4_port || !xe_l4_back_is_free(pool, back))
 			return false;
 	}
-	/* The old mapping goes, and the L4 port is used before its block could be given back. */
+	/* The old mapping goes, and the L4 port is used before it could be given back. */
 	uint32_t old = pool->ext[key->ext].ports[key->is_udp].use[l4_port] & ~XE_USE_MAPPED;
 
 	xe_mapping_unlink(pool, old);
@@ -249,7 +249,7 @@ static int take_mapped(struct xe_natpool *pool, const struct xe_tuple4 *out,
 		*mapping = idx;
 		return 0;
 	}
-	/* Before the choice, which may claim a block: that must then be used. */
+	/* Before the choice, which claims an L4 port: that must then be used. */
 	if (!xe_mapping_make_room(pool) || !choose_mapped(pool, &key, want, back))
 		return -ENOSPC;
 	key.ext_port = ntohs(back->dport_be);

@@ -18,18 +18,20 @@
  *   mapping:  free --take--> live (refs > 0) --last give--> resting --120 s--> free
  *                              ^---- the same inside endpoint, or its source short of others -----'
  *
- * Workers share a range by blocks of 64: a block is claimed by
- * compare-and-swap in the table of owners when a worker draws an L4 port in it, and given back when
- * its last one is free again. While a worker has less than its part of a range it draws from all
- * blocks that nobody else has, so that its L4 ports lie scattered; beyond that it claims another
- * only when its own get full, so that it leaves the others room, and yet can use the whole range
- * where they need none. A word of the owned map, which steer reads, is one block and so has
- * one writer at a time; the table says to every worker whose a reply is.
+ * Workers share a range L4 port by L4 port: one is claimed by an atomic operation on the bitmap of
+ * those that somebody has, and given back when it neither is in use nor rests. So any worker can
+ * use any that is free, to the last one. A table says to every worker whose each is, and so whose a
+ * reply is; the owned map, which steer reads, has the L4 ports of several workers in a word, each
+ * of which changes its own bits atomically.
  *
- *   owner of a block:  nobody --claim (CAS)--> worker w: owned word, use counts --empty--> nobody
+ *   L4 port:  nobody's --claim--> worker w's: owned or resting --give back--> nobody's
  *
- * Everything but the `taken` bitmaps and the table of owners belongs to one worker; those are
- * written by the control thread (listeners and reserved L4 ports of the host), word by word.
+ * An L4 port that flows share is shared by flows of one worker, which alone finds their sessions.
+ * So that no worker is left without one, flows that can share do so when their worker has an equal
+ * part of the range, and take another one only when there is none to share.
+ *
+ * Everything but the `taken` bitmaps, the claims and the owned map belongs to one worker; `taken`
+ * is written by the control thread (what the host uses or reserves), word by word.
  */
 #ifndef XE_NATPOOL_H
 #define XE_NATPOOL_H
@@ -52,11 +54,21 @@ struct xe_taken {
 	uint32_t local;
 };
 
-/* Who has which block: by xe_owned_idx(), worker + 1 or 0. Shared by all workers; an entry is
- * changed only from 0 by compare-and-swap, and back to 0 by its owner. */
-struct xe_blocks {
-	uint8_t owner[XE_OWNED_ENTRIES];
+/* Which L4 ports workers have, and who. Shared by all of them. */
+struct xe_claims {
+	uint64_t busy[XE_OWNED_ENTRIES]; /* bits as in `owned`: in use, or resting */
+	/* A bit a word of `busy`: all of it is. What is full may not be said to be for a moment;
+	 * what is not full is not said to be for longer than that. */
+	uint64_t full[XE_OWNED_ENTRIES / 64];
+	/* Worker + 1, of those that are busy; else 0, or about to be. 128 KiB for each Ext address
+	 * that is used, no memory for the others. */
+	uint8_t owner[XE_OWNED_ENTRIES * 64ul];
 };
+
+static inline uint8_t *xe_claims_owner(struct xe_claims *c, uint32_t ext, int udp, uint16_t l4_port)
+{
+	return &c->owner[(size_t)xe_owned_idx(ext, udp, l4_port) * 64 + (l4_port & 63)];
+}
 
 /* What a rule gives its flows: made by the control thread, immutable (struct xe_ruleset.attach). */
 struct xe_nat_range {
@@ -104,16 +116,16 @@ struct xe_mapping {
 	uint32_t own_hash; /* since it rests */
 };
 
+#define XE_L4_GROUP_BITS 10
+
 /* The L4 ports of an Ext address and protocol, as this worker has them. */
 struct xe_l4_ports {
 	uint32_t *use; /* per L4 port: 0, the sessions that share it, or XE_USE_MAPPED | mapping */
-	/* Bits of a block in a word, as in `owned`: L4 ports that rest; those that a mapping has.
-	 */
-	uint64_t *rest, *mapped;
-	/* A bit a block: this worker's, and those of them with an L4 port that has no user and does
-	 * not rest. */
-	uint64_t mine[XE_OWNED_WORDS / 64];
-	uint64_t open[XE_OWNED_WORDS / 64];
+	/* Bits as in `owned`: this worker's; those of them that rest; those that a mapping has. */
+	uint64_t *mine, *rest, *mapped;
+	/* How many are this worker's, in each 1024: their sum is asked for more often than the bits
+	 * of a range could be counted. */
+	uint16_t group_cnt[65536 >> XE_L4_GROUP_BITS];
 };
 #define XE_USE_MAPPED 0x80000000u
 
@@ -139,7 +151,7 @@ struct xe_natpool {
 	struct xe_ext ext[XE_MAX_EXT_ADDRS];
 	uint16_t ext_slot[XE_EXT_SLOTS];
 	uint64_t ext_ends[4]; /* a bit for each last byte that one of them has */
-	struct xe_blocks *blocks;
+	struct xe_claims *claims;
 	uint64_t *owned;                      /* map `owned` of steer_abi.h */
 	const struct xe_owned_mirror *mirror; /* NULL: none */
 	const struct xe_taken *taken;
@@ -164,10 +176,10 @@ struct xe_natpool {
 	uint16_t reclaimed; /* L4 port (host order) to be looked at first, 0: none */
 };
 
-/* `owned`: XE_OWNED_ENTRIES words. The memory behind sessions, owned, blocks and taken must outlive
+/* `owned`: XE_OWNED_ENTRIES words. The memory behind sessions, owned, claims and taken must outlive
  * the pool. 0 or -ENOMEM. */
 int xe_natpool_open(struct xe_natpool *pool, struct xe_sessions *sessions, uint64_t *owned,
-		    struct xe_blocks *blocks, const struct xe_taken *taken, uint16_t worker,
+		    struct xe_claims *claims, const struct xe_taken *taken, uint16_t worker,
 		    uint16_t worker_cnt, uint64_t rng_k0, uint64_t rng_k1);
 void xe_natpool_close(struct xe_natpool *pool);
 
@@ -195,7 +207,7 @@ struct xe_nat_had {
 /*
  * The Ext L4 port of `back`, whose tuple no session has, and no other: for a flow `out` that had it
  * before it came here. 0: marked used and owned, *mapping as above; it may rest. -EBUSY: it is
- * another mapping's, or another worker has its block. -ENOSPC: no mapping is free.
+ * another mapping's, or another worker has it. -ENOSPC: no mapping is free.
  */
 int xe_natpool_take_back(struct xe_natpool *pool, const struct xe_tuple4 *out,
 			 const struct xe_tuple4 *back, const struct xe_nat_had *had,
@@ -234,7 +246,7 @@ void xe_natpool_port_gone(struct xe_natpool *pool, uint16_t port);
 void xe_natpool_tick(struct xe_natpool *pool, uint32_t now_s, uint32_t budget);
 
 #define XE_NO_WORKER 0xffffu
-/* Which worker has the block of this Ext address and L4 port (host order)? XE_NO_WORKER: none. Any
+/* Which worker has this Ext address and L4 port (host order)? XE_NO_WORKER: none. Any
  * worker may ask for what a packet says. */
 uint16_t xe_natpool_owner(const struct xe_natpool *pool, const struct xe_addr *addr, bool udp,
 			  uint16_t l4_port);

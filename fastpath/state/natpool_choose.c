@@ -5,23 +5,18 @@
 
 #include "state/natpool_crowd.h"
 
-/* Blocks drawn at random before the bitmap of open ones is walked from a random place: with 99 %
- * of the range in use half of the blocks still have a free L4 port, and 8 draws miss all of them
- * once in 256 flows. */
+/* Words of 64 L4 ports drawn at random before the bitmap is walked from a random place: with 99 %
+ * of the range in use half of them still have a free L4 port, and 8 draws miss all of those once in
+ * 256 flows. */
 #define DRAWS 8
 /* Draws of an L4 port to share when none is without a user. */
 #define DRAWS_SHARED 64
 /* L4 ports looked at for one whose reply comes home: with 16 workers one in eight flows finds none,
  * with 2 one in 4 billion; a look is some 50 ns. */
 #define DRAWS_HOME 32
-/* Own blocks with a free L4 port, below which another is claimed though others may want it: 16 of
- * them, half full, are 512 L4 ports to draw from. Not in a range where that could leave them none:
- * there the equal part has to do, or a worker's first flows would take all of two or three blocks.
- */
-#define OPEN_MIN 16
 /* RFC 4787 REQ-3: the two sides of a range. */
 #define WELL_KNOWN_MAX 1023
-/* A block drawn may be claimed by another worker in that moment. */
+/* An L4 port drawn may be claimed by another worker in that moment. */
 #define CLAIM_TRIES 16
 
 /* SipHash of a counter under a key of its own: not to be guessed from the L4 ports seen. */
@@ -48,56 +43,63 @@ static bool is_free_of_others(const struct xe_natpool *pool, const struct xe_tup
 	return !pool->elsewhere_cnt || xe_l4_back_is_free(pool, back);
 }
 
-/* ---- blocks ---- */
+/* ---- claims ---- */
 
-static uint8_t *block_owner(const struct xe_natpool *pool, uint32_t ext, int udp, uint32_t block)
+static uint64_t bit_of(uint16_t l4_port)
 {
-	return &pool->blocks->owner[xe_owned_idx(ext, udp, (uint16_t)(block << 6))];
+	return 1ull << (l4_port & 63);
 }
 
-static bool has_bit(const uint64_t *bits, uint32_t i)
+static bool is_mine(const struct xe_natpool *pool, uint32_t ext, int udp, uint16_t l4_port)
 {
-	return bits[i >> 6] >> (i & 63) & 1;
+	return pool->ext[ext].ports[udp].mine[l4_port >> 6] & bit_of(l4_port);
 }
 
-static void set_bit(uint64_t *bits, uint32_t i, bool on)
+/* The word is full, now that this worker has the last bit of it. Another one may have given one
+ * back since: who finds that the word was full clears the mark, or we do, whoever comes later (the
+ * operations on both are in one order for all). */
+static void mark_full(struct xe_claims *claims, uint32_t idx)
 {
-	if (on)
-		bits[i >> 6] |= 1ull << (i & 63);
-	else
-		bits[i >> 6] &= ~(1ull << (i & 63));
+	uint64_t bit = 1ull << (idx & 63);
+
+	__atomic_fetch_or(&claims->full[idx >> 6], bit, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&claims->busy[idx], __ATOMIC_SEQ_CST) != ~0ull)
+		__atomic_fetch_and(&claims->full[idx >> 6], ~bit, __ATOMIC_SEQ_CST);
 }
 
-static bool is_mine(const struct xe_natpool *pool, uint32_t ext, int udp, uint32_t block)
+/* Acquire: what its last owner wrote about it is seen before we write there. */
+static bool claim(struct xe_natpool *pool, uint32_t ext, int udp, uint16_t l4_port)
 {
-	return has_bit(pool->ext[ext].ports[udp].mine, block);
-}
+	struct xe_l4_ports *ports = &pool->ext[ext].ports[udp];
+	uint32_t idx = xe_owned_idx(ext, udp, l4_port);
+	uint64_t bit = bit_of(l4_port), was;
 
-static bool is_nobodys(const struct xe_natpool *pool, uint32_t ext, int udp, uint32_t block)
-{
-	return !__atomic_load_n(block_owner(pool, ext, udp, block), __ATOMIC_RELAXED);
-}
-
-/* Acquire: what its last owner wrote to the owned word is seen before we write there. */
-static bool claim(struct xe_natpool *pool, uint32_t ext, int udp, uint32_t block)
-{
-	uint8_t *owner = block_owner(pool, ext, udp, block), nobody = 0;
-
-	if (is_mine(pool, ext, udp, block))
+	if (is_mine(pool, ext, udp, l4_port))
 		return true;
-	if (!__atomic_compare_exchange_n(owner, &nobody, (uint8_t)(pool->worker + 1), false,
-					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+	was = __atomic_fetch_or(&pool->claims->busy[idx], bit, __ATOMIC_SEQ_CST);
+	if (was & bit)
 		return false;
-	set_bit(pool->ext[ext].ports[udp].mine, block, true);
-	set_bit(pool->ext[ext].ports[udp].open, block, true);
+	if ((was | bit) == ~0ull)
+		mark_full(pool->claims, idx);
+	__atomic_store_n(xe_claims_owner(pool->claims, ext, udp, l4_port),
+			 (uint8_t)(pool->worker + 1), __ATOMIC_RELAXED);
+	ports->mine[l4_port >> 6] |= bit;
+	ports->group_cnt[l4_port >> XE_L4_GROUP_BITS]++;
 	return true;
 }
 
-static void give_back(struct xe_natpool *pool, uint32_t ext, int udp, uint32_t block)
+static void give_back(struct xe_natpool *pool, uint32_t ext, int udp, uint16_t l4_port)
 {
-	set_bit(pool->ext[ext].ports[udp].mine, block, false);
-	set_bit(pool->ext[ext].ports[udp].open, block, false);
-	__atomic_store_n(block_owner(pool, ext, udp, block), 0, __ATOMIC_RELEASE);
+	struct xe_l4_ports *ports = &pool->ext[ext].ports[udp];
+	uint32_t idx = xe_owned_idx(ext, udp, l4_port);
+
+	ports->mine[l4_port >> 6] &= ~bit_of(l4_port);
+	ports->group_cnt[l4_port >> XE_L4_GROUP_BITS]--;
+	__atomic_store_n(xe_claims_owner(pool->claims, ext, udp, l4_port), 0, __ATOMIC_RELAXED);
+	if (__atomic_fetch_and(&pool->claims->busy[idx], ~bit_of(l4_port), __ATOMIC_SEQ_CST) ==
+	    ~0ull)
+		__atomic_fetch_and(&pool->claims->full[idx >> 6], ~(1ull << (idx & 63)),
+				   __ATOMIC_SEQ_CST);
 }
 
 static void mirror(const struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port)
@@ -106,30 +108,30 @@ static void mirror(const struct xe_natpool *pool, int udp, uint32_t ext, uint16_
 
 	if (theirs != XE_NIL)
 		__atomic_or_fetch(&pool->mirror->owned[xe_owned_idx(theirs, udp, l4_port)],
-				  1ull << (l4_port & 63), __ATOMIC_RELEASE);
+				  bit_of(l4_port), __ATOMIC_RELEASE);
 }
 
-/* What has changed in a block's words decides whether it is open, and whether it goes back. */
-static void set_words(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port, bool owned,
+/* Other workers have L4 ports of the same word. What is neither owned nor rests is given back. */
+static void set_state(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port, bool owned,
 		      bool rest)
 {
-	struct xe_l4_ports *ports = &pool->ext[ext].ports[udp];
-	uint64_t *word = &pool->owned[xe_owned_idx(ext, udp, l4_port)], now = *word;
-	uint64_t bit = 1ull << (l4_port & 63), *resting = &ports->rest[l4_port >> 6];
+	uint64_t *word = &pool->owned[xe_owned_idx(ext, udp, l4_port)], bit = bit_of(l4_port);
+	uint64_t *resting = &pool->ext[ext].ports[udp].rest[l4_port >> 6];
 
-	now = owned ? now | bit : now & ~bit;
 	if (owned && pool->mirror)
 		mirror(pool, udp, ext, l4_port);
 	*resting = rest ? *resting | bit : *resting & ~bit;
-	__atomic_store_n(word, now, __ATOMIC_RELEASE);
-	set_bit(ports->open, l4_port >> 6, (now | *resting) != ~0ull);
-	if (!(now | *resting))
-		give_back(pool, ext, udp, l4_port >> 6);
+	if (owned)
+		__atomic_fetch_or(word, bit, __ATOMIC_RELEASE);
+	else
+		__atomic_fetch_and(word, ~bit, __ATOMIC_RELEASE);
+	if (!owned && !rest)
+		give_back(pool, ext, udp, l4_port);
 }
 
 bool xe_l4_claim(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port)
 {
-	return claim(pool, ext, udp, l4_port >> 6);
+	return claim(pool, ext, udp, l4_port);
 }
 
 void xe_l4_use(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port, uint32_t mapping)
@@ -139,13 +141,13 @@ void xe_l4_use(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port,
 
 	if (mapping != XE_NIL) {
 		ports->use[l4_port] = XE_USE_MAPPED | mapping;
-		set_bit(ports->mapped, l4_port, true);
+		ports->mapped[l4_port >> 6] |= bit_of(l4_port);
 		first = true;
 	} else {
 		ports->use[l4_port]++;
 	}
 	if (first)
-		set_words(pool, udp, ext, l4_port, true, false);
+		set_state(pool, udp, ext, l4_port, true, false);
 }
 
 void xe_l4_unuse(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port, bool rest)
@@ -156,17 +158,17 @@ void xe_l4_unuse(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_por
 		if (--ports->use[l4_port])
 			return;
 	} else {
-		set_bit(ports->mapped, l4_port, false);
+		ports->mapped[l4_port >> 6] &= ~bit_of(l4_port);
 		if (!rest)
 			ports->use[l4_port] = 0;
 	}
-	set_words(pool, udp, ext, l4_port, false, rest);
+	set_state(pool, udp, ext, l4_port, false, rest);
 }
 
 void xe_l4_rested(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port)
 {
 	pool->ext[ext].ports[udp].use[l4_port] = 0;
-	set_words(pool, udp, ext, l4_port, false, false);
+	set_state(pool, udp, ext, l4_port, false, false);
 }
 
 /* ---- choosing ---- */
@@ -178,109 +180,77 @@ struct choice {
 	uint32_t ext;
 	int udp;
 	uint16_t min, max;
-	uint32_t first, blocks; /* that the range touches */
+	uint32_t first, words; /* that the range touches */
 	bool may_share;
-	bool may_claim; /* draw in blocks that nobody has */
-	bool may_take;  /* the first of those, when the own ones have no room */
 };
 
-/* L4 ports of a block that are in the range and that neither a flow nor the host has. */
-static uint64_t free_bits(const struct choice *c, uint32_t block)
+/* L4 ports of a word that are in the range, and that neither a worker nor the host has. */
+static uint64_t free_bits(const struct choice *c, uint32_t word)
 {
 	const struct xe_natpool *pool = c->pool;
-	uint64_t bits = ~__atomic_load_n(&pool->taken->bits[c->udp][block], __ATOMIC_RELAXED);
+	uint64_t taken = __atomic_load_n(&pool->taken->bits[c->udp][word], __ATOMIC_RELAXED);
+	uint64_t busy = __atomic_load_n(
+		&pool->claims->busy[xe_owned_idx(c->ext, c->udp, (uint16_t)(word << 6))],
+		__ATOMIC_RELAXED);
 
-	if (is_mine(pool, c->ext, c->udp, block))
-		bits &= ~(pool->owned[xe_owned_idx(c->ext, c->udp, (uint16_t)(block << 6))] |
-			  c->ports->rest[block]);
-	return bits & xe_l4_range_bits(c->min, c->max, block);
+	return ~(taken | busy) & xe_l4_range_bits(c->min, c->max, word);
 }
 
-/* Walk the worker's open blocks once round from `start`; 64 of them in a word. */
-static uint32_t find_open(const struct choice *c, uint32_t start, uint32_t random)
+/* Words from this one on, 64 at most, that are said to be full. */
+static uint32_t full_run(const struct choice *c, uint32_t word)
 {
-	const uint64_t *open = c->ports->open;
-	uint32_t at = start, left = c->blocks;
+	uint32_t idx = xe_owned_idx(c->ext, c->udp, (uint16_t)(word << 6));
+	uint64_t open =
+		~__atomic_load_n(&c->pool->claims->full[idx >> 6], __ATOMIC_SEQ_CST) >> (idx & 63);
+
+	return open ? (uint32_t)__builtin_ctzll(open) : 64 - (idx & 63);
+}
+
+/* Walk the words that are not full once round from `start`. */
+static uint32_t find_free(const struct choice *c, uint32_t start, uint32_t random)
+{
+	uint32_t word = start, end = c->first + c->words, left = c->words;
 
 	while (left) {
-		uint32_t end = c->first + c->blocks, step;
-		uint64_t word = open[at >> 6] >> (at & 63), bits;
+		uint32_t step = full_run(c, word);
+		uint64_t bits;
 
-		step = word ? (uint32_t)__builtin_ctzll(word) : 64 - (at & 63);
-		if (step > end - at)
-			step = end - at;
+		if (step > end - word)
+			step = end - word;
 		if (step >= left)
 			return 0;
 		left -= step;
-		at += step;
-		if (at == end) {
-			at = c->first;
+		word += step;
+		if (word == end) {
+			word = c->first;
 			continue;
 		}
-		bits = has_bit(open, at) ? free_bits(c, at) : 0;
+		bits = free_bits(c, word);
 		if (bits)
-			return at << 6 | xe_l4_pick_bit(bits, random);
+			return word << 6 | xe_l4_pick_bit(bits, random);
 		left--;
-		if (++at == end)
-			at = c->first;
+		if (++word == end)
+			word = c->first;
 	}
 	return 0;
 }
 
-/* In the table of owners, 8 blocks in a word: is one of them nobody's? */
-static bool any_nobodys(const struct choice *c, uint32_t block)
-{
-	const uint8_t *owner = block_owner(c->pool, c->ext, c->udp, block);
-	uint64_t eight = __atomic_load_n((const uint64_t *)owner, __ATOMIC_RELAXED);
-
-	return (eight - 0x0101010101010101ull) & ~eight & 0x8080808080808080ull;
-}
-
-/* The own blocks are full: the first from `start` on that nobody has. */
-static uint32_t find_unclaimed(const struct choice *c, uint32_t start, uint32_t random)
-{
-	uint32_t end = c->first + c->blocks, block = start;
-
-	for (uint32_t i = 0; i < c->blocks; i++, block = block + 1 == end ? c->first : block + 1) {
-		uint64_t bits;
-
-		if (!(block & 7) && block + 8 < end && !any_nobodys(c, block)) {
-			i += 7;
-			block += 7;
-			continue;
-		}
-		if (!is_nobodys(c->pool, c->ext, c->udp, block))
-			continue;
-		bits = free_bits(c, block);
-		if (bits)
-			return block << 6 | xe_l4_pick_bit(bits, random);
-	}
-	return 0;
-}
-
-/* An L4 port without any user, its block the worker's own or nobody's; 0: there is none. */
+/* An L4 port that nobody has; 0: there is none. */
 static uint32_t pick(const struct choice *c)
 {
-	struct xe_natpool *pool = c->pool;
-	uint32_t block, random, l4_port;
+	uint32_t word, random;
 
 	for (int i = 0; i < DRAWS; i++) {
-		uint64_t n = draw(pool), bits;
+		uint64_t n = draw(c->pool), bits;
 
-		block = c->first + (uint32_t)n % c->blocks;
-		if (!is_mine(pool, c->ext, c->udp, block) &&
-		    !(c->may_claim && is_nobodys(pool, c->ext, c->udp, block)))
-			continue;
-		bits = free_bits(c, block);
+		word = c->first + (uint32_t)n % c->words;
+		bits = free_bits(c, word);
 		if (bits)
-			return block << 6 | xe_l4_pick_bit(bits, (uint32_t)(n >> 32));
+			return word << 6 | xe_l4_pick_bit(bits, (uint32_t)(n >> 32));
 	}
-	random = (uint32_t)draw(pool);
-	block = c->first + (uint32_t)draw(pool) % c->blocks;
-	l4_port = find_open(c, block, random);
-	if (!l4_port && c->may_take)
-		l4_port = find_unclaimed(c, block, random);
-	return l4_port;
+	random = (uint32_t)draw(c->pool);
+	word = c->first + (uint32_t)draw(c->pool) % c->words;
+	return find_free(c, word, random);
 }
 
 static uint32_t reply_worker(const struct xe_natpool *pool, const struct xe_rss *rss,
@@ -311,43 +281,48 @@ static uint32_t pick_home(const struct choice *c, const struct xe_rss *rss, stru
 	return first;
 }
 
-/* Those of the worker's L4 ports in a block that flows share. */
-static uint64_t shared_bits(const struct choice *c, uint32_t block)
+/* Those of the worker's L4 ports in a word that flows share. */
+static uint64_t shared_bits(const struct choice *c, uint32_t word)
 {
-	const struct xe_natpool *pool = c->pool;
-
-	if (!is_mine(pool, c->ext, c->udp, block))
-		return 0;
-	return pool->owned[xe_owned_idx(c->ext, c->udp, (uint16_t)(block << 6))] &
-	       ~c->ports->mapped[block] &
-	       ~__atomic_load_n(&pool->taken->bits[c->udp][block], __ATOMIC_RELAXED) &
-	       xe_l4_range_bits(c->min, c->max, block);
+	return c->ports->mine[word] & ~c->ports->rest[word] & ~c->ports->mapped[word] &
+	       ~__atomic_load_n(&c->pool->taken->bits[c->udp][word], __ATOMIC_RELAXED) &
+	       xe_l4_range_bits(c->min, c->max, word);
 }
 
-static uint32_t count_blocks(const struct choice *c, const uint64_t *bits)
+/* Does the group that begins with this word lie in the range, all of it? */
+static bool is_whole_group(const struct choice *c, uint32_t word)
+{
+	uint32_t low = word << 6;
+
+	return !(low & ((1u << XE_L4_GROUP_BITS) - 1)) && low >= c->min &&
+	       low + (1u << XE_L4_GROUP_BITS) - 1 <= c->max;
+}
+
+/* The worker's L4 ports in the range: groups, and words at its ends. */
+static uint32_t count_mine(const struct choice *c)
 {
 	uint32_t cnt = 0;
 
-	for (uint32_t b = c->first; b < c->first + c->blocks; b = (b | 63) + 1) {
-		uint64_t word = bits[b >> 6] >> (b & 63);
-		uint32_t left = c->first + c->blocks - b;
-
-		if (left < 64)
-			word &= (1ull << left) - 1;
-		cnt += (uint32_t)__builtin_popcountll(word);
+	for (uint32_t w = c->first; w < c->first + c->words;) {
+		if (is_whole_group(c, w)) {
+			cnt += c->ports->group_cnt[w >> (XE_L4_GROUP_BITS - 6)];
+			w += 1u << (XE_L4_GROUP_BITS - 6);
+			continue;
+		}
+		cnt += (uint32_t)__builtin_popcountll(c->ports->mine[w] &
+						      xe_l4_range_bits(c->min, c->max, w));
+		w++;
 	}
 	return cnt;
 }
 
-/* May it draw in blocks that nobody has? Below an equal part of the range, or when its own have too
- * little room for what is drawn in them to be hard to guess. */
-static bool may_claim(const struct choice *c)
+/* Has the worker less than an equal part of the range? Beyond that, flows that can share an L4 port
+ * do so before they take what other workers may need for flows that find none to share. */
+static bool is_below_part(const struct choice *c)
 {
 	uint32_t workers = c->pool->worker_cnt;
 
-	return workers == 1 || count_blocks(c, c->ports->mine) * workers < c->blocks ||
-	       (!c->may_share && c->blocks >= 2 * OPEN_MIN * workers &&
-		count_blocks(c, c->ports->open) < OPEN_MIN);
+	return workers == 1 || count_mine(c) * workers < (uint32_t)c->max - c->min + 1;
 }
 
 /* What the draws did not find: exactly, by the bitmap of this peer. That does not know of sessions
@@ -356,11 +331,11 @@ static bool may_claim(const struct choice *c)
  * passed over; who has begun more meets a refusal sooner. */
 static bool find_shared(const struct choice *c, const uint64_t *used, struct xe_tuple4 *back)
 {
-	uint32_t random = (uint32_t)draw(c->pool), start = (uint32_t)draw(c->pool) % c->blocks;
+	uint32_t random = (uint32_t)draw(c->pool), start = (uint32_t)draw(c->pool) % c->words;
 	uint32_t looks = 0;
 
-	for (uint32_t i = 0; i < c->blocks; i++) {
-		uint32_t block = c->first + (start + i) % c->blocks;
+	for (uint32_t i = 0; i < c->words; i++) {
+		uint32_t block = c->first + (start + i) % c->words;
 		uint64_t bits = shared_bits(c, block) & ~used[block];
 
 		while (bits && looks++ < DRAWS_SHARED) {
@@ -392,13 +367,13 @@ static bool draw_shared(const struct choice *c, struct xe_tuple4 *back)
 	return false;
 }
 
-/* Few of the blocks are the worker's, and the draws missed them: one L4 port of each. */
+/* Few of the L4 ports are the worker's, and the draws missed them: one of each word. */
 static bool walk_shared(const struct choice *c, struct xe_tuple4 *back)
 {
-	uint32_t random = (uint32_t)draw(c->pool), start = (uint32_t)draw(c->pool) % c->blocks;
+	uint32_t random = (uint32_t)draw(c->pool), start = (uint32_t)draw(c->pool) % c->words;
 
-	for (uint32_t i = 0, looks = 0; i < c->blocks && looks < DRAWS_SHARED; i++) {
-		uint32_t block = c->first + (start + i) % c->blocks;
+	for (uint32_t i = 0, looks = 0; i < c->words && looks < DRAWS_SHARED; i++) {
+		uint32_t block = c->first + (start + i) % c->words;
 		uint64_t bits = shared_bits(c, block);
 
 		if (!bits)
@@ -411,13 +386,13 @@ static bool walk_shared(const struct choice *c, struct xe_tuple4 *back)
 	return false;
 }
 
-/* With an L4 port that flows to other destinations use: one of the worker's own blocks. */
+/* With an L4 port that flows of this worker to other destinations use. */
 static bool choose_shared(const struct choice *c, struct xe_tuple4 *back)
 {
 	struct xe_natpool *pool = c->pool;
 	const uint64_t *used;
 
-	if (!count_blocks(c, c->ports->mine))
+	if (!count_mine(c))
 		return false;
 	used = xe_crowds_find(pool->crowds, back, c->min, c->max, pool->now_s);
 	if (!used) {
@@ -428,8 +403,9 @@ static bool choose_shared(const struct choice *c, struct xe_tuple4 *back)
 	return find_shared(c, used, back);
 }
 
-/* The flow's own L4 port: with nobody else on it, or shared, and not the same tuple. It is no
- * reason to take a block beyond the worker's part of the range: who sends the flows names it. */
+/* The flow's own L4 port: with nobody else on it, or shared, and not the same tuple. For one that
+ * could share another it is no reason to go beyond the worker's part of the range: who sends the
+ * flows names it. */
 static bool keep_own(const struct choice *c, uint16_t own, struct xe_tuple4 *back)
 {
 	struct xe_natpool *pool = c->pool;
@@ -443,9 +419,9 @@ static bool keep_own(const struct choice *c, uint16_t own, struct xe_tuple4 *bac
 		return false;
 	if (!use && !is_free_of_others(pool, back))
 		return false;
-	if (!is_mine(pool, c->ext, c->udp, own >> 6) && !may_claim(c))
+	if (!use && c->may_share && !is_below_part(c))
 		return false;
-	return claim(pool, c->ext, c->udp, own >> 6);
+	return claim(pool, c->ext, c->udp, own);
 }
 
 /* With an L4 port that has no user; a session that its peer began may be on it all the same, see
@@ -459,7 +435,7 @@ static bool choose_alone(struct choice *c, const struct xe_rss *rss, struct xe_t
 			break;
 		back->dport_be = htons((uint16_t)l4_port);
 		if (is_free_of_others(c->pool, back) &&
-		    claim(c->pool, c->ext, c->udp, l4_port >> 6))
+		    claim(c->pool, c->ext, c->udp, (uint16_t)l4_port))
 			return true;
 	}
 	return false;
@@ -469,23 +445,17 @@ static bool choose_alone(struct choice *c, const struct xe_rss *rss, struct xe_t
 static bool choose_in(struct choice *c, uint16_t min, uint16_t max, const struct xe_rss *rss,
 		      struct xe_tuple4 *back)
 {
+	bool below;
+
 	c->min = min;
 	c->max = max;
 	c->first = min >> 6;
-	c->blocks = (max >> 6) - (min >> 6) + 1u;
-	c->may_claim = may_claim(c);
-	/* Who has its part of the range shares what it has before it takes what others may need. */
-	c->may_take = c->may_claim || !c->may_share;
-	if (choose_alone(c, rss, back))
-		return true;
+	c->words = (max >> 6) - (min >> 6) + 1u;
 	if (!c->may_share)
-		return false;
-	if (choose_shared(c, back))
-		return true;
-	if (c->may_take)
-		return false;
-	c->may_take = true;
-	return choose_alone(c, rss, back);
+		return choose_alone(c, rss, back);
+	below = is_below_part(c);
+	return (below && choose_alone(c, rss, back)) || choose_shared(c, back) ||
+	       (!below && choose_alone(c, rss, back));
 }
 
 bool xe_l4_choose(struct xe_natpool *pool, int udp, uint16_t own, const struct xe_nat_want *want,
@@ -499,7 +469,7 @@ bool xe_l4_choose(struct xe_natpool *pool, int udp, uint16_t own, const struct x
 		.min = want->port_min,
 		.max = want->port_max,
 		.first = want->port_min >> 6,
-		.blocks = (want->port_max >> 6) - (want->port_min >> 6) + 1u,
+		.words = (want->port_max >> 6) - (want->port_min >> 6) + 1u,
 		.may_share = !want->independent,
 	};
 	uint16_t min = want->port_min, max = want->port_max;

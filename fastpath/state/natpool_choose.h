@@ -4,14 +4,14 @@
  * of natpool.c and natpool_mapping.c, for them alone.
  *
  *   own     the flow's own, where it lies in the range and is free (or can be shared)
- *   drawn   a block at random, then a bit in it, a few times
- *   found   the bitmap of the worker's blocks with room, walked from a random place: 16 words at
- *           most; then the table of owners for a block that nobody has: 128 words at most
+ *   drawn   a word of 64 at random, then a bit in it, a few times
+ *   found   the bitmap of what any worker has, walked from a random place: 16 words
+ *           that say which of its words are full, and those that are not
  *   shared  with flows to other destinations: drawn, and when that fails 64 times looked up in a
  *           bitmap of what this peer has (natpool_crowd.h)
  *
- * So each step is bounded, whatever is in use, and the answer "none" is exact for the blocks that
- * the worker has or can have. A range that has L4 ports below 1024 and above gives flows those of
+ * So each step is bounded, whatever is in use, and the answer "none" is exact: no worker has a free
+ * one. A range that has L4 ports below 1024 and above gives flows those of
  * their own side first (RFC 4787 REQ-3).
  */
 #ifndef XE_NATPOOL_CHOOSE_H
@@ -19,13 +19,13 @@
 
 #include "state/natpool.h"
 
-/* An L4 port for a flow whose own is `own` (host order). On success back->dport_be is it, and its
- * block is the worker's; the caller uses it at once. */
+/* An L4 port for a flow whose own is `own` (host order). On success back->dport_be is it, and it is
+ * the worker's; the caller uses it at once. */
 bool xe_l4_choose(struct xe_natpool *pool, int udp, uint16_t own, const struct xe_nat_want *want,
 		  struct xe_tuple4 *back);
 
-/* Is the L4 port's block the worker's own, or does it become so now? Then the caller uses the L4
- * port at once, or nobody would give the block back. */
+/* Is the L4 port the worker's own, or does it become so now? Then the caller uses it at once, or
+ * nobody would give it back. */
 bool xe_l4_claim(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port);
 /* One more session shares it (mapping XE_NIL), or this mapping has it. */
 void xe_l4_use(struct xe_natpool *pool, int udp, uint32_t ext, uint16_t l4_port, uint32_t mapping);

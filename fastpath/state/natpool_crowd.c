@@ -84,14 +84,11 @@ static struct xe_crowd *place_for_one(struct xe_crowds *c, uint32_t now_s)
 
 /* Only L4 ports that flows of this worker share: on no other has the peer one that
  * xe_crowds_mark() would take out again. */
-static uint64_t shared_of_block(const struct xe_natpool *pool, uint32_t ext, int udp,
-				uint32_t block)
+static uint64_t shared_of_word(const struct xe_natpool *pool, uint32_t ext, int udp, uint32_t word)
 {
 	const struct xe_l4_ports *ports = &pool->ext[ext].ports[udp];
 
-	if (!(ports->mine[block >> 6] >> (block & 63) & 1))
-		return 0;
-	return pool->owned[xe_owned_idx(ext, udp, (uint16_t)(block << 6))] & ~ports->mapped[block];
+	return ports->mine[word] & ~ports->rest[word] & ~ports->mapped[word];
 }
 
 const uint64_t *xe_crowds_make(struct xe_natpool *pool, uint32_t ext, const struct xe_tuple4 *back,
@@ -106,7 +103,7 @@ const uint64_t *xe_crowds_make(struct xe_natpool *pool, uint32_t ext, const stru
 	crowd->asked_s = pool->now_s;
 	memset(crowd->used, 0, XE_BITMAP_WORDS * sizeof(*crowd->used));
 	for (uint32_t block = min >> 6; block <= max >> 6; block++) {
-		uint64_t bits = shared_of_block(pool, ext, back->proto == IPPROTO_UDP, block) &
+		uint64_t bits = shared_of_word(pool, ext, back->proto == IPPROTO_UDP, block) &
 				xe_l4_range_bits(min, max, block);
 
 		for (; bits; bits &= bits - 1) {

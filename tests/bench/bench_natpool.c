@@ -26,7 +26,7 @@ static struct xe_sessions sessions;
 static struct xe_natpool pool;
 static struct xe_taken taken;
 static uint64_t owned[XE_OWNED_ENTRIES];
-static struct xe_blocks blocks;
+static struct xe_claims claims;
 
 static struct flow {
 	struct xe_session *s;
@@ -152,7 +152,7 @@ int main(int argc, char **argv)
 	uint32_t rounds = argc > 1 ? (uint32_t)atoi(argv[1]) : 50000;
 
 	if (!rounds || xe_sessions_open(&sessions, 4 * SPAN, rnd(), rnd()) ||
-	    xe_natpool_open(&pool, &sessions, owned, &blocks, &taken, 0, 1, rnd(), rnd()) ||
+	    xe_natpool_open(&pool, &sessions, owned, &claims, &taken, 0, 1, rnd(), rnd()) ||
 	    xe_natpool_add_ext(&pool, EXT, &ext)) {
 		fprintf(stderr, "usage: bench_natpool [ROUNDS]\n");
 		return 2;

@@ -159,8 +159,8 @@ static bool open_tables(struct rig *r, uint32_t sessions, bool v6)
 
 	r->owned = calloc(XE_OWNED_ENTRIES, sizeof(*r->owned));
 	r->live = open_live(buckets);
-	r->blocks = calloc(1, sizeof(*r->blocks));
-	if (!r->owned || !r->live || !r->blocks)
+	r->claims = calloc(1, sizeof(*r->claims));
+	if (!r->owned || !r->live || !r->claims)
 		return false;
 	lane->live = (struct xe_live){.buckets = r->live, .mask = buckets - 1};
 	xe_wheel_init(&lane->wheel, lane->now_s);
@@ -168,7 +168,7 @@ static bool open_tables(struct rig *r, uint32_t sessions, bool v6)
 	    xe_sessions_open(&lane->sessions, sessions, KEY0, KEY1) ||
 	    xe_nexthops_open(&lane->nexthops, sessions, KEY0, KEY1) ||
 	    xe_sources_open(&lane->sources, sessions, KEY0, KEY1) ||
-	    xe_natpool_open(&lane->pool, &lane->sessions, r->owned, r->blocks, &r->taken, 0, 1,
+	    xe_natpool_open(&lane->pool, &lane->sessions, r->owned, r->claims, &r->taken, 0, 1,
 			    KEY1, KEY0))
 		return false;
 	for (uint32_t i = 0; i < RIG_EXT_CNT; i++) {
@@ -235,7 +235,7 @@ void rig_close(struct rig *r)
 	free(lane);
 	free(r->ranges);
 	free(r->owned);
-	free(r->blocks);
+	free(r->claims);
 	free(r);
 }
 

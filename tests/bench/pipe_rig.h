@@ -33,7 +33,7 @@ struct rig {
 	struct rig_ring ring[RIG_PORTS_MAX][4]; /* fill, rx, tx, completion */
 	uint32_t port_cnt;
 	uint64_t *owned;
-	struct xe_blocks *blocks;
+	struct xe_claims *claims;
 	struct xe_taken taken;
 	struct xe_live_bucket *live;
 	struct xe_ruleset *rules;

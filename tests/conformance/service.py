@@ -23,15 +23,15 @@ ANY, ANY6 = "0.0.0.0/0", "[::/0]"
 KERNEL, DROP, ACCEPT, PAIRED, SMALL = 7900, 7910, 7920, 7930, 7940
 EDM, FILTER_EI, FILTER_AD, REJECT, MSS, LIMIT_PPS, LIMIT_FLOWS, EIM_TCP, EXEMPT = (
     7950, 7960, 7970, 7980, 7990, 8000, 8010, 8020, 8030)
-HALF, MSS_AUTO, LIMIT_BIT, FULL, NONE_LEFT, SHARED, KEPT, WELL_KNOWN = (
-    8040, 8050, 8060, 8070, 8080, 8090, 8120, 8130)
+HALF, MSS_AUTO, LIMIT_BIT, FULL, NONE_LEFT, SHARED, KEPT, WELL_KNOWN, BETWEEN = (
+    8040, 8050, 8060, 8070, 8080, 8090, 8120, 8130, 8140)
 PIECED = 8110
 FAR, NARROW = 8400, 8401  # of SERVICE, without `in`: between containers
 SMALL_RANGE, EDM_RANGE, DEFAULT_RANGE = (18000, 18063), (18100, 18101), (20000, 29999)
 HALF_RANGE = (18600, 18999)
-# Of a block of 64 each: with two workers another rule's flows would have it, or a part of it.
 FULL_RANGE, NONE_LEFT_RANGE, SHARED_RANGE = (19008, 19071), (19072, 19135), (19136, 19199)
 KEPT_RANGE, WELL_KNOWN_RANGE = (19200, 19263), (960, 1023)
+BETWEEN_RANGE = (19264, 19583)
 DENIED = "203.0.113.11/32"
 
 # name: rules, in the order of the file. "" ones are there always.
@@ -81,6 +81,8 @@ RULES = [
     ("", "masquerade udp from %s to %s:%d-%d out eth0 ports %d-%d" % (INSIDE, ANY, FULL, FULL + 9, *FULL_RANGE)),
     ("", "masquerade udp from %s to %s:%d-%d out eth0 ports %d-%d" % (INSIDE, ANY, NONE_LEFT, NONE_LEFT + 9,
                                                                      *NONE_LEFT_RANGE)),
+    ("", "masquerade udp from %s to %s:%d-%d out eth0 ports %d-%d" % (INSIDE, ANY, BETWEEN, BETWEEN + 9,
+                                                                     *BETWEEN_RANGE)),
     ("", "masquerade tcp from %s to %s:%d-%d out eth0 ports %d-%d" % (INSIDE, ANY, SHARED, SHARED + 9,
                                                                      *SHARED_RANGE)),
     ("", "masquerade udp from %s to %s:%d-%d out eth0 ports %d-%d" % (INSIDE, ANY, KEPT, KEPT + 9, *KEPT_RANGE)),

@@ -250,7 +250,8 @@ static void add(struct sums *sums, const struct xe_session *s)
 		return;
 	}
 	must(f->owned[xe_owned_idx(s->ext, udp, l4_port)] >> (l4_port & 63) & 1);
-	must(f->blocks->owner[xe_owned_idx(s->ext, udp, l4_port)] == 1);
+	must(*xe_claims_owner(f->claims, s->ext, udp, l4_port) == 1);
+	must(f->claims->busy[xe_owned_idx(s->ext, udp, l4_port)] >> (l4_port & 63) & 1);
 	if (s->mapping == XE_NIL) {
 		sums->shared[s->ext][udp][l4_port]++;
 		return;
@@ -314,7 +315,7 @@ static void expect_empty(void)
 	for (uint32_t i = 0; i < RULES; i++)
 		must(!lane->terms.refs[i]);
 	for (uint32_t e = 0; e < LF_EXT_CNT * 2 * XE_OWNED_WORDS; e++)
-		must(!f->owned[e] && !f->blocks->owner[e]);
+		must(!f->owned[e] && !f->claims->busy[e]);
 	for (uint32_t i = 0; i <= lane->live.mask; i++)
 		for (int n = 0; n < XE_LIVE_SLOTS; n++)
 			must(!f->live[i].tag[n]);

@@ -119,7 +119,7 @@ void ff_expect_empty(struct lf *f)
 	for (uint32_t i = 0; i < f->rule_cnt; i++)
 		assert_int_equal(lane->terms.refs[i], 0);
 	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
-		assert_int_equal(f->blocks->owner[i], 0);
+		assert_int_equal(f->claims->busy[i], 0);
 	ff_expect_no_tags(f);
 	for (uint32_t i = 0; i < XE_WHEEL_SLOTS; i++)
 		assert_int_equal(lane->wheel.head[i], XE_NIL);

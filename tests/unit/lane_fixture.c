@@ -182,7 +182,7 @@ static void open_tables(struct lf *f, uint32_t sessions)
 	uint32_t buckets = xe_live_bucket_cnt(2 * sessions);
 
 	f->owned = calloc(XE_OWNED_ENTRIES, sizeof(*f->owned));
-	f->blocks = calloc(1, sizeof(*f->blocks));
+	f->claims = calloc(1, sizeof(*f->claims));
 	f->live = calloc(buckets, sizeof(*f->live));
 	lane->live = (struct xe_live){.buckets = f->live, .mask = buckets - 1};
 	xe_wheel_init(&lane->wheel, lane->now_s);
@@ -190,7 +190,7 @@ static void open_tables(struct lf *f, uint32_t sessions)
 	assert_int_equal(xe_sessions_open(&lane->sessions, sessions, k0, k1), 0);
 	assert_int_equal(xe_nexthops_open(&lane->nexthops, sessions, k0, k1), 0);
 	assert_int_equal(xe_sources_open(&lane->sources, sessions, k0, k1), 0);
-	assert_int_equal(xe_natpool_open(&lane->pool, &lane->sessions, f->owned, f->blocks,
+	assert_int_equal(xe_natpool_open(&lane->pool, &lane->sessions, f->owned, f->claims,
 					 &f->taken, 0, 1, lf_random(), lf_random()),
 			 0);
 	assert_int_equal(xe_reassemble_open(lane), 0);
@@ -266,7 +266,7 @@ void lf_close(struct lf *f)
 	free(f->ranges);
 	free(f->rings);
 	free(f->owned);
-	free(f->blocks);
+	free(f->claims);
 	free(f->live);
 	free(f);
 }

@@ -51,7 +51,7 @@ struct lf {
 	struct xe_xsk xsk[LF_PORT_END];
 	struct lf_ring *rings; /* 4 a port: fill, rx, tx, completion */
 	uint64_t *owned;
-	struct xe_blocks *blocks;
+	struct xe_claims *claims;
 	struct xe_taken taken;
 	struct xe_live_bucket *live;
 	struct xe_ruleset *rules;

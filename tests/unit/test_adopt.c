@@ -641,12 +641,12 @@ static void test_outcomes(void **state)
 	a = adoptee(to, &was, 0);
 	a.idle_s = 300;
 	assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPT_OVER);
-	/* another worker has the block: by tags */
+	/* another worker has the L4 port: by tags */
 	a.idle_s = 0;
-	to->blocks->owner[xe_owned_idx(a.ext, 1, ntohs(a.record->nat_sport_be))] = 7;
+	to->claims->busy[xe_owned_idx(a.ext, 1, ntohs(a.record->nat_sport_be))] = ~0ull;
 	assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPTED_TAGS);
 	assert_int_equal(to->lane->sessions.slots[0].ext, XE_EXT_NONE);
-	to->blocks->owner[xe_owned_idx(a.ext, 1, ntohs(a.record->nat_sport_be))] = 0;
+	to->claims->busy[xe_owned_idx(a.ext, 1, ntohs(a.record->nat_sport_be))] = 0;
 	/* the same tuple to another Ext L4 port */
 	was.r[0].nat_sport_be ^= htons(1);
 	assert_int_equal(xe_adopt(to->lane, &a, NULL), XE_ADOPT_CLASH);

@@ -63,7 +63,7 @@ static void set_tag(struct lf *f, uint32_t worker)
 static void set_block(struct lf *f, uint16_t l4_port, uint32_t worker)
 {
 	for (uint32_t ext = 0; ext < LF_EXT_CNT; ext++)
-		f->blocks->owner[xe_owned_idx(ext, 1, l4_port)] = (uint8_t)(worker + 1);
+		*xe_claims_owner(f->claims, ext, 1, l4_port) = (uint8_t)(worker + 1);
 }
 
 /* The worker that a reply goes to, XE_NO_WORKER: none; *meta of the frame as it gets there. */

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,8 +30,8 @@ struct world {
 	struct xe_natpool pool;
 	struct xe_taken taken;
 	uint64_t *owned;
-	struct xe_blocks *blocks;
-	bool is_guest;      /* of another world's owned words and blocks */
+	struct xe_claims *claims;
+	bool is_guest;      /* of another world's owned words and claims */
 	bool rests;         /* give() does not let the rest of its L4 port pass */
 	bool other_mapping; /* UDP endpoint-dependent, TCP endpoint-independent */
 };
@@ -57,9 +58,9 @@ static struct world *open_beside(struct world *other, uint16_t worker, uint16_t 
 
 	w->is_guest = other;
 	w->owned = other ? other->owned : calloc(XE_OWNED_ENTRIES, sizeof(*w->owned));
-	w->blocks = other ? other->blocks : calloc(1, sizeof(*w->blocks));
+	w->claims = other ? other->claims : calloc(1, sizeof(*w->claims));
 	assert_int_equal(xe_sessions_open(&w->sessions, CAPACITY, lf_random(), lf_random()), 0);
-	assert_int_equal(xe_natpool_open(&w->pool, &w->sessions, w->owned, w->blocks, &w->taken,
+	assert_int_equal(xe_natpool_open(&w->pool, &w->sessions, w->owned, w->claims, &w->taken,
 					 worker, worker_cnt, lf_random(), lf_random()),
 			 0);
 	assert_int_equal(xe_natpool_add_ext(&w->pool, EXT, v4("192.0.2.1")), 0);
@@ -87,7 +88,7 @@ static int close_world(void **state)
 	xe_sessions_close(&w->sessions);
 	if (!w->is_guest) {
 		free(w->owned);
-		free(w->blocks);
+		free(w->claims);
 	}
 	free(w);
 	return 0;
@@ -325,12 +326,14 @@ static void test_exhaustion(void **state)
 	}
 }
 
-static uint32_t block_cnt(const struct world *w, uint16_t worker)
+/* L4 ports that a worker has, of both protocols and addresses. */
+static uint32_t claim_cnt(const struct world *w, uint16_t worker)
 {
+	const uint8_t *owner = xe_claims_owner(w->claims, EXT, 0, 0);
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
-		n += w->blocks->owner[i] == worker + 1;
+	for (uint32_t i = 0; i < 4 * 65536; i++)
+		n += owner[i] == worker + 1;
 	return n;
 }
 
@@ -343,13 +346,13 @@ static void test_one_worker_uses_all(void **state)
 		fill_range(TCP, 1000, 2999, worker, 2);
 	}
 	fill_range(UDP, 30001, 30777, 2, 3);
-	fill_range(UDP, 1024, 1087, 1, 2); /* one block */
+	fill_range(UDP, 1024, 1087, 1, 2); /* one word */
 	fill_range(TCP, 1024, 65535, 15, 16);
 }
 
-/* Two workers take by turns: never a block in common, all of the range used, each with an equal
- * part as long as there is room; empty blocks go back, and the other one gets them. */
-static void test_blocks_move(void **state)
+/* Two workers take by turns: never an L4 port in common, and whoever goes on gets all that is left,
+ * to the last one, however the other's lie in between. */
+static void test_workers_share(void **state)
 {
 	enum { MIN = 10000, MAX = 19999, SPAN = MAX - MIN + 1 };
 	struct world *w[2] = {open_workers(0, 2)};
@@ -367,106 +370,234 @@ static void test_blocks_move(void **state)
 						  l4_port(&t[k][n[k] - 1])),
 				 k);
 	}
-	assert_in_range(block_cnt(w[0], 0), 70, 86); /* of 157 */
-	assert_in_range(block_cnt(w[0], 1), 70, 86);
+	assert_int_equal(claim_cnt(w[0], 0), SPAN / 4);
+	assert_int_equal(claim_cnt(w[0], 1), SPAN / 4);
 	assert_int_equal(owned_cnt(w[0]), SPAN / 2);
-	/* the first one goes on alone: it gets all but what is in the other's blocks */
+	/* the first one goes on alone */
 	while (!take(w[0], flow(UDP, 100000 + n[0], 1, 1), EXT, MIN, MAX, &t[0][n[0]]))
 		n[0]++;
-	assert_int_equal(block_cnt(w[0], 0) + block_cnt(w[0], 1), (MAX >> 6) - (MIN >> 6) + 1);
-	/* the second one ends its flows, and they are the first one's */
-	while (n[1])
-		give(w[1], &t[1][--n[1]]);
-	assert_int_equal(block_cnt(w[0], 1), 0);
-	while (!take(w[0], flow(UDP, 100000 + n[0], 1, 1), EXT, MIN, MAX, &t[0][n[0]]))
-		n[0]++;
-	assert_int_equal(n[0], SPAN);
-	assert_int_equal(take(w[1], flow(UDP, 1, 1, 1), EXT, MIN, MAX, &t[1][0]), -ENOSPC);
+	assert_int_equal(n[0] + n[1], SPAN);
+	assert_int_equal(take(w[1], flow(UDP, 500000, 1, 1), EXT, MIN, MAX, &t[1][n[1]]), -ENOSPC);
+	/* one that the second one ends is the first one's, and the other way round */
+	for (int i = 0; i < 100; i++) {
+		int k = i & 1;
+		uint16_t was;
+
+		n[k]--;
+		was = l4_port(&t[k][n[k]]);
+		give(w[k], &t[k][n[k]]);
+		assert_int_equal(take(w[!k], flow(UDP, 200000u + (uint32_t)i, 1, 1), EXT, MIN, MAX,
+				      &t[!k][n[!k]]),
+				 0);
+		assert_int_equal(l4_port(&t[!k][n[!k]]), was);
+		n[!k]++;
+	}
 	assert_int_equal(xe_natpool_owner(&w[1]->pool, v4("192.0.2.9"), true, MIN), XE_NO_WORKER);
-	while (n[0])
-		give(w[0], &t[0][--n[0]]);
-	assert_int_equal(block_cnt(w[0], 0), 0);
+	for (int k = 0; k < 2; k++) {
+		while (n[k])
+			give(w[k], &t[k][--n[k]]);
+		assert_int_equal(claim_cnt(w[0], (uint16_t)k), 0);
+	}
+	assert_int_equal(owned_cnt(w[0]), 0);
 	free(t[0]);
 	free(t[1]);
 	close_world((void **)&w[1]);
 	close_world((void **)&w[0]);
 }
 
-/* Whoever sends flows from an L4 port in every block, one worker's flows do not leave the others
- * without: beyond its part it gives them L4 ports of the blocks it has. */
-static void test_own_claims_its_part_only(void **state)
+/* Some light workers do not pin what they do not use: the one that fills gets the rest, all of it,
+ * of UDP and of TCP to one peer. */
+static void test_light_and_full(void **state)
 {
-	enum { MIN = 1024, BLOCKS = 800, MAX = MIN + BLOCKS * 64 - 1 };
-	static const uint8_t protos[] = {TCP, UDP};
-	struct world *w[2] = {open_workers(0, 2)};
+	enum { MIN = 10000, MAX = 19999, SPAN = MAX - MIN + 1, LIGHT = 80, WORKERS = 4 };
+	static const uint8_t protos[] = {UDP, TCP};
+	struct taker *t = calloc(SPAN + 1, sizeof(*t)), one;
+
+	(void)state;
+	for (int p = 0; p < 2; p++) {
+		struct world *w[WORKERS] = {open_workers(0, WORKERS)};
+		uint32_t n = 0;
+
+		for (uint16_t k = 1; k < WORKERS; k++) {
+			w[k] = open_beside(w[0], k, WORKERS);
+			for (uint32_t i = 0; i < LIGHT; i++)
+				assert_int_equal(take(w[k], flow(protos[p], 1000u * k + i, 1, 1),
+						      EXT, MIN, MAX, &one),
+						 0);
+		}
+		while (!take(w[0], flow(protos[p], 100000 + n, 1, 1), EXT, MIN, MAX, &t[n]))
+			n++;
+		assert_int_equal(n, SPAN - LIGHT * (WORKERS - 1));
+		for (int k = WORKERS; k--;)
+			close_world((void **)&w[k]);
+	}
+	free(t);
+}
+
+/* Flows that can share L4 ports leave the other worker its part, whether their own lies in the
+ * range or not; what cannot share takes what there is. */
+static void test_part_only(void **state)
+{
+	enum { MIN = 1100, SPAN = 3000, MAX = MIN + SPAN - 1 };
 	struct taker t;
 
 	(void)state;
-	w[1] = open_beside(w[0], 1, 2);
-	for (int i = 0; i < 2; i++) {
-		uint32_t before = block_cnt(w[0], 0), kept = 0;
-
-		for (uint32_t b = 0; b < BLOCKS; b++) {
-			uint16_t own = (uint16_t)(MIN + b * 64 + 7);
-
-			assert_int_equal(take(w[0], flow(protos[i], 1, own, 1), EXT, MIN, MAX, &t),
-					 0);
-			kept += l4_port(&t) == own;
-		}
-		assert_in_range(kept, BLOCKS / 2 - 8, BLOCKS / 2 + 8);
-		assert_in_range(block_cnt(w[0], 0) - before, BLOCKS / 2 - 8, BLOCKS / 2 + 8);
-		for (uint32_t n = 0; n < BLOCKS / 4; n++)
-			assert_int_equal(
-				take(w[1], flow(protos[i], 2 + n, 1, 1), EXT, MIN, MAX, &t), 0);
-	}
-	close_world((void **)&w[1]);
-	close_world((void **)&w[0]);
-}
-
-/* A range of few blocks: the first worker's flows leave one to the second, whatever is drawn. */
-static void test_few_blocks_are_shared(void **state)
-{
-	static const uint8_t protos[2] = {UDP, TCP};
-
-	(void)state;
-	for (int run = 0; run < 64; run++) {
+	for (int own = 0; own < 2; own++) {
 		struct world *w[2] = {open_workers(0, 2)};
-		struct taker t;
 
 		w[1] = open_beside(w[0], 1, 2);
-		for (uint32_t i = 0; i < 8; i++)
+		for (uint32_t i = 0; i < SPAN; i++)
+			assert_int_equal(take(w[0], flow(TCP, 1, own ? (uint16_t)(MIN + i) : 1, i),
+					      EXT, MIN, MAX, &t),
+					 0);
+		assert_int_equal(claim_cnt(w[0], 0), SPAN / 2);
+		/* all to one peer: its part and, as it has none to share, no more than is free */
+		for (uint32_t i = 0; i < SPAN / 2; i++)
+			assert_int_equal(take(w[1], flow(TCP, i, 1, 99999), EXT, MIN, MAX, &t), 0);
+		assert_int_equal(take(w[1], flow(TCP, SPAN, 1, 99999), EXT, MIN, MAX, &t), -ENOSPC);
+		assert_int_equal(claim_cnt(w[0], 1), SPAN / 2);
+		/* of UDP a flow has an L4 port to itself, its own where that is free */
+		for (uint32_t i = 0; i < SPAN; i++) {
 			assert_int_equal(
-				take(w[0], flow(protos[run & 1], i, 1, 1), EXT, 18200, 18299, &t),
+				take(w[0], flow(UDP, 1, (uint16_t)(MIN + i), 1), EXT, MIN, MAX, &t),
 				0);
-		assert_int_equal(take(w[1], flow(protos[run & 1], 9, 1, 1), EXT, 18200, 18299, &t),
-				 0);
+			assert_int_equal(l4_port(&t), MIN + i);
+		}
 		close_world((void **)&w[1]);
 		close_world((void **)&w[0]);
 	}
 }
 
-/* All blocks but `spare` ones are another worker's. */
-static void leave_blocks(struct world *w, uint16_t min, uint16_t max, uint32_t spare)
+/* The count of a worker's L4 ports is that of the range, wherever it begins and ends. */
+static void test_part_of_any_range(void **state)
 {
-	for (uint32_t b = min >> 6; b <= (uint32_t)max >> 6; b++)
-		w->blocks->owner[xe_owned_idx(EXT, 0, (uint16_t)(b << 6))] =
-			b < (min >> 6) + spare ? 0 : 2;
+	static const uint16_t ranges[][2] = {{1024, 2047},  {1025, 2048}, {2000, 5000},
+					     {1024, 1099},  {4096, 8191}, {64512, 65535},
+					     {65000, 65535}};
+	struct taker t;
+
+	(void)state;
+	for (size_t r = 0; r < sizeof(ranges) / sizeof(ranges[0]); r++) {
+		uint32_t span = (uint32_t)ranges[r][1] - ranges[r][0] + 1;
+		struct world *w = open_workers(0, 2);
+
+		/* others of its L4 ports do not count */
+		for (uint32_t i = 0; i < 200; i++)
+			assert_int_equal(take(w, flow(TCP, 1, 1, i), EXT, 9000, 9499, &t), 0);
+		for (uint32_t i = 0; i < 2 * span; i++)
+			assert_int_equal(
+				take(w, flow(TCP, 1, 1, i), EXT, ranges[r][0], ranges[r][1], &t),
+				0);
+		assert_int_equal(claim_cnt(w, 0), 200 + (span + 1) / 2);
+		close_world((void **)&w);
+	}
 }
 
-/* A worker with few blocks, or none, of a large range: flows to new peers are no crowds, each of
+/* ---- at the same time ---- */
+
+#define SHARED_MIN  20000
+#define SHARED_SPAN 300
+
+struct racer {
+	struct world *w;
+	uint8_t *user; /* by L4 port: worker + 1 */
+	uint32_t taken, refused;
+};
+
+static void *race(void *arg)
+{
+	struct racer *r = arg;
+	struct taker t[SHARED_SPAN];
+	uint32_t n = 0, src = 0;
+	uint64_t random = 1 + r->w->pool.worker;
+
+	for (int i = 0; i < 200000; i++) {
+		random = random * 6364136223846793005ull + 1442695040888963407ull;
+		if (n && (n == SHARED_SPAN || random >> 60 < 7)) {
+			uint32_t k = (uint32_t)(random >> 32) % n;
+
+			__atomic_store_n(&r->user[l4_port(&t[k])], 0, __ATOMIC_RELEASE);
+			give(r->w, &t[k]);
+			t[k] = t[--n];
+		} else if (!take(r->w, flow(UDP, src++, 1, 1), EXT, SHARED_MIN,
+				 SHARED_MIN + SHARED_SPAN - 1, &t[n])) {
+			uint8_t was = __atomic_exchange_n(&r->user[l4_port(&t[n])],
+							  (uint8_t)(r->w->pool.worker + 1),
+							  __ATOMIC_ACQUIRE);
+
+			if (was) /* no assert in a thread: it would jump out of it */
+				return "an L4 port is two workers'";
+			n++;
+			r->taken++;
+		} else {
+			r->refused++;
+		}
+	}
+	while (n) {
+		__atomic_store_n(&r->user[l4_port(&t[n - 1])], 0, __ATOMIC_RELEASE);
+		give(r->w, &t[--n]);
+	}
+	return NULL;
+}
+
+/* Workers in a range that is nearly always full: no L4 port is ever two's, and none is lost. */
+static void test_at_once(void **state)
+{
+	enum { WORKERS = 3 };
+	static uint8_t user[65536];
+	struct racer r[WORKERS] = {{.w = open_workers(0, WORKERS), .user = user}};
+	pthread_t thread[WORKERS];
+	const char *failed = NULL;
+	void *why;
+
+	(void)state;
+	for (uint16_t k = 0; k < WORKERS; k++) {
+		if (k)
+			r[k] = (struct racer){.w = open_beside(r[0].w, k, WORKERS), .user = user};
+	}
+	for (int k = 0; k < WORKERS; k++)
+		assert_int_equal(pthread_create(&thread[k], NULL, race, &r[k]), 0);
+	for (int k = 0; k < WORKERS; k++) {
+		pthread_join(thread[k], &why);
+		failed = why ? why : failed;
+	}
+	if (failed)
+		fail_msg("%s", failed);
+	assert_int_equal(owned_cnt(r[0].w), 0);
+	for (uint16_t k = 0; k < WORKERS; k++) {
+		assert_true(r[k].taken > 1000);
+		assert_int_equal(claim_cnt(r[0].w, k), 0);
+	}
+	for (uint32_t i = 0; i < XE_OWNED_ENTRIES; i++)
+		assert_int_equal(r[0].w->claims->busy[i], 0);
+	for (uint32_t i = 0; i < XE_OWNED_ENTRIES / 64; i++)
+		assert_int_equal(r[0].w->claims->full[i], 0);
+	for (int k = WORKERS; k--;)
+		close_world((void **)&r[k].w);
+}
+
+/* All words of the range but `spare` ones are another worker's. */
+static void leave_words(struct world *w, uint16_t min, uint16_t max, uint32_t spare)
+{
+	for (uint32_t b = min >> 6; b <= (uint32_t)max >> 6; b++)
+		w->claims->busy[xe_owned_idx(EXT, 0, (uint16_t)(b << 6))] =
+			b < (min >> 6) + spare ? 0 : ~0ull;
+}
+
+/* A worker with few L4 ports, or none, of a large range: flows to new peers are no crowds, each of
  * which costs a look-up for every L4 port. */
-static void test_few_blocks_cost_little(void **state)
+static void test_few_cost_little(void **state)
 {
 	enum { MIN = 1024, MAX = 65535 };
 	struct world *w = open_workers(0, 2);
 	struct taker t;
 
 	(void)state;
-	leave_blocks(w, MIN, MAX, 0);
+	leave_words(w, MIN, MAX, 0);
 	assert_int_equal(take(w, flow(TCP, 1, 5000, 1), EXT, MIN, MAX, &t), -ENOSPC);
 	assert_int_equal(w->pool.crowds->cnt, 0);
-	leave_blocks(w, MIN, MAX, 1);
-	for (uint32_t i = 0; i < 64; i++) /* the block is full */
+	leave_words(w, MIN, MAX, 1);
+	for (uint32_t i = 0; i < 64; i++) /* the word is full */
 		assert_int_equal(take(w, flow(TCP, i, 5000, 1), EXT, MIN, MAX, &t), 0);
 	for (uint32_t i = 2; i < 100; i++) {
 		assert_int_equal(take(w, flow(TCP, 1, 5000, i), EXT, MIN, MAX, &t), 0);
@@ -1047,10 +1178,12 @@ int main(void)
 		POOL_TEST(test_ext_addresses_are_apart),
 		cmocka_unit_test(test_exhaustion),
 		cmocka_unit_test(test_one_worker_uses_all),
-		cmocka_unit_test(test_blocks_move),
-		cmocka_unit_test(test_own_claims_its_part_only),
-		cmocka_unit_test(test_few_blocks_are_shared),
-		cmocka_unit_test(test_few_blocks_cost_little),
+		cmocka_unit_test(test_workers_share),
+		cmocka_unit_test(test_light_and_full),
+		cmocka_unit_test(test_part_of_any_range),
+		cmocka_unit_test(test_at_once),
+		cmocka_unit_test(test_part_only),
+		cmocka_unit_test(test_few_cost_little),
 		POOL_TEST(test_crowd_without_mappings),
 		cmocka_unit_test(test_not_sequential),
 		cmocka_unit_test(test_replies_come_home),

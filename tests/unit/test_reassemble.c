@@ -1099,11 +1099,11 @@ static void test_hairpin(void **state)
 	assert_int_equal(f->lane->frags.table.kept_cnt, 0);
 }
 
-/* Who has the L4 port's blocks? */
+/* Who has the L4 port? */
 static void set_owner(struct lf *f, uint16_t l4_port, uint8_t worker)
 {
 	for (uint32_t ext = 0; ext < LF_EXT_CNT; ext++) {
-		uint8_t *owner = &f->blocks->owner[xe_owned_idx(ext, true, l4_port)];
+		uint8_t *owner = xe_claims_owner(f->claims, ext, true, l4_port);
 
 		if (*owner)
 			*owner = (uint8_t)(worker + 1);

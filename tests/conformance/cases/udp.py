@@ -326,6 +326,28 @@ def _(t):
         same("existing flow", t.heard(socks[i], 1), b"still here")
 
 
+@case("rfc4787_range_used_to_the_last_beside_light_user", "UDP",
+      "A container (and the worker whose its port is) with a few mappings all over a range does not keep what is free between them "
+      "from another one: that gets all of it, to the last L4 port.")
+def _(t):
+    for ns in ("c1", "c2"):
+        t.forget(ns)
+    port = t.port(s.BETWEEN)
+    o = t.udp("o1", n.O1A, port)
+    count = s.BETWEEN_RANGE[1] - s.BETWEEN_RANGE[0] + 1
+    light = [t.udp("c2") for _ in range(count // 8)]
+    seen = [t.ext(c, o, n.O1A) for c in light]
+    full = [t.udp("c1") for _ in range(count - len(light))]
+    seen += [t.ext(c, o, n.O1A) for c in full]
+    same("distinct Ext L4 ports of %d" % count, len(set(seen)), count)
+    extra = t.udp("c1")
+    extra.sendto(b"one too many", (n.O1A, port))
+    same("the one too many arrives as", t.heard(o, 0.4), None)
+    for c, ext in list(zip(light + full, seen))[::37]:
+        o.sendto(b"still here", ext)
+        same("existing flow", t.heard(c, 1), b"still here")
+
+
 @case("rfc6056_ext_ports_hard_to_guess", "UDP",
       "Ext L4 ports are drawn at random from the range: not sequential, and spread over it.")
 def _(t):
