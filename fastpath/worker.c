@@ -60,6 +60,8 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 	if (!err)
 		err = xe_natpool_open(&lane->pool, &lane->sessions, c->owned, c->claims, c->taken,
 				      c->idx, c->worker_cnt, c->rng_k0, c->rng_k1);
+	if (!err && c->file)
+		lane->pool.rested_s = xe_session_file_rested(c->file);
 	if (!err)
 		err = xe_reassemble_open(lane);
 	if (!err)

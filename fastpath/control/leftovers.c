@@ -16,6 +16,7 @@
 #include "control/conntrack.h"
 #include "control/fallback.h"
 #include "control/netlink.h"
+#include "control/l4_rest.h"
 #include "control/state_dir.h"
 #include "control/takeover_wire.h"
 #include "io/attach.h"
@@ -182,6 +183,7 @@ int xe_leftovers_clean(const char *run_dir)
 	ret = ret ? ret : err;
 	snprintf(path, sizeof(path), "%s/rps", run_dir);
 	xe_rps_clean(path);
+	xe_l4_rest_remove(run_dir);
 	xe_state_dir_remove_dead(run_dir);
 	xe_dispatcher_clean(run_dir);
 	snprintf(path, sizeof(path), "%s/%s", run_dir, XE_CTL_SOCKET_NAME);

@@ -25,6 +25,7 @@
 #include "control/flow_sync.h"
 #include "control/handback.h"
 #include "control/host_l4.h"
+#include "control/l4_rest.h"
 #include "control/nft_run.h"
 #include "control/port_given.h"
 #include "control/run_lock.h"
@@ -191,6 +192,7 @@ static int open_safety_net(struct xe_service *svc)
 /* The first ports; the net is there before the first program. */
 static void first_ports(struct xe_service *svc)
 {
+	xe_l4_rest_adopt(svc);
 	xe_state_dir_adopt(svc);
 	xe_ct_start(svc);
 	svc->fallback_stale = true;
@@ -307,6 +309,7 @@ static void on_timer(struct xe_service *svc)
 	xe_watchdog_tick(&svc->watchdog, svc->steer.beats, svc->worker_cnt);
 	xe_adopt_tick(svc);
 	xe_state_dir_tick(svc);
+	xe_l4_rest_tick(svc);
 	xe_ct_tick(svc);
 	xe_give_tick(svc);
 	/* Once a second also without an event: an interrupted resync is tried again there. */
@@ -427,6 +430,9 @@ void xe_service_stop(struct xe_service *svc)
 	xe_take_close(svc);
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		xe_worker_stop(&svc->workers[i]);
+	if (svc->stop && !svc->given)
+		xe_l4_rest_keep(svc);
+	xe_l4_rest_close(svc);
 	xe_adopt_close(svc);
 	xe_sync_close(svc);
 	xe_ct_stop(svc);

@@ -136,6 +136,7 @@ struct xe_service {
 	struct xe_held_flows *held_flows;  /* those flows, flow_held.c */
 	struct xe_adopt *adopt;            /* flows that wait for their port, flow_adopt.c */
 	struct xe_flow_sync *sync;         /* another host's flows, flow_sync.c */
+	struct xe_l4_rest *l4_rest;        /* L4 ports that rest since before, l4_rest.c */
 	struct xe_ct_side *ct;             /* ct_adopt.c; NULL: no conntrack to be had */
 
 	struct xe_netlink *netlink;

@@ -319,6 +319,44 @@ void xe_state_dir_adopt(struct xe_service *svc)
 	xe_flow_file_free(&dead);
 }
 
+static void read_rests(int dir_fd, uint8_t left_s[65536])
+{
+	char name[NAME_SIZE];
+
+	for (uint32_t w = 0; w < XE_MAX_WORKERS; w++) {
+		int fd;
+
+		snprintf(name, sizeof(name), "w%u", w);
+		fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0)
+			continue;
+		xe_session_file_rests(fd, (uint32_t)(xe_now_ns() / XE_NS_PER_SEC), left_s);
+		close(fd);
+	}
+}
+
+void xe_state_dir_rests(struct xe_service *svc, bool own, uint8_t left_s[65536])
+{
+	const struct xe_state_dir *sd = svc->state_dir;
+	uint32_t numbers[DEAD_MAX], cnt;
+
+	if (!sd)
+		return;
+	if (own) {
+		read_rests(sd->fd, left_s);
+		return;
+	}
+	cnt = list_folders(sd->base_fd, numbers);
+	for (uint32_t i = 0; i < cnt; i++) {
+		int fd = numbers[i] == sd->number ? -1 : open_folder(sd->base_fd, numbers[i]);
+
+		if (fd < 0)
+			continue;
+		read_rests(fd, left_s);
+		close(fd);
+	}
+}
+
 void xe_state_dir_grow(struct xe_service *svc, struct xe_worker *w)
 {
 	if (w->file && xe_session_file_grow(w->file, &w->lane->sessions))

@@ -30,6 +30,9 @@ void xe_state_dir_grow(struct xe_service *svc, struct xe_worker *w);
 void xe_state_dir_tick(struct xe_service *svc);
 /* The folders of all others, dead or not, are of no use any more: their flows live here. */
 void xe_state_dir_forget_others(struct xe_service *svc);
+/* For how long UDP L4 ports have still to rest by this process's files, or by those of all others,
+ * which may live; see xe_session_file_rests(). */
+void xe_state_dir_rests(struct xe_service *svc, bool own, uint8_t left_s[65536]);
 /* Unmap, and remove the folder. After the workers have been closed. */
 void xe_state_dir_close(struct xe_service *svc);
 /* The second half of that: workers may still write what is mapped. */

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/data_plane.h"
+#include "control/l4_rest.h"
 #include "control/port_given.h"
 #include "control/state_dir.h"
 #include "control/takeover_import.h"
@@ -360,6 +361,7 @@ static void let_workers_go(struct xe_service *svc)
 {
 	uint64_t since_ns = svc->take->freeze_ns;
 
+	xe_l4_rest_adopt(svc);
 	xe_import_held(svc, xe_now_ns() > since_ns + XE_BEAT_MAX_AGE_NS);
 	for (uint32_t w = 0; w < svc->worker_cnt; w++)
 		xe_worker_go(&svc->workers[w], since_ns);

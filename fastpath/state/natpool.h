@@ -173,6 +173,9 @@ struct xe_natpool {
 	/* How often a port id has changed hands: what rests since before is not the same source's,
 	 * though it may have the same address. */
 	uint16_t era[XE_MAX_PORTS];
+	/* By L4 port: when one of UDP began to rest (now_s + 1), on whichever Ext address; NULL:
+	 * nobody wants to know. */
+	uint32_t *rested_s;
 	uint16_t reclaimed; /* L4 port (host order) to be looked at first, 0: none */
 };
 

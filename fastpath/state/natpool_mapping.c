@@ -32,6 +32,8 @@ void xe_mapping_rest(struct xe_natpool *pool, uint32_t idx)
 	struct xe_mapping *m = &pool->mappings[idx];
 	uint32_t head;
 
+	if (pool->rested_s)
+		__atomic_store_n(&pool->rested_s[m->ext_port], pool->now_s + 1, __ATOMIC_RELAXED);
 	m->own_hash = own_hash(pool, m);
 	head = xe_index_find(&pool->rest_index, m->own_hash, pool, m, own_equal);
 	m->rest_s = pool->now_s;

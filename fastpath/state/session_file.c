@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "state/natpool.h"
 #include "state/ruleset.h"
 #include "state/session_record.h"
 
@@ -44,6 +45,7 @@ struct xe_session_file_head {
 				     showed that, by CLOCK_MONOTONIC; 0: they are the same */
 	struct xe_flow_port ports[XE_MAX_PORTS];
 	struct rule_entry rules[XE_MAX_RULES];
+	uint32_t rested_s[65536]; /* lane_s + 1 when it began; 0: never */
 };
 _Static_assert(sizeof(struct xe_session_file_head) <= ALIGN, "in front of the slots");
 
@@ -440,6 +442,39 @@ static int judge_head(const struct xe_session_file_head *h, size_t size, char *e
 	if (why)
 		snprintf(err, err_size, "%s", why);
 	return why ? -EINVAL : 0;
+}
+
+/* Read, not mapped: this part of the head is all, and while workers stand still. */
+void xe_session_file_rests(int fd, uint32_t now_s, uint8_t left_s[65536])
+{
+	struct xe_session_file_head *h = calloc(1, sizeof(*h));
+	char err[64];
+	struct stat st;
+
+	if (!h || fstat(fd, &st) ||
+	    pread(fd, h, offsetof(struct xe_session_file_head, ports), 0) !=
+		    offsetof(struct xe_session_file_head, ports) ||
+	    judge_head(h, (size_t)st.st_size, err, sizeof(err)) ||
+	    pread(fd, h->rested_s, sizeof(h->rested_s),
+		  offsetof(struct xe_session_file_head, rested_s)) != sizeof(h->rested_s))
+		goto out;
+	now_s = now_s - h->clock_s + h->lane_s;
+	for (uint32_t p = 0; p < 65536; p++) {
+		uint32_t age = now_s + 1 - h->rested_s[p];
+
+		/* a clock that is a little behind is that of a worker that stood still */
+		if (h->rested_s[p] && (int32_t)age < 0)
+			age = 0;
+		if (h->rested_s[p] && age < XE_NAT_REST_S && XE_NAT_REST_S - age > left_s[p])
+			left_s[p] = (uint8_t)(XE_NAT_REST_S - age);
+	}
+out:
+	free(h);
+}
+
+uint32_t *xe_session_file_rested(struct xe_session_file *f)
+{
+	return f->head->rested_s;
 }
 
 int xe_session_file_read(int fd, uint32_t now_s, struct xe_flow_file *out,

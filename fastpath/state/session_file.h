@@ -7,7 +7,8 @@
  * process ends, and a packet costs nothing more. All else (index, timers, mappings, next hops,
  * counters of sources) is made anew from them.
  *
- *   0            head: whose file it is, ports and rules by the numbers that sessions use
+ *   0            head: whose file it is, ports and rules by the numbers that sessions use; since
+ *                when UDP L4 ports rest
  *   2 MiB        session slots   | as far as they are backed by memory;
  *   behind them  address slots   | grows ahead of use (xe_session_file_grow)
  *
@@ -65,6 +66,12 @@ void xe_session_file_clock(struct xe_session_file *f, uint32_t lane_s, uint32_t 
 void xe_session_file_port(struct xe_session_file *f, uint16_t id, const struct xe_flow_port *port);
 /* What the rules' numbers mean from now on; NULL: nothing, while they change. */
 void xe_session_file_rules(struct xe_session_file *f, const struct xe_ruleset *rs);
+
+/* Where the worker writes since when UDP L4 ports rest, by L4 port: its clock + 1 (natpool.h). */
+uint32_t *xe_session_file_rested(struct xe_session_file *f);
+/* For how long each has still to rest by what another process has left, where that is more than
+ * left_s says already. Of a file that is none, nothing. */
+void xe_session_file_rests(int fd, uint32_t now_s, uint8_t left_s[65536]);
 
 struct xe_session_file_counts {
 	uint32_t taken, left_out;

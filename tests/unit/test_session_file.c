@@ -359,12 +359,56 @@ static void test_full(void **state)
 	rmdir(at);
 }
 
+/* UDP L4 ports that rest do so for what is left of their time; of several files the longest counts.
+ */
+static void test_rests(void **state)
+{
+	static const struct {
+		uint32_t age, left;
+	} cases[] = {{0, 120}, {1, 119}, {60, 60}, {119, 1}, {120, 0}, {5000, 0}};
+	static uint8_t left_s[65536];
+	struct world w;
+	uint32_t *rested, sum = 0;
+	int fd;
+
+	(void)state;
+	world_open(&w, CAPACITY, "/tmp");
+	rested = xe_session_file_rested(&w.file);
+	for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		rested[1000 + i] = NOW_S + 1 - cases[i].age;
+	rested[65535] = NOW_S + 3; /* by a clock that is behind: it has just begun */
+	rested[2000] = NOW_S + 1 - 100;
+	left_s[2000] = 70;
+	left_s[2001] = 3;
+	world_die(&w);
+	fd = openat(w.dir_fd, "w2", O_RDONLY);
+	xe_session_file_rests(fd, NOW_S, left_s);
+	for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(left_s[1000 + i], cases[i].left);
+	assert_int_equal(left_s[65535], 120);
+	assert_int_equal(left_s[2000], 70);
+	assert_int_equal(left_s[2001], 3);
+	for (uint32_t p = 0; p < 65536; p++)
+		sum += left_s[p];
+	assert_int_equal(sum, 120 + 119 + 60 + 1 + 120 + 70 + 3);
+	close(fd);
+	/* none of ours says nothing */
+	fd = openat(w.dir_fd, "w2", O_RDWR);
+	assert_int_equal(pwrite(fd, "y", 1, 0), 1);
+	memset(left_s, 0, sizeof(left_s));
+	xe_session_file_rests(fd, NOW_S, left_s);
+	for (uint32_t p = 0; p < 65536; p++)
+		assert_int_equal(left_s[p], 0);
+	close(fd);
+	world_remove(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_torn),
 		cmocka_unit_test(test_refused),    cmocka_unit_test(test_cut),
-		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_full),       cmocka_unit_test(test_rests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
