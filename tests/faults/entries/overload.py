@@ -163,12 +163,12 @@ def overload(w, seconds):
 
 def full_again(w):
     """From a second after it on: what could be carried before. (On a busy machine it cannot be sent,
-    sometimes, and less is then less; asked once more, for the machine may be busier than before.)"""
+    sometimes, and less is then less; asked once more, for the worker may have had no CPU for a moment.)"""
     time.sleep((AFTER_MS + CALM_MS) / 1000 * SLOW)
     begun = now_ms()
     again, sent = alone(w, 0.95 * w.alone)
     if again < FULL * min(w.alone, sent):
-        again, sent = alone(w, 0.95 * alone(w)[0])
+        again, sent = alone(w, 0.95 * w.alone)
     w.flooded += begun, now_ms()
     time.sleep(2 * CALM_MS / 1000 * SLOW)
     w.notes.append("a second after it %.2f of %.2f Mpps" % (again / 1e6, sent / 1e6))
