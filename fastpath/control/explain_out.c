@@ -299,7 +299,7 @@ static void explain_fragments(struct xe_explain *e)
 
 void xe_explain_out(struct xe_explain *e)
 {
-	uint64_t beat = *e->in->owner->beat;
+	uint64_t beat = __atomic_load_n(e->in->owner->beat, __ATOMIC_RELAXED);
 	struct xe_flow_view view;
 	struct xe_route route;
 
