@@ -316,7 +316,7 @@ struct mappings {
 	struct xe_natpool pool;
 	struct xe_sessions sessions;
 	struct xe_taken taken;
-	struct xe_blocks blocks;
+	struct xe_claims claims;
 	uint64_t *owned;
 };
 
@@ -327,7 +327,7 @@ static void *mappings_open(uint32_t capacity, uint64_t k0, uint64_t k1)
 
 	m->owned = calloc(XE_OWNED_ENTRIES, sizeof(*m->owned));
 	assert_int_equal(xe_sessions_open(&m->sessions, capacity, k0, k1), 0);
-	assert_int_equal(xe_natpool_open(&m->pool, &m->sessions, m->owned, &m->blocks, &m->taken, 0,
+	assert_int_equal(xe_natpool_open(&m->pool, &m->sessions, m->owned, &m->claims, &m->taken, 0,
 					 1, lf_random(), lf_random()),
 			 0);
 	assert_int_equal(xe_natpool_add_ext(&m->pool, 0, &ext), 0);
