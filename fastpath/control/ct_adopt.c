@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/conntrack.h"
+#include "control/ct_hosts.h"
 #include "control/flow_adopt.h"
 #include "control/port_attach.h"
 #include "control/watch.h"
@@ -29,17 +29,6 @@
 #define TURN_TICK_NS (50 * XE_NS_PER_MS)
 /* Records between two looks at the clock: some 10 ms. */
 #define SLICE 256u
-/* Inside hosts remembered during one adoption: where they are is two questions to the kernel. */
-#define HOSTS 4096u
-
-/* Where an inside host is. */
-struct host {
-	struct xe_addr addr;
-	struct xe_port *port; /* NULL: behind none of ours, or not known yet */
-	uint8_t mac[6];
-	bool known, unresolved;
-};
-
 struct xe_ct_side {
 	struct xe_ct *ct;
 	uint64_t again_ns; /* 0: not */
@@ -57,7 +46,7 @@ struct xe_ct_side {
 	uint32_t at;
 	uint32_t taken; /* sessions made of them */
 	uint32_t from;  /* seen before this turn */
-	struct host *hosts;
+	struct xe_ct_host *hosts;
 	uint64_t end_ns; /* of this turn */
 	bool late;       /* it was over before all had been looked at */
 	uint32_t behind; /* left to the kernel for the moment */
@@ -106,41 +95,6 @@ struct xe_ct *xe_ct_of(const struct xe_service *svc)
 
 /* ---- where a flow's ends are ---- */
 
-/* Port, and Ethernet address as the host's own packets would be sent to it. */
-static void look_for(struct xe_service *svc, struct host *h)
-{
-	struct xe_route route;
-	uint16_t nud;
-	int ifindex;
-
-	if (xe_netlink_route(svc->netlink, &h->addr, NULL, 0, &route) ||
-	    route.type != RTN_UNICAST || route.encap)
-		return;
-	if (xe_netlink_neigh(svc->netlink, route.oif, &route.gateway, h->mac, &nud)) {
-		h->unresolved = !xe_netlink_neigh_use(svc->netlink, route.oif, &route.gateway);
-		return;
-	}
-	h->port = xe_port_by_ifindex(svc, route.oif);
-	if (!h->port) {
-		ifindex = xe_netlink_bridge_port(svc->netlink, route.oif, h->mac);
-		h->port = xe_port_by_ifindex(svc, ifindex);
-	}
-	if (h->port && (h->port->role != XE_ROLE_INSIDE || h->port->id == XE_PORT_NONE))
-		h->port = NULL;
-}
-
-static const struct host *find_host(struct xe_service *svc, const struct xe_addr *addr)
-{
-	const struct xe_steer_settings *keys = &svc->steer.settings;
-	struct host *h = &svc->ct->hosts[xe_addr_hash(addr, keys->k0, keys->k1) % HOSTS];
-
-	if (h->known && !memcmp(&h->addr, addr, sizeof(*addr)))
-		return h;
-	*h = (struct host){.addr = *addr, .known = true};
-	look_for(svc, h);
-	return h;
-}
-
 static bool is_allowed(const struct xe_port *port, const struct xe_addr *addr)
 {
 	for (uint32_t i = 0; i < port->allow_cnt; i++)
@@ -154,7 +108,7 @@ static struct xe_port *find_out(struct xe_service *svc, const struct xe_port *in
 				const struct xe_flow_record *r)
 {
 	int iif = xe_netlink_l3_ifindex(svc->netlink, in->ifindex);
-	const struct host *h;
+	const struct xe_ct_host *h;
 	struct xe_route route;
 	struct xe_port *out;
 
@@ -163,7 +117,7 @@ static struct xe_port *find_out(struct xe_service *svc, const struct xe_port *in
 		return NULL;
 	out = xe_port_by_ifindex(svc, route.oif);
 	if (!out) { /* another container behind a bridge */
-		h = find_host(svc, &r->nat_dst);
+		h = xe_ct_host_find(svc, svc->ct->hosts, &r->nat_dst);
 		out = h->port;
 	}
 	return out && out->state == XE_PORT_ATTACHED && out != in ? out : NULL;
@@ -258,7 +212,7 @@ static bool fits(const struct xe_flow_record *r, enum xe_verb verb, const struct
 /* Ports, rule and Ethernet address of a flow that a worker can carry. */
 static bool place(struct xe_service *svc, struct xe_flow_record *r, struct xe_flow_file *out_file)
 {
-	const struct host *h = find_host(svc, &r->src);
+	const struct xe_ct_host *h = xe_ct_host_find(svc, svc->ct->hosts, &r->src);
 	struct xe_port *out;
 	enum xe_verb verb;
 	int rule;
@@ -537,7 +491,7 @@ static int turn(struct xe_service *svc, uint64_t turn_ns)
 	side->from = side->seen.record_cnt;
 	side->behind = 0;
 	side->end_ns = start_ns + turn_ns;
-	side->hosts = calloc(HOSTS, sizeof(*side->hosts));
+	side->hosts = calloc(XE_CT_HOSTS, sizeof(*side->hosts));
 	if (side->hosts)
 		err = passes(svc);
 	if (err < 0) {
