@@ -222,17 +222,17 @@ static void put_spoofed(const struct xe_fallback_text *t, const char *besides)
 {
 	if (xe_fallback_has_allowed(t))
 		fprintf(t->f,
-			"\t\tiifname @checked%c meta nfproto %s %s"
+			"\t\tiifname . %s saddr @checked%c %s"
 			"iifname . %s saddr != @allowed%c counter name spoof_dropped drop\n",
-			t->fam->n, t->fam->proto, besides, t->fam->ip, t->fam->n);
+			t->fam->ip, t->fam->n, besides, t->fam->ip, t->fam->n);
 }
 
 /* For the host: who looks for an address (DHCP, IGMP, neighbour and duplicate address detection)
  * has none yet, and IPv6 neighbours speak by their link-local ones. */
 static void put_input_spoofed(const struct xe_fallback_text *t)
 {
-	put_spoofed(t, t->fam->af == AF_INET ? "ip saddr != 0.0.0.0 "
-					     : "ip6 saddr != { ::, fe80::/10 } ");
+	put_spoofed(t, t->fam->af == AF_INET ? "ip saddr != 0.0.0.0 ip saddr != 169.254.0.0/16 "
+					     : "ip6 saddr != :: ip6 saddr != fe80::/10 ");
 }
 
 static void put_forward_family(const struct xe_fallback_text *t)
@@ -242,10 +242,10 @@ static void put_forward_family(const struct xe_fallback_text *t)
 
 	put_spoofed(t, "");
 	/* iifname != @uplinks: with a wide inside prefix, hosts beyond an uplink are in it too. */
-	fprintf(t->f,
-		"\t\toifname @uplinks iifname != @uplinks %s saddr @inside%c jump out%c\n"
-		"\t\tiifname @uplinks oifname != @uplinks %s daddr @inside%c jump in%c\n",
-		ip, n, n, ip, n, n);
+	xe_fallback_put_inside_lines(t, "oifname @uplinks iifname != @uplinks ", "saddr",
+				     "jump out");
+	xe_fallback_put_inside_lines(t, "iifname @uplinks oifname != @uplinks ", "daddr",
+				     "jump in");
 	/* A pool's address that is not the host's own would be routed back where it came from. */
 	if (xe_fallback_has_pool(t))
 		fprintf(t->f,
@@ -300,10 +300,10 @@ static void put_nat_rest(const struct xe_fallback_text *t)
 
 static void put_nat_hook(const struct xe_fallback_text *t, const char *chain)
 {
-	fprintf(t->f,
-		"\t\toifname @uplinks iifname != @uplinks %s saddr @inside%c "
-		"fib saddr type != local goto %s%c\n",
-		t->fam->ip, t->fam->n, chain, t->fam->n);
+	char after[64];
+
+	snprintf(after, sizeof(after), "fib saddr type != local goto %s", chain);
+	xe_fallback_put_inside_lines(t, "oifname @uplinks iifname != @uplinks ", "saddr", after);
 }
 
 /* ---- leak filter ---- */
@@ -417,8 +417,7 @@ static void put_snat_rest(const struct xe_fallback_text *t)
 
 static void put_leak_hook(const struct xe_fallback_text *t)
 {
-	fprintf(t->f, "\t\toifname @uplinks %s saddr @inside%c jump leak%c\n", t->fam->ip,
-		t->fam->n, t->fam->n);
+	xe_fallback_put_inside_lines(t, "oifname @uplinks ", "saddr", "jump leak");
 }
 
 /* The host's own flows and what the kernel translates are known to conntrack: they come first. */

@@ -241,6 +241,9 @@ void xe_fallback_put_sets(struct xe_fallback_text *t)
 	put_listeners(t->f, XE_FALLBACK_SET_UDP, t->conf->listen_udp, t->nat.udp);
 }
 
+/* Lines for inside prefixes, each of which a packet of the kernel's path is compared with. */
+#define LINES_MAX 64u
+
 /* ---- sets of one family ---- */
 
 static int prefix_order(const void *a, const void *b)
@@ -402,6 +405,23 @@ static int put_inside(struct xe_fallback_text *t)
 	return ret;
 }
 
+void xe_fallback_put_inside_lines(const struct xe_fallback_text *t, const char *before,
+				  const char *which, const char *after)
+{
+	struct prefix_list list;
+	int ret = inside_prefixes(t, &list);
+
+	for (uint32_t i = 0; !ret && list.cnt <= LINES_MAX && i < list.cnt; i++) {
+		fprintf(t->f, "\t\t%s%s %s ", before, t->fam->ip, which);
+		xe_fallback_put_prefix(t->f, &list.v[i]);
+		fprintf(t->f, " %s%c\n", after, t->fam->n);
+	}
+	if (ret || list.cnt > LINES_MAX)
+		fprintf(t->f, "\t\t%s%s %s @inside%c %s%c\n", before, t->fam->ip, which, t->fam->n,
+			after, t->fam->n);
+	free(list.v);
+}
+
 static int put_allowed_of(struct xe_fallback_text *t, const struct xe_fallback_port *port,
 			  bool *first)
 {
@@ -423,7 +443,9 @@ static int put_allowed_of(struct xe_fallback_text *t, const struct xe_fallback_p
 	return ret;
 }
 
-/* allowed: what may come from which port; checked: the ports that it knows. */
+/* allowed: what may come from which port; checked: the ports that it knows. Both of one kind, this
+ * one behind that one: so the kernel has it ready later (xe_fallback_put_inside_lines()), and
+ * nobody is looked for in a set that is not. */
 static int put_allowed(struct xe_fallback_text *t)
 {
 	bool first = true;
@@ -436,13 +458,14 @@ static int put_allowed(struct xe_fallback_text *t)
 		if (checkable(t, &t->conf->ports[i]))
 			ret = put_allowed_of(t, &t->conf->ports[i], &first);
 	close_set(t->f, first);
-	open_set(t->f, "checked", t->fam->n, "ifname", NULL);
+	open_set(t->f, "checked", t->fam->n, type, "interval");
 	first = true;
 	for (uint32_t i = 0; i < t->conf->port_cnt; i++) {
 		if (!checkable(t, &t->conf->ports[i]))
 			continue;
 		next_element(t->f, &first);
 		xe_fallback_put_name(t->f, t->conf->ports[i].name);
+		fputs(t->fam->af == AF_INET ? " . 0.0.0.0/0" : " . ::/0", t->f);
 	}
 	close_set(t->f, first);
 	return ret;

@@ -45,6 +45,12 @@ bool xe_fallback_has_allowed(const struct xe_fallback_text *t);
 /* An address or prefix, IPv6 without brackets; a whole-length prefix as an address. */
 void xe_fallback_put_addr(FILE *f, int af, const struct xe_addr *addr);
 void xe_fallback_put_prefix(FILE *f, const struct xe_prefix *prefix);
+/* Lines `before WHICH PREFIX after`, which: saddr or daddr, for what is inside: one a prefix, or
+ * where there are many one for the set of them. A table is replaced whole, and the kernel (6.18)
+ * has an interval set ready some 50 us after the rules that look into it: what passes meanwhile
+ * would be of no inside host. A literal prefix is there with its rule. */
+void xe_fallback_put_inside_lines(const struct xe_fallback_text *t, const char *before,
+				  const char *which, const char *after);
 /* A name that is one interface, never a wildcard. */
 void xe_fallback_put_name(FILE *f, const char *name);
 /* `{ "a", "b" }`: the interfaces a port name of a rule stands for, as the IP layer sees them.

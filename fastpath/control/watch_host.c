@@ -38,9 +38,9 @@
 #define QUEUE_ASKS 8
 
 /* One system call a port, which copies a counter set for each CPU: of a thousand ports, 2 ms on two
- * CPUs, 20 on a hundred. So half a percent of this thread's time, which is each tick below 0.5 ms.
- */
-#define UNHEARD_SHARE 200
+ * CPUs, 20 on a hundred. So a thousandth of this thread's time, which is each tick below 0.1 ms:
+ * the service is to cost less than a hundredth of a CPU when it is idle. */
+#define UNHEARD_SHARE 1000
 /* A port whose queues cannot get sockets goes on counting: asked again so much later. */
 #define UNHEARD_NS XE_NS_PER_SEC
 

@@ -157,8 +157,9 @@ static const char golden[] =
 	"	}\n"
 	"\n"
 	"	set checked4 {\n"
-	"		type ifname\n"
-	"		elements = { \"va\" }\n"
+	"		type ifname . ipv4_addr\n"
+	"		flags interval\n"
+	"		elements = { \"va\" . 0.0.0.0/0 }\n"
 	"	}\n"
 	"\n"
 	"	chain rules4 {\n"
@@ -200,13 +201,13 @@ static const char golden[] =
 	"\n"
 	"	chain snat_rules {\n"
 	"		type nat hook postrouting priority 90; policy accept;\n"
-	"		oifname @uplinks iifname != @uplinks ip saddr @inside4 "
+	"		oifname @uplinks iifname != @uplinks ip saddr 10.1.0.0/16 "
 	"fib saddr type != local goto nat4\n"
 	"	}\n"
 	"\n"
 	"	chain snat_rest {\n"
 	"		type nat hook postrouting priority 110; policy accept;\n"
-	"		oifname @uplinks iifname != @uplinks ip saddr @inside4 "
+	"		oifname @uplinks iifname != @uplinks ip saddr 10.1.0.0/16 "
 	"fib saddr type != local goto rest4\n"
 	"		oifname @uplinks fib saddr type local meta nfproto ipv4 "
 	"tcp sport 32768-65535 snat ip to ip saddr:32768-65535\n"
@@ -216,15 +217,16 @@ static const char golden[] =
 	"\n"
 	"	chain forward {\n"
 	"		type filter hook forward priority -10; policy accept;\n"
-	"		iifname @checked4 meta nfproto ipv4 "
+	"		iifname . ip saddr @checked4 "
 	"iifname . ip saddr != @allowed4 counter name spoof_dropped drop\n"
-	"		oifname @uplinks iifname != @uplinks ip saddr @inside4 jump out4\n"
-	"		iifname @uplinks oifname != @uplinks ip daddr @inside4 jump in4\n"
+	"		oifname @uplinks iifname != @uplinks ip saddr 10.1.0.0/16 jump out4\n"
+	"		iifname @uplinks oifname != @uplinks ip daddr 10.1.0.0/16 jump in4\n"
 	"	}\n"
 	"\n"
 	"	chain input {\n"
 	"		type filter hook input priority -10; policy accept;\n"
-	"		iifname @checked4 meta nfproto ipv4 ip saddr != 0.0.0.0 "
+	"		iifname . ip saddr @checked4 ip saddr != 0.0.0.0 ip saddr != "
+	"169.254.0.0/16 "
 	"iifname . ip saddr != @allowed4 counter name spoof_dropped drop\n"
 	"		iifname != @uplinks accept\n"
 	"		ct state established,related accept\n"
@@ -236,7 +238,7 @@ static const char golden[] =
 	"\n"
 	"	chain leak {\n"
 	"		type filter hook postrouting priority 300; policy accept;\n"
-	"		oifname @uplinks ip saddr @inside4 jump leak4\n"
+	"		oifname @uplinks ip saddr 10.1.0.0/16 jump leak4\n"
 	"	}\n"
 	"}\n";
 
@@ -408,8 +410,9 @@ static void test_lines(void **state)
 			    lines[i].in, "\t\tcounter name inbound_dropped drop\n");
 		check_block(lines[i].rule, text, "chain nat4", "", lines[i].nat, "");
 		/* The bridge's sources can't be told apart: only va's are checked. */
-		check_block(lines[i].rule, text, "set checked4", "", "\t\ttype ifname\n",
-			    "\t\telements = { \"va\" }\n");
+		check_block(lines[i].rule, text, "set checked4", "",
+			    "\t\ttype ifname . ipv4_addr\n\t\tflags interval\n",
+			    "\t\telements = { \"va\" . 0.0.0.0/0 }\n");
 		free(text);
 	}
 }
