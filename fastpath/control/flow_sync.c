@@ -108,14 +108,16 @@ struct look {
 	bool updated[CHUNK];
 };
 
-static bool knows_more(const struct xe_lane *lane, const struct xe_flow_record *r,
+/* Whoever had the flow's last packet knows how it stands, however many he has counted. */
+static bool knows_more(const struct xe_lane *lane, const struct xe_adoptee *a,
 		       const struct xe_session *s)
 {
+	const struct xe_flow_record *r = a->record;
 	uint64_t out = xe_session_packets(s, XE_DIR_OUT), back = xe_session_packets(s, XE_DIR_BACK);
 
 	return r->packets[XE_DIR_OUT] >= out && r->packets[XE_DIR_BACK] >= back &&
 	       r->packets[XE_DIR_OUT] - out + r->packets[XE_DIR_BACK] - back &&
-	       lane->now_s - s->last_used_s >= LIVE_S;
+	       lane->now_s - s->last_used_s >= a->idle_s + LIVE_S;
 }
 
 static void look_one(struct xe_lane *lane, struct look *look, uint32_t i)
@@ -132,7 +134,7 @@ static void look_one(struct xe_lane *lane, struct look *look, uint32_t i)
 	if (look->outcome[i] != XE_ADOPT_THERE)
 		return;
 	mark = &look->marks[xe_session_idx(&lane->sessions, s)];
-	if (!is_marked(mark, s) && !knows_more(lane, a->record, s))
+	if (!is_marked(mark, s) && !knows_more(lane, a, s))
 		return;
 	now.idle_s = a->idle_s;
 	if (xe_adopt_go_on(lane, s, &now, a->out_port)) {

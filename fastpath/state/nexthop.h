@@ -135,7 +135,7 @@ static inline bool xe_nexthops_are_behind(const struct xe_nexthops *t)
 /* No entry is free, and none will be before a flow ends. */
 static inline bool xe_nexthops_are_full(const struct xe_nexthops *t)
 {
-	return t->cnt == t->capacity;
+	return t->cnt == t->capacity && t->unused_head == XE_NIL;
 }
 
 /* Worker. References of sessions and held packets; at zero the entry is released. */
