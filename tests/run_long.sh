@@ -6,6 +6,7 @@
 #
 #	LONG_FUZZ_SECONDS         per target (default 600; .ci/run, which has a time budget, takes 20)
 #	LONG_CONFORMANCE_SECONDS  no cell of the matrix begins after so long, and that fails (default: all run)
+#	LONG_CELLS                of the differential run and the soak (default: all; .ci/run takes two)
 #	LONG_SOAK_PACKETS         checksums looked at (default 10,000,000)
 #	LONG_INJECT               system calls that get an error (default 200)
 #	LONG_FAULTS               options of tests/faults/run.py (default none: all faults)
@@ -62,13 +63,13 @@ for name in stall stall_stop crash handback foreign; do
 done
 run conformance-matrix 1200 tests/conformance/run.py --cells all --budget "${LONG_CONFORMANCE_SECONDS:-0}" \
 	--json "$LOGS/conformance.json"
-run conformance-differential 600 tests/conformance/differential.py --cells all --step 7 --count 300
+run conformance-differential 600 tests/conformance/differential.py --cells "${LONG_CELLS:-all}" --step 7 --count 300
 run conformance-clients 200 tests/conformance/clients.py --cells native-off-2
-run conformance-soak 600 tests/conformance/soak.py --cells all --packets "${LONG_SOAK_PACKETS:-10000000}" --seconds 60
+run conformance-soak 600 tests/conformance/soak.py --cells "${LONG_CELLS:-all}" --packets "${LONG_SOAK_PACKETS:-10000000}" --seconds 60
 run conformance-reasons 200 tests/conformance/reasons.py --cells native-off-2
 run long-scenarios 500 tests/run.sh --only netns/t_route6 --only netns/t_ra6 --only netns/t_icmp_workers \
 	--only conformance/t_clients
-run survive-scenarios 700 tests/run.sh --only netns/t_crash_refused --only netns/t_fallback_dnat \
+run survive-scenarios 1000 tests/run.sh --only netns/t_crash_refused --only netns/t_fallback_dnat \
 	--only netns/t_foreign_long --only netns/t_handback_whole --only netns/t_stall_long \
 	--only netns/t_stall_syn --only netns/t_systemd --only netns/t_takeover_syn --only netns/t_takeover_fail --only netns/t_takeover_four \
 	--only netns/t_takeover_many --only netns/t_takeover_workers --only netns/t_takeover_versions --only netns/t_net_many --only netns/t_uplink_native
