@@ -53,6 +53,7 @@ within 3000 test -S "$T/notify.sock" || die "no stand-in for systemd"
 export NOTIFY_SOCKET=$T/notify.sock WATCHDOG_USEC=1000000
 xe_start
 unset NOTIFY_SOCKET WATCHDOG_USEC
+within 2000 eval '[ "$(beats READY=1)" -ge 1 ]' # said a moment after the control socket answers
 same "READY=1" "$(beats READY=1)" 1
 check "watchdog beats" within 3000 many_beats
 # The control thread stands still with the rest: no beats, which is what they are for.
