@@ -53,6 +53,8 @@ static int lane_open(struct xe_lane *lane, const struct xe_worker_conf *c)
 		err = c->file ? xe_sessions_open_in(&lane->sessions, c->sessions, c->k0, c->k1,
 						    c->file)
 			      : xe_sessions_open(&lane->sessions, c->sessions, c->k0, c->k1);
+	if (!err && c->budget)
+		xe_sessions_share(&lane->sessions, c->budget, c->part);
 	if (!err)
 		err = xe_nexthops_open(&lane->nexthops, c->sessions, c->k0, c->k1);
 	if (!err)

@@ -62,9 +62,11 @@ struct xe_worker_conf {
 	const struct xe_area *area;
 	struct xe_handoff *handoff; /* NULL: the only worker */
 	const struct xe_taken *taken;
-	struct xe_terms *terms;     /* table of all workers */
-	struct xe_outside *outside; /* the same; NULL: the only worker */
-	uint32_t sessions, sessions_per_source;
+	struct xe_terms *terms;                 /* table of all workers */
+	struct xe_outside *outside;             /* the same; NULL: the only worker */
+	uint32_t sessions, sessions_per_source; /* that there is memory for; of a source */
+	struct xe_session_budget *budget;       /* of all workers; NULL: the only one */
+	uint32_t part;                          /* an equal one of it */
 	struct xe_session_file *file; /* for its sessions, longer there than it is; may be NULL */
 	struct xe_timeouts timeouts;
 	uint64_t k0, k1, rng_k0, rng_k1;

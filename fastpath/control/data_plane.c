@@ -96,11 +96,13 @@ void xe_data_plane_close_shared(struct xe_service *svc)
 static int open_workers(struct xe_service *svc, const uint64_t *keys)
 {
 	const struct xe_config *config = svc->config;
+	uint32_t capacity = xe_session_capacity(config->limits.sessions, svc->worker_cnt);
 	int err = open_shared(svc);
 
+	xe_session_budget_init(&svc->session_budget, config->limits.sessions, svc->worker_cnt);
 	for (uint32_t i = 0; i < svc->worker_cnt && !err; i++) {
 		struct xe_session_file_conf fc = {
-			.capacity = config->limits.sessions / svc->worker_cnt,
+			.capacity = capacity,
 			.worker = (uint16_t)i,
 			.worker_cnt = (uint16_t)svc->worker_cnt,
 			.node = xe_cpu_node(worker_cpu(svc, i)),
@@ -126,7 +128,9 @@ static int open_workers(struct xe_service *svc, const uint64_t *keys)
 			.area = &svc->area,
 			.handoff = svc->worker_cnt > 1 ? &svc->handoff : NULL,
 			.taken = &svc->taken,
-			.sessions = config->limits.sessions / svc->worker_cnt,
+			.sessions = capacity,
+			.part = config->limits.sessions / svc->worker_cnt,
+			.budget = svc->worker_cnt > 1 ? &svc->session_budget : NULL,
 			.file = xe_state_dir_worker(svc, &fc),
 			.sessions_per_source = config->limits.sessions_per_source,
 			.timeouts = {config->timeouts.tcp_established_s,
@@ -214,7 +218,9 @@ int xe_data_plane_start(struct xe_service *svc)
 	settings.k0 = keys[0];
 	settings.k1 = keys[1];
 	settings.live_mask =
-		xe_live_bucket_cnt(2 * svc->config->limits.sessions / svc->worker_cnt) - 1;
+		xe_live_bucket_cnt(
+			2 * xe_session_capacity(svc->config->limits.sessions, svc->worker_cnt)) -
+		1;
 	err = xe_steer_open(&svc->steer, &settings);
 	if (err)
 		return err;

@@ -158,7 +158,7 @@ bool xe_explain_translation(struct xe_explain *e, const struct xe_rule *rule, in
 struct counts {
 	const struct xe_explain *e;
 	uint16_t port;
-	uint32_t sessions, capacity, of_source, unanswered;
+	uint32_t sessions, capacity, part, of_source, unanswered;
 };
 
 static void count_call(struct xe_worker *w, void *arg)
@@ -171,7 +171,8 @@ static void count_call(struct xe_worker *w, void *arg)
 
 	c->sessions = lane->sessions.cnt;
 	c->unanswered = lane->unanswered;
-	c->capacity = lane->sessions.capacity;
+	c->capacity = xe_sessions_max(&lane->sessions);
+	c->part = lane->sessions.part;
 	/* One more and one less: the only question that the table answers. */
 	source = xe_source_take(&lane->sources, v4 ? XE_FAMILY_4 : XE_FAMILY_6, key, c->port,
 				UINT32_MAX);
@@ -192,7 +193,7 @@ bool xe_explain_limits(struct xe_explain *e, const struct xe_rule *rule, struct 
 	xe_worker_call(w, count_call, &c);
 	full = c.of_source >= limit && !exempt;
 	no_place = c.sessions >= c.capacity ||
-		   (inbound && c.unanswered >= c.capacity / XE_UNANSWERED_SHARE);
+		   (inbound && c.unanswered >= c.part / XE_UNANSWERED_SHARE);
 	json_object_set_new(e->result, "limits",
 			    json_pack("{sI, sI, sI, sI, sb}", "sessions", (json_int_t)c.sessions,
 				      "sessions_max", (json_int_t)c.capacity, "of_source",

@@ -95,8 +95,9 @@ struct xe_service {
 	struct xe_area area;
 	struct xe_handoff handoff;
 	struct xe_claims *claims;
-	struct xe_outside outside; /* with several workers */
-	struct xe_terms *terms;    /* limits and the like of the rules, by number */
+	struct xe_outside outside;               /* with several workers */
+	struct xe_session_budget session_budget; /* likewise */
+	struct xe_terms *terms;                  /* limits and the like of the rules, by number */
 	struct xe_rule **terms_of; /* by number: the rule that has, or last had it; NULL: none */
 	char punt_name[IFNAMSIZ], punt_uplink_name[IFNAMSIZ];
 	int punt_fd, punt_uplink_fd;

@@ -260,7 +260,7 @@ static enum xe_adopted with_tuples(struct xe_lane *lane, const struct xe_adoptee
 
 	if (found != XE_ADOPTED)
 		return found;
-	if (lane->sessions.cnt == lane->sessions.capacity)
+	if (xe_sessions_are_full(&lane->sessions))
 		return XE_ADOPT_FULL; /* what lives here does not give way to what comes */
 	take_l4_port(lane, a, h);
 	if (take_source(lane, a, h) && take_hops(lane, a, h) && take_terms(lane, a, h))

@@ -262,11 +262,11 @@ static void begin(struct xe_lane *lane, struct xe_packet *p, const struct inside
 
 	if (!p->hairpin && !xe_peer_is_outside(lane, p))
 		return;
-	if (lane->unanswered >= lane->sessions.capacity / XE_UNANSWERED_SHARE) {
+	if (lane->unanswered >= lane->sessions.part / XE_UNANSWERED_SHARE) {
 		no_room(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}
-	if (lane->sessions.cnt == lane->sessions.capacity && !xe_reclaim_session(lane)) {
+	if (xe_sessions_are_full(&lane->sessions) && !xe_reclaim_session(lane)) {
 		xe_flow_refuse(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}

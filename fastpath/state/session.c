@@ -35,6 +35,79 @@ uint32_t xe_session_addr_cnt(uint32_t capacity)
 	return 4 * capacity + XE_MAX_EXT_ADDRS + 64;
 }
 
+/* ---- what all workers have together ---- */
+
+/* Sessions taken of the budget at once: the others' core has that word some 15,000 times a second
+ * then when a million flows begin in one. */
+#define PIECE_MAX 64u
+/* And never so many that what lies idle at a worker (two pieces) is more than 3 % of its part. */
+#define PIECES_PER_PART 64u
+/* Times its part that a worker has memory for. */
+#define PARTS_MAX 2u
+
+uint32_t xe_session_capacity(uint32_t all, uint32_t worker_cnt)
+{
+	uint32_t most = PARTS_MAX * (all / worker_cnt);
+
+	return worker_cnt == 1 || most > all ? all : most;
+}
+
+void xe_session_budget_init(struct xe_session_budget *b, uint32_t all, uint32_t worker_cnt)
+{
+	uint32_t piece = all / worker_cnt / PIECES_PER_PART;
+
+	atomic_store_explicit(&b->left, all, memory_order_relaxed);
+	b->piece = piece < 1 ? 1 : piece > PIECE_MAX ? PIECE_MAX : piece;
+}
+
+void xe_sessions_share(struct xe_sessions *t, struct xe_session_budget *b, uint32_t part)
+{
+	t->budget = b;
+	t->part = part;
+	t->allowed = 0;
+}
+
+static uint32_t take_piece(struct xe_session_budget *b, uint32_t most)
+{
+	uint32_t left = atomic_load_explicit(&b->left, memory_order_relaxed), take;
+
+	if (most > b->piece)
+		most = b->piece;
+	do {
+		take = left < most ? left : most;
+		if (!take)
+			return 0;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&b->left, &left, left - take, memory_order_relaxed, memory_order_relaxed));
+	return take;
+}
+
+bool xe_sessions_are_full(struct xe_sessions *t)
+{
+	if (t->cnt >= t->allowed && t->budget)
+		t->allowed += take_piece(t->budget, t->capacity - t->allowed);
+	return t->cnt >= t->allowed;
+}
+
+static void give_piece(struct xe_sessions *t)
+{
+	if (!t->budget || t->allowed - t->cnt < 2 * t->budget->piece)
+		return;
+	t->allowed -= t->budget->piece;
+	atomic_fetch_add_explicit(&t->budget->left, t->budget->piece, memory_order_relaxed);
+}
+
+uint32_t xe_sessions_max(const struct xe_sessions *t)
+{
+	uint64_t most = t->allowed;
+
+	if (t->budget)
+		most += atomic_load_explicit(&t->budget->left, memory_order_relaxed);
+	return most < t->capacity ? (uint32_t)most : t->capacity;
+}
+
+/* ---- the table ---- */
+
 int xe_sessions_open(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint64_t k1)
 {
 	return xe_sessions_open_at(t, capacity, k0, k1, NULL, NULL);
@@ -55,7 +128,7 @@ int xe_sessions_open_at(struct xe_sessions *t, uint32_t capacity, uint64_t k0, u
 		xe_sessions_close(t);
 		return -ENOMEM;
 	}
-	t->capacity = capacity;
+	t->capacity = t->part = t->allowed = capacity;
 	t->bucket_mask = buckets - 1;
 	t->free_head = XE_NIL;
 	t->k0 = k0;
@@ -248,4 +321,5 @@ void xe_session_free(struct xe_sessions *t, struct xe_session *s)
 	let_addrs_go(t, &s->key[XE_DIR_BACK]);
 	slot_give(t, idx);
 	__atomic_store_n(&t->cnt, t->cnt - 1, __ATOMIC_RELAXED);
+	give_piece(t);
 }

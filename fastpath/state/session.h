@@ -20,6 +20,7 @@
 #ifndef XE_SESSION_H
 #define XE_SESSION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -144,13 +145,26 @@ struct xe_session_bucket {
 	uint32_t pad[4];
 } __attribute__((aligned(64)));
 
+/*
+ * What all workers may have together (`limits: sessions`). A worker takes of it in pieces and gives
+ * back a piece when two are idle, so this word is written once for some 64 sessions that begin, and
+ * at most two pieces lie idle at each worker while another is refused.
+ */
+struct xe_session_budget {
+	_Atomic uint32_t left;
+	uint32_t piece;
+};
+
 struct xe_sessions {
 	struct xe_session *slots;
 	struct xe_session_bucket *buckets;
 	uint32_t bucket_mask;
-	uint32_t capacity; /* sessions */
+	uint32_t capacity; /* sessions that there is memory for */
+	uint32_t part;     /* an equal part of what all workers may have; alone: capacity */
 	uint32_t cnt;
-	uint32_t high;   /* slots below this have been used at some time */
+	uint32_t allowed;                 /* cnt may come to that: of the budget, or capacity */
+	struct xe_session_budget *budget; /* NULL: the only worker */
+	uint32_t high;                    /* slots below this have been used at some time */
 	uint32_t backed; /* slots below this may be: set by the control thread (session_file.h) */
 	bool borrowed;   /* the slots are another's memory */
 	uint32_t free_head;
@@ -165,6 +179,17 @@ int xe_sessions_open(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint
  * is used until t->backed and t->addr6.backed say so. */
 int xe_sessions_open_at(struct xe_sessions *t, uint32_t capacity, uint64_t k0, uint64_t k1,
 			struct xe_session *slots, struct xe_addr6 *addrs);
+/* How many sessions one of so many workers has memory for: all of them, and where that would be
+ * more, twice its part. So the tables of all take twice the memory of those of one at most. */
+uint32_t xe_session_capacity(uint32_t all, uint32_t worker_cnt);
+/* Control thread, before there are workers: what they have together. */
+void xe_session_budget_init(struct xe_session_budget *b, uint32_t all, uint32_t worker_cnt);
+/* The (empty) table is one of several with this budget. */
+void xe_sessions_share(struct xe_sessions *t, struct xe_session_budget *b, uint32_t part);
+/* No room for one more? Takes a piece of the budget where there is none left of the last. */
+bool xe_sessions_are_full(struct xe_sessions *t);
+/* How many it may come to now, with what the others have left. */
+uint32_t xe_sessions_max(const struct xe_sessions *t);
 /* Addresses for so many sessions. */
 uint32_t xe_session_addr_cnt(uint32_t capacity);
 void xe_sessions_close(struct xe_sessions *t);

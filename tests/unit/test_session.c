@@ -264,11 +264,75 @@ static void test_keys_differ_in_one_bit(void **state)
 	xe_sessions_close(&t);
 }
 
+/* Two tables, one budget: what one does not need the other has, and never more than all together.
+ */
+static void test_budget(void **state)
+{
+	enum { ALL = 6400 };
+	struct xe_session_budget b;
+	struct xe_sessions t[2];
+	uint32_t made[2] = {}, n = 0;
+
+	(void)state;
+	assert_int_equal(xe_session_capacity(ALL, 1), ALL);
+	assert_int_equal(xe_session_capacity(ALL, 2), ALL);
+	assert_int_equal(xe_session_capacity(ALL, 4), ALL / 2);
+	assert_int_equal(xe_session_capacity(65, 3), 42);
+	xe_session_budget_init(&b, ALL, 2);
+	assert_int_equal(b.piece, 50);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(xe_sessions_open(&t[i], xe_session_capacity(ALL, 2), 1, 2), 0);
+		xe_sessions_share(&t[i], &b, ALL / 2);
+		assert_int_equal(xe_sessions_max(&t[i]), ALL);
+	}
+	for (; !xe_sessions_are_full(&t[0]); n++) {
+		struct xe_tuple4 out = out_key(n), back = back_key(n);
+
+		made[0] += xe_session_new(&t[0], &out, &back) != NULL;
+	}
+	assert_int_equal(t[0].cnt, ALL); /* twice its part, all that there is */
+	assert_int_equal(made[0], ALL);
+	assert_true(xe_sessions_are_full(&t[1]));
+	assert_int_equal(xe_sessions_max(&t[1]), 0);
+	/* what ends here may begin there, but for two pieces that stay at hand */
+	for (uint32_t i = 0; i < 1000; i++)
+		xe_session_free(&t[0], &t[0].slots[i]);
+	for (; !xe_sessions_are_full(&t[1]); n++) {
+		struct xe_tuple4 out = out_key(n), back = back_key(n);
+
+		made[1] += xe_session_new(&t[1], &out, &back) != NULL;
+	}
+	assert_in_range(made[1], 1000 - 2 * b.piece, 1000);
+	assert_int_equal(t[0].allowed + t[1].allowed + b.left, ALL);
+	/* at random, against the sum */
+	for (int i = 0; i < OPS; i++) {
+		struct xe_sessions *one = &t[lf_random() >> 63];
+
+		if (lf_random() >> 63 && one->cnt) {
+			uint32_t at = (uint32_t)(lf_random() >> 32) % one->high;
+
+			if (one->slots[at].key[0].proto)
+				xe_session_free(one, &one->slots[at]);
+		} else if (!xe_sessions_are_full(one)) {
+			struct xe_tuple4 out = out_key(n), back = back_key(n);
+
+			n++;
+			xe_session_new(one, &out, &back);
+		}
+		assert_int_equal(t[0].allowed + t[1].allowed + b.left, ALL);
+		assert_true(t[0].cnt <= t[0].allowed && t[1].cnt <= t[1].allowed);
+		assert_true(one->allowed - one->cnt < 2 * b.piece);
+	}
+	for (int i = 0; i < 2; i++)
+		xe_sessions_close(&t[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random_operations),
 		cmocka_unit_test(test_capacity_is_reached),
+		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_new_is_zeroed_and_aligned),
 		cmocka_unit_test(test_bucket_overflow),
 		cmocka_unit_test(test_full_buckets_make_room),
