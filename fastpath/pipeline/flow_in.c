@@ -266,7 +266,7 @@ static void begin(struct xe_lane *lane, struct xe_packet *p, const struct inside
 		no_room(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}
-	if (xe_sessions_are_full(&lane->sessions) && !xe_reclaim_session(lane)) {
+	if (!xe_reclaim_room(lane)) {
 		xe_flow_refuse(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}

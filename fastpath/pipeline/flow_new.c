@@ -386,7 +386,7 @@ void xe_flow_new(struct xe_lane *lane, struct xe_packet *p)
 		return;
 	}
 	/* Limits before the route is asked: beyond them a scan costs the control thread nothing. */
-	if (xe_sessions_are_full(&lane->sessions) && !xe_reclaim_session(lane)) {
+	if (!xe_reclaim_room(lane)) {
 		xe_flow_refuse(lane, p, XE_R_SESSIONS_FULL);
 		return;
 	}

@@ -147,8 +147,12 @@ void xe_flow6_new(struct xe_lane *lane, struct xe_packet *p);
 /* May this source send from here? */
 bool xe_flow6_allowed(const struct xe_lane_port *port, const struct xe_packet *p);
 
-/* reclaim.c: end the session that has been closed longest; false: there is none to be had. */
-bool xe_reclaim_session(struct xe_lane *lane);
+/* reclaim.c: is there room for a new session? Where there is none, the one that has been closed
+ * longest ends. */
+bool xe_reclaim_room(struct xe_lane *lane);
+/* Between bursts: closed ones that it has beyond its part of the limit, for workers that may want
+ * theirs, at most `budget` of them. True: there may be more. */
+bool xe_reclaim_for_others(struct xe_lane *lane, uint32_t budget);
 /* End a closed session so that p, which the pool has just refused, can be translated; the pool
  * looks first at that L4 port until pool.reclaimed is 0 again. */
 bool xe_reclaim_l4_port(struct xe_lane *lane, const struct xe_packet *p);

@@ -25,7 +25,7 @@ static bool is_in_hand(struct xe_lane *lane, const struct xe_session *s)
 	return false;
 }
 
-bool xe_reclaim_session(struct xe_lane *lane)
+static bool end_oldest(struct xe_lane *lane)
 {
 	uint32_t oldest = xe_wheel_oldest_closed(&lane->wheel);
 
@@ -34,6 +34,25 @@ bool xe_reclaim_session(struct xe_lane *lane)
 		return false;
 	xe_flow_end(lane, &lane->sessions.slots[oldest]);
 	return true;
+}
+
+bool xe_reclaim_room(struct xe_lane *lane)
+{
+	struct xe_sessions *t = &lane->sessions;
+
+	if (t->cnt < t->allowed)
+		return true;
+	/* What may be another's part is taken for live flows, not beside closed ones. */
+	if (xe_sessions_exceed(t) && end_oldest(lane))
+		return true;
+	return xe_sessions_have_room(t) || end_oldest(lane);
+}
+
+bool xe_reclaim_for_others(struct xe_lane *lane, uint32_t budget)
+{
+	while (budget && xe_sessions_owe(&lane->sessions) && end_oldest(lane))
+		budget--;
+	return !budget;
 }
 
 /* Would its end make room for p, which the pool has refused? It has the Ext L4 port to itself, or

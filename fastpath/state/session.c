@@ -44,6 +44,10 @@ uint32_t xe_session_addr_cnt(uint32_t capacity)
 #define PIECES_PER_PART 64u
 /* Times its part that a worker has memory for. */
 #define PARTS_MAX 2u
+/* What workers that have more than their part leave to those that have less: of two, the first one
+ * leaves a sixteenth of all. Less would not last until it has ended closed ones, more would be kept
+ * from one worker that alone has something to do. */
+#define RESERVES_PER_PART 8u
 
 uint32_t xe_session_capacity(uint32_t all, uint32_t worker_cnt)
 {
@@ -58,6 +62,7 @@ void xe_session_budget_init(struct xe_session_budget *b, uint32_t all, uint32_t 
 
 	atomic_store_explicit(&b->left, all, memory_order_relaxed);
 	b->piece = piece < 1 ? 1 : piece > PIECE_MAX ? PIECE_MAX : piece;
+	b->reserve = all / worker_cnt / RESERVES_PER_PART;
 }
 
 void xe_sessions_share(struct xe_sessions *t, struct xe_session_budget *b, uint32_t part)
@@ -67,43 +72,73 @@ void xe_sessions_share(struct xe_sessions *t, struct xe_session_budget *b, uint3
 	t->allowed = 0;
 }
 
-static uint32_t take_piece(struct xe_session_budget *b, uint32_t most)
+static uint32_t what_is_left(const struct xe_session_budget *b)
 {
-	uint32_t left = atomic_load_explicit(&b->left, memory_order_relaxed), take;
-
-	if (most > b->piece)
-		most = b->piece;
-	do {
-		take = left < most ? left : most;
-		if (!take)
-			return 0;
-	} while (!atomic_compare_exchange_weak_explicit(
-		&b->left, &left, left - take, memory_order_relaxed, memory_order_relaxed));
-	return take;
+	return atomic_load_explicit(&b->left, memory_order_relaxed);
 }
 
-bool xe_sessions_are_full(struct xe_sessions *t)
+static uint32_t less(uint32_t a, uint32_t b)
 {
-	if (t->cnt >= t->allowed && t->budget)
-		t->allowed += take_piece(t->budget, t->capacity - t->allowed);
-	return t->cnt >= t->allowed;
+	return a < b ? a : b;
+}
+
+/* keep: so many stay there. The word says how many and nothing else, so no order matters. */
+static void take_piece(struct xe_sessions *t, uint32_t keep)
+{
+	struct xe_session_budget *b = t->budget;
+	uint32_t left = what_is_left(b), most = less(b->piece, t->capacity - t->allowed), take;
+
+	do {
+		take = left > keep ? less(left - keep, most) : 0;
+		if (!take)
+			return;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&b->left, &left, left - take, memory_order_relaxed, memory_order_relaxed));
+	t->allowed += take;
 }
 
 static void give_piece(struct xe_sessions *t)
 {
-	if (!t->budget || t->allowed - t->cnt < 2 * t->budget->piece)
+	if (!t->budget || t->allowed < t->cnt + 2 * t->budget->piece)
 		return;
 	t->allowed -= t->budget->piece;
 	atomic_fetch_add_explicit(&t->budget->left, t->budget->piece, memory_order_relaxed);
 }
 
+static uint32_t reserve_for(const struct xe_sessions *t)
+{
+	return t->allowed < t->part ? 0 : t->budget->reserve;
+}
+
+bool xe_sessions_have_room(struct xe_sessions *t)
+{
+	if (t->cnt >= t->allowed && t->budget)
+		take_piece(t, reserve_for(t));
+	return t->cnt < t->allowed;
+}
+
+bool xe_sessions_are_full(struct xe_sessions *t)
+{
+	if (t->cnt >= t->allowed && t->budget)
+		take_piece(t, 0);
+	return t->cnt >= t->allowed;
+}
+
+bool xe_sessions_owe(const struct xe_sessions *t)
+{
+	return t->budget && t->allowed > t->part && what_is_left(t->budget) < t->budget->reserve;
+}
+
 uint32_t xe_sessions_max(const struct xe_sessions *t)
 {
-	uint64_t most = t->allowed;
+	uint32_t left = t->budget ? what_is_left(t->budget) : 0, most = t->allowed;
 
-	if (t->budget)
-		most += atomic_load_explicit(&t->budget->left, memory_order_relaxed);
-	return most < t->capacity ? (uint32_t)most : t->capacity;
+	if (most < t->part)
+		most = less(t->part, most + left);
+	left -= most - t->allowed;
+	if (t->budget && left > t->budget->reserve)
+		most += left - t->budget->reserve;
+	return less(most, t->capacity);
 }
 
 /* ---- the table ---- */

@@ -149,10 +149,14 @@ struct xe_session_bucket {
  * What all workers may have together (`limits: sessions`). A worker takes of it in pieces and gives
  * back a piece when two are idle, so this word is written once for some 64 sessions that begin, and
  * at most two pieces lie idle at each worker while another is refused.
+ *
+ * A worker that has more than its equal part must not leave the others without: the last `reserve`
+ * is for those that have less than theirs, and while less than that is left it gives what it has
+ * beyond its part, as far as that is closed sessions (pipeline/reclaim.c).
  */
 struct xe_session_budget {
 	_Atomic uint32_t left;
-	uint32_t piece;
+	uint32_t piece, reserve; /* constant */
 };
 
 struct xe_sessions {
@@ -186,8 +190,18 @@ uint32_t xe_session_capacity(uint32_t all, uint32_t worker_cnt);
 void xe_session_budget_init(struct xe_session_budget *b, uint32_t all, uint32_t worker_cnt);
 /* The (empty) table is one of several with this budget. */
 void xe_sessions_share(struct xe_sessions *t, struct xe_session_budget *b, uint32_t part);
-/* No room for one more? Takes a piece of the budget where there is none left of the last. */
+/* Is there room for a new flow? Takes a piece of the budget where none is left of the last. Whoever
+ * puts a session into one of several tables has asked this, or the next one, before. */
+bool xe_sessions_have_room(struct xe_sessions *t);
+/* The same for a flow that lives already, which may have the last one there is: none? */
 bool xe_sessions_are_full(struct xe_sessions *t);
+/* Has it more than its equal part? */
+static inline bool xe_sessions_exceed(const struct xe_sessions *t)
+{
+	return t->budget && t->allowed >= t->part;
+}
+/* Has it what others may want, who have less than their part? */
+bool xe_sessions_owe(const struct xe_sessions *t);
 /* How many it may come to now, with what the others have left. */
 uint32_t xe_sessions_max(const struct xe_sessions *t);
 /* Addresses for so many sessions. */

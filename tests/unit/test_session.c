@@ -283,7 +283,7 @@ static void test_budget(void **state)
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(xe_sessions_open(&t[i], xe_session_capacity(ALL, 2), 1, 2), 0);
 		xe_sessions_share(&t[i], &b, ALL / 2);
-		assert_int_equal(xe_sessions_max(&t[i]), ALL);
+		assert_int_equal(xe_sessions_max(&t[i]), ALL - b.reserve);
 	}
 	for (; !xe_sessions_are_full(&t[0]); n++) {
 		struct xe_tuple4 out = out_key(n), back = back_key(n);
@@ -304,6 +304,19 @@ static void test_budget(void **state)
 	}
 	assert_in_range(made[1], 1000 - 2 * b.piece, 1000);
 	assert_int_equal(t[0].allowed + t[1].allowed + b.left, ALL);
+	/* beyond its part a new flow leaves the reserve to who has less */
+	for (uint32_t i = 0; i < ALL; i++)
+		if (t[0].slots[i].key[0].proto)
+			xe_session_free(&t[0], &t[0].slots[i]);
+	for (uint32_t have = t[1].cnt; xe_sessions_have_room(&t[1]); n++, have++) {
+		struct xe_tuple4 out = out_key(n), back = back_key(n);
+
+		assert_int_equal(xe_sessions_max(&t[1]), ALL - t[0].allowed - b.reserve);
+		made[1] = have + (xe_session_new(&t[1], &out, &back) != NULL);
+	}
+	assert_int_equal(made[1], ALL - t[0].allowed - b.reserve);
+	assert_int_equal(b.left, b.reserve);
+	assert_true(xe_sessions_owe(&t[0]) || xe_sessions_have_room(&t[0]));
 	/* at random, against the sum */
 	for (int i = 0; i < OPS; i++) {
 		struct xe_sessions *one = &t[lf_random() >> 63];
