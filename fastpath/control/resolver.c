@@ -190,6 +190,11 @@ static uint32_t ask_route(struct xe_service *svc, const struct xe_nexthop *nh,
 		return XE_NIL;
 	if (route.type == RTN_LOCAL)
 		answer_local(svc, &dst, a);
+	/* Replies may have a way by rules for their source, or by another table (VRF). Without any
+	 * it is not here and not inside, which is what was asked. */
+	if (nh->in_port == XE_PORT_ANYUPLINK &&
+	    (route.type == RTN_UNREACHABLE || route.type == RTN_THROW))
+		a->state = XE_NH_NOT_PORT;
 	if (route.type != RTN_UNICAST)
 		return XE_NIL;
 	out = xe_port_by_ifindex(svc, route.oif);

@@ -18,7 +18,8 @@
 #include "state/deny.h"
 #include "state/session_file.h"
 
-static int make_part(struct xe_service *svc, const struct xe_rule_source *part, uint32_t *ext)
+static int make_part(struct xe_service *svc, struct xe_ruleset *rs,
+		     const struct xe_rule_source *part, uint32_t *ext)
 {
 	for (uint32_t i = 0; i < part->cnt; i++) {
 		struct xe_addr addr = xe_addr_plus(&part->min, i);
@@ -26,13 +27,15 @@ static int make_part(struct xe_service *svc, const struct xe_rule_source *part, 
 		ext[i] = xe_ext_get(svc, &addr);
 		if (ext[i] == XE_NIL)
 			return -E2BIG;
+		xe_ruleset_pool_has(rs, ext[i]);
 	}
 	return 0;
 }
 
 /* The Ext addresses of a pool, in order. Those that are not there yet stay unmarked for the
  * collection, as XE_NIL. */
-static int make_pool(struct xe_service *svc, const struct xe_rule *r, struct xe_nat_range *range)
+static int make_pool(struct xe_service *svc, struct xe_ruleset *rs, const struct xe_rule *r,
+		     struct xe_nat_range *range)
 {
 	uint32_t cnt = xe_rule_source_addrs(r), at = 0, *ext;
 	int ret = 0;
@@ -43,7 +46,7 @@ static int make_pool(struct xe_service *svc, const struct xe_rule *r, struct xe_
 	memset(ext, 0xff, cnt * sizeof(*ext));
 	range->ext_cnt = cnt;
 	for (int i = 0; !ret && i < r->source_cnt; i++) {
-		ret = make_part(svc, &r->source[i], ext + at);
+		ret = make_part(svc, rs, &r->source[i], ext + at);
 		at += r->source[i].cnt;
 	}
 	return ret;
@@ -71,7 +74,7 @@ static int make_ranges(struct xe_service *svc, struct xe_ruleset *rs,
 	rs->attach = ranges;
 	for (uint32_t i = 0; i < rs->rule_cnt; i++) {
 		const struct xe_rule *r = &rs->rules[i];
-		int err = r->verb == XE_VERB_SNAT ? make_pool(svc, r, &ranges[i]) : 0;
+		int err = r->verb == XE_VERB_SNAT ? make_pool(svc, rs, r, &ranges[i]) : 0;
 
 		ranges[i].port_min = r->port_min ? r->port_min : svc->default_min;
 		ranges[i].port_max = r->port_max ? r->port_max : svc->default_max;

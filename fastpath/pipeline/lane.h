@@ -143,6 +143,7 @@ struct xe_lane {
 	struct xe_nexthops nexthops;
 	struct xe_sources sources;
 	struct xe_near near;
+	struct xe_near_routes near_routes;
 	uint32_t unanswered; /* sessions from outside that the inside host has sent nothing in */
 	struct xe_terms_local terms;
 	const struct xe_ruleset *rules; /* this round's, NULL: none */

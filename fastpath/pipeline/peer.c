@@ -92,13 +92,7 @@ static bool is_martian(const struct xe_addr *src, const struct xe_addr *dst)
  * is the host's: routes say whether it still is. */
 static bool is_of_pool(const struct xe_lane *lane, uint32_t ext)
 {
-	const struct xe_nat_range *ranges = lane->rules ? lane->rules->attach : NULL;
-
-	for (uint32_t i = 0; ranges && i < lane->rules->rule_cnt; i++)
-		for (uint32_t a = 0; a < ranges[i].ext_cnt; a++)
-			if (ranges[i].ext[a] == ext)
-				return true;
-	return false;
+	return lane->rules && lane->rules->in_pool[ext / 64] >> (ext % 64) & 1;
 }
 
 /* Does the route lead to this host, or to a host inside? Without a port it goes to a bridge of
@@ -116,6 +110,51 @@ static bool leads_inside(const struct xe_lane *lane, const struct xe_nexthop_ans
 	}
 }
 
+/* Of small tables an eighth: strangers choose these addresses, and containers need next hops. */
+static struct xe_near_route *slot_for(struct xe_lane *lane, uint32_t route)
+{
+	uint32_t cnt = lane->nexthops.capacity / 8;
+
+	if (cnt > XE_NEAR_ROUTES)
+		cnt = XE_NEAR_ROUTES;
+	return cnt ? &lane->near_routes.slot[route % cnt] : NULL;
+}
+
+static void let_go(struct xe_lane *lane, struct xe_near_route *r)
+{
+	if (r->used)
+		xe_nexthop_unref(&lane->nexthops, r->route);
+	r->used = false;
+}
+
+/* Keep what has just been asked, or looked at again. */
+static void keep(struct xe_lane *lane, uint32_t route)
+{
+	struct xe_near_route *r = slot_for(lane, route);
+
+	if (!r)
+		return;
+	if (!r->used || r->route != route) {
+		let_go(lane, r);
+		xe_nexthop_ref(&lane->nexthops, route);
+		r->route = route;
+		r->used = true;
+	}
+	r->since_s = lane->now_s;
+}
+
+void xe_near_tidy(struct xe_lane *lane)
+{
+	struct xe_near_routes *kept = &lane->near_routes;
+
+	if (kept->tidied_s == lane->now_s)
+		return;
+	kept->tidied_s = lane->now_s;
+	for (uint32_t i = 0; i < XE_NEAR_ROUTES; i++)
+		if (lane->now_s - kept->slot[i].since_s >= XE_NEAR_KEPT_S)
+			let_go(lane, &kept->slot[i]);
+}
+
 static bool judge(struct xe_lane *lane, struct xe_packet *p, uint32_t route)
 {
 	struct xe_nexthop_answer nh = xe_nexthop_read(&lane->nexthops.slots[route]);
@@ -125,6 +164,7 @@ static bool judge(struct xe_lane *lane, struct xe_packet *p, uint32_t route)
 		xe_hold_route(lane, p, route);
 		return false;
 	}
+	keep(lane, route);
 	if (!leads_inside(lane, &nh))
 		return true;
 	xe_packet_drop(lane, p, XE_R_W_SPOOFED);

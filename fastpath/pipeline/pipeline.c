@@ -210,6 +210,7 @@ bool xe_pipeline_housekeeping(struct xe_lane *lane)
 	if (xe_nexthops_are_behind(&lane->nexthops))
 		return false;
 	xe_nexthops_tidy(&lane->nexthops);
+	xe_near_tidy(lane);
 	more = xe_wheel_advance(&lane->wheel, &lane->sessions, lane->now_s, WHEEL_BUDGET,
 				session_left, session_expire, lane) == WHEEL_BUDGET;
 	return xe_reclaim_for_others(lane, OTHERS_BUDGET) || more;

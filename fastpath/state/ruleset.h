@@ -31,6 +31,8 @@ struct xe_ruleset {
 	__u32 *terms; /* per rule, of the terms table (state/terms.h), XE_NIL: none; NULL: no rule
 			 has any. Set by who publishes, freed with the rules */
 	bool any_inbound; /* some rule is about what comes from outside, or changes a destination */
+	/* A bit for each Ext address that a rule's pool has, by index. Set by who makes attach. */
+	__u64 in_pool[XE_MAX_EXT_ADDRS / 64];
 	void *attach; /* per-rule state of the NAT stage, owned by its maker (state/natpool.h) */
 };
 
@@ -44,6 +46,11 @@ int xe_ruleset_compile(const struct xe_rule *rules, __u32 rule_cnt, __u32 gen,
 		       xe_port_ids_fn port_ids, void *ctx, struct xe_ruleset **out, char *err,
 		       size_t err_size);
 void xe_ruleset_free(struct xe_ruleset *rs);
+
+static inline void xe_ruleset_pool_has(struct xe_ruleset *rs, __u32 ext)
+{
+	rs->in_pool[ext / 64] |= 1ull << (ext % 64);
+}
 
 /* First match, or -1. `out_port` carries XE_OUT_INSIDE for inside ports, `in_port` never.
  * Any thread, no locks, bounded by tuple_cnt probes. */

@@ -137,6 +137,8 @@ static bool open_rules(struct rig *r, uint32_t rule_cnt, uint32_t l4_ports, bool
 		r->ranges[rule_cnt - 1].ext_cnt = 1;
 		r->ranges[rule_cnt - 1].port_max = (uint16_t)(1024 + l4_ports - 1);
 	}
+	for (uint32_t i = 0; i < r->ranges[rule_cnt - 1].ext_cnt; i++)
+		xe_ruleset_pool_has(r->rules, ext_list[i]);
 	r->rules->attach = r->ranges;
 	r->lane->rules = r->rules;
 	free(rules);

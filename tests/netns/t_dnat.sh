@@ -20,6 +20,12 @@ topo_up "${XE_VARIANT:-routed}"
 must on w ip route add $N1/32 via $EXT
 for i in $(seq 1 64); do must on w ip addr add 203.0.114.$i/32 dev lo; done
 must on h ip route add 203.0.114.0/24 via $GW
+# By its address it could be the host's own, so the way back is asked, and only a rule for containers knows it.
+NEAR=198.51.7.7
+must on w ip addr add $NEAR/32 dev lo
+must on h ip route add unreachable $NEAR/32
+must on h ip rule add from $INSIDE lookup 100
+must on h ip route add default via $GW table 100
 JUDGE_ALLOW_DST=$GW # by the `accept` rule
 judge_start
 serve_many c1 $C1 80
@@ -62,6 +68,8 @@ check "a container by the published address of another" \
 	on c2 "$TCP_MANY" client -c 4 -g 20 -u 20000 -d 20000 -i 2 $EXT 8080
 check "... is seen with its external address" peers_in many.c1.80 "$GW|$EXT" 1024 65535
 same "... and L4 port" "$(peers many.c1.80 | grep -c "^$EXT:2[0-9]\{4\}\$")" 4
+
+check "a peer of our /16 that the main table has no way to" on w "$UDP_SEND" -b $NEAR -s 30 -n 3 -r 1000 $EXT 7000
 
 # What no rule lets in.
 xe_drops before

@@ -59,7 +59,7 @@ static __u32 port_ids(void *ctx, const char *name, __u16 *ids, __u32 max)
 	return 0;
 }
 
-static void set_range(struct xe_nat_range *range, const struct xe_rule *rule)
+static void set_range(struct xe_ruleset *rs, struct xe_nat_range *range, const struct xe_rule *rule)
 {
 	uint32_t *ext;
 
@@ -78,9 +78,11 @@ static void set_range(struct xe_nat_range *range, const struct xe_rule *rule)
 		for (uint32_t i = 0; i < LF_EXT_CNT; i++) {
 			struct xe_addr addr = to_addr(ext_addrs[i]);
 
-			if (memcmp(addr.b, rule->source[k].min.b, 16) >= 0 &&
-			    memcmp(addr.b, max.b, 16) <= 0)
-				ext[range->ext_cnt++] = i;
+			if (memcmp(addr.b, rule->source[k].min.b, 16) < 0 ||
+			    memcmp(addr.b, max.b, 16) > 0)
+				continue;
+			ext[range->ext_cnt++] = i;
+			xe_ruleset_pool_has(rs, i);
 		}
 	}
 }
@@ -104,7 +106,7 @@ static void open_rules(struct lf *f, const char *const *texts)
 		fail_msg("%s", err);
 	f->ranges = calloc(n + 1, sizeof(*f->ranges));
 	for (uint32_t i = 0; i < n; i++)
-		set_range(&f->ranges[i], &rules[i]);
+		set_range(f->rules, &f->ranges[i], &rules[i]);
 	f->rules->terms = malloc((n + 1) * sizeof(*f->rules->terms));
 	for (uint32_t i = 0; i < n; i++) {
 		f->rules->terms[i] = xe_rule_has_terms(&rules[i]) ? i : XE_NIL;

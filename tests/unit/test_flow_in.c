@@ -305,6 +305,60 @@ static void test_forged_sources(void **state)
 	ff_expect_empty(f);
 }
 
+/* Who could be near and is not waits with its first flow; the answer is kept, and followed. */
+static void test_near_peer_waits_once(void **state)
+{
+	static const struct xe_addr anybody;
+	struct xe_nexthop_answer local = {.state = XE_NH_LOCAL, .port = LF_UPLINK};
+	struct xe_addr peer = xe_addr_v4(inet_addr("192.0.2.77"));
+	struct lf *f = *state;
+	struct xe_nexthops *t = &f->lane->nexthops;
+	uint32_t asked;
+
+	ff_passes(f, LF_UPLINK, ff_udp("192.0.2.77", 500, "192.0.2.1", 7003), LF_INSIDE2,
+		  ff_udp("192.0.2.77", 500, "10.2.0.3", 9003));
+	lf_answer(f); /* where replies go */
+	asked = f->requests[XE_NH_OP_RESOLVE];
+	for (uint16_t i = 501; i < 510; i++) {
+		struct lf_spec s = ff_udp("192.0.2.77", i, "192.0.2.1", 7003);
+
+		lf_put(f, LF_UPLINK, &s);
+		lf_poll(f); /* nobody answers, nobody has to */
+		assert_int_equal(f->sent_cnt, 1);
+	}
+	assert_false(xe_nexthops_wait(t));
+	ff_advance(f, 1);
+	ff_passes(f, LF_UPLINK, ff_udp("192.0.2.77", 600, "192.0.2.1", 7003), LF_INSIDE2,
+		  ff_udp("192.0.2.77", 600, "10.2.0.3", 9003));
+	assert_int_equal(f->requests[XE_NH_OP_RESOLVE], asked);
+	/* the host has got that address */
+	t->only_known = true;
+	xe_nexthop_write(t, xe_nexthop_get_addr(t, &peer, &anybody, XE_PORT_ANYUPLINK), &local);
+	ff_ends(f, LF_UPLINK, ff_udp("192.0.2.77", 601, "192.0.2.1", 7003), XE_R_W_SPOOFED);
+	/* and is forgotten */
+	ff_advance(f, XE_NEAR_KEPT_S);
+	assert_int_equal(f->requests[XE_NH_OP_RELEASE], 1);
+	ff_passes(f, LF_UPLINK, ff_udp("192.0.2.77", 602, "192.0.2.1", 7003), LF_INSIDE2,
+		  ff_udp("192.0.2.77", 602, "10.2.0.3", 9003));
+	assert_int_equal(f->requests[XE_NH_OP_RESOLVE], asked + 1);
+	ff_expect_empty(f);
+}
+
+/* Strangers choose these addresses: what is kept of them is bounded. */
+static void test_near_peers_are_few(void **state)
+{
+	struct lf *f = *state;
+	char src[16];
+
+	for (int i = 0; i < 2000; i++) {
+		snprintf(src, sizeof(src), "10.1.%d.%d", 1 + i / 250, 1 + i % 250);
+		ff_ends(f, LF_UPLINK, ff_udp(src, 500, "192.0.2.1", 7003), XE_R_W_SPOOFED);
+		assert_in_range(f->lane->nexthops.cnt, 1, f->lane->nexthops.capacity / 8);
+	}
+	assert_int_equal(f->lane->nexthops.cnt, f->lane->nexthops.capacity / 8);
+	ff_expect_empty(f);
+}
+
 /* From outside, with the tuple of what two containers send each other. */
 static void test_forged_hairpin(void **state)
 {
@@ -591,6 +645,8 @@ int main(void)
 		IN_TEST(test_hairpin),
 		IN_TEST(test_hairpin_needs_no_neighbour),
 		IN_TEST(test_forged_sources),
+		IN_TEST(test_near_peer_waits_once),
+		IN_TEST(test_near_peers_are_few),
 		IN_TEST(test_forged_hairpin),
 		IN_TEST(test_forged_reopen),
 		IN_TEST(test_hairpin_dnat),
