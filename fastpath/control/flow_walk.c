@@ -38,18 +38,37 @@ static bool is_masqueraded(const struct xe_lane *lane, const struct xe_session *
 	return !memcmp(&dst, &f->ext_addr, sizeof(dst));
 }
 
+static bool are_ends(const struct xe_flow_filter *f, const struct xe_addr *from,
+		     const struct xe_addr *to)
+{
+	return (!f->from.family || xe_prefix_covers(&f->from, from)) &&
+	       (!f->to.family || xe_prefix_covers(&f->to, to));
+}
+
+/* As it is listed; and one that began outside by who began it, whom a rule names with `from`, too:
+ * toward the inside host, or the address that it spoke to. */
+static bool ends_match(const struct xe_lane *lane, const struct xe_session *s,
+		       const struct xe_flow_filter *f)
+{
+	struct xe_addr inside, peer, called;
+
+	addrs_of(lane, s, XE_DIR_OUT, &inside, &peer);
+	if (are_ends(f, &inside, &peer))
+		return true;
+	if (!(s->flags & XE_SF_FROM_OUTSIDE))
+		return false;
+	addrs_of(lane, s, XE_DIR_BACK, &peer, &called);
+	return are_ends(f, &peer, &called) || are_ends(f, &peer, &inside);
+}
+
 static bool matches(const struct xe_lane *lane, const struct xe_session *s,
 		    const struct xe_flow_filter *f)
 {
 	const struct xe_tuple4 *out = &s->key[XE_DIR_OUT];
-	struct xe_addr src, dst;
 
-	addrs_of(lane, s, XE_DIR_OUT, &src, &dst);
 	if (f->proto && f->proto != out->proto)
 		return false;
-	if (f->from.family && !xe_prefix_covers(&f->from, &src))
-		return false;
-	if (f->to.family && !xe_prefix_covers(&f->to, &dst))
+	if ((f->from.family || f->to.family) && !ends_match(lane, s, f))
 		return false;
 	if (f->by_masquerade && !is_masqueraded(lane, s, f))
 		return false;

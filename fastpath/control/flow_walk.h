@@ -19,8 +19,10 @@
 #define XE_FLOW_STEP_SLOTS  4096
 
 struct xe_flow_filter {
-	uint8_t proto;             /* 0: both */
-	struct xe_prefix from, to; /* family 0: any; the ends as the first packet had them */
+	uint8_t proto; /* 0: both */
+	struct xe_prefix from,
+		to; /* family 0: any. Inside host and peer; of a flow that began
+		       outside also peer, and inside host or whom the peer spoke to */
 	bool by_port;
 	uint16_t port; /* id, in or out; XE_PORT_NONE matches nothing */
 	bool by_masquerade;

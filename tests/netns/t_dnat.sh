@@ -70,6 +70,12 @@ check "... is seen with its external address" peers_in many.c1.80 "$GW|$EXT" 102
 same "... and L4 port" "$(peers many.c1.80 | grep -c "^$EXT:2[0-9]\{4\}\$")" 4
 
 check "a peer of our /16 that the main table has no way to" on w "$UDP_SEND" -b $NEAR -s 30 -n 3 -r 1000 $EXT 7000
+for filter in "from $C2 to $NEAR" "from $NEAR" "from $NEAR to $C2" "from $NEAR to $EXT"; do
+	# shellcheck disable=SC2086 # words
+	same "... its flow is found $filter" "$(xe_ctl flow count udp $filter)" 1
+done
+# shellcheck disable=SC2086
+same "... and by nothing else" "$(xe_ctl flow count udp from $EXT) $(xe_ctl flow count udp to $C2 from $EXT)" "0 0"
 
 # What no rule lets in.
 xe_drops before

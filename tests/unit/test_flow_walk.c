@@ -20,6 +20,7 @@ static const char *const rules[] = {
 	"accept from 2001:db8:1::/64 to 2001:db8:9::/48",
 	"masquerade from 2001:db8:1::/64",
 	"masquerade from 10.1.0.0/16",
+	"dnat udp to 192.0.2.1:7000 dest 10.1.0.9:7001",
 	NULL,
 };
 
@@ -99,6 +100,27 @@ static void test_filters(void **state)
 	assert_int_equal(count("10.1.0.2", "198.51.100.0/29"), 1);
 	assert_int_equal(count("2001:db8:2::/64", NULL), 0);
 	assert_int_equal(count("::ffff:0:0:0/80", NULL), 0);
+}
+
+/* One that began outside: as it is listed, and by who began it. */
+static void test_filters_from_outside(void **state)
+{
+	struct lf_spec in = {
+		.src = "198.51.100.77", .dst = "192.0.2.1", .sport = 500, .dport = 7000};
+
+	(void)state;
+	lf_pass(lanes[1], LF_UPLINK, &in);
+	assert_int_equal(count(NULL, NULL), 7);
+	assert_int_equal(count("10.1.0.9", NULL), 1);
+	assert_int_equal(count("10.1.0.9", "198.51.100.77"), 1);
+	assert_int_equal(count(NULL, "198.51.100.77"), 1);
+	assert_int_equal(count("198.51.100.77", NULL), 1);
+	assert_int_equal(count("198.51.100.77", "10.1.0.9"), 1);
+	assert_int_equal(count("198.51.100.77", "192.0.2.1"), 1);
+	assert_int_equal(count("198.51.100.77", "192.0.2.2"), 0);
+	assert_int_equal(count("192.0.2.1", NULL), 0);
+	assert_int_equal(count("198.51.100.1", NULL), 0); /* the peer of one that began inside */
+	assert_int_equal(count(NULL, "10.1.0.2"), 0);
 }
 
 static void assert_addr(const struct xe_addr *addr, const char *want)
@@ -217,6 +239,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_filters, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_filters_from_outside, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_list, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_changes, set_up, tear_down),
