@@ -68,7 +68,7 @@ PEER_SRC   := $(filter-out %.bpf.c,$(notdir $(wildcard tests/bench/peers/*.c)))
 PEER_BIN   := $(PEER_SRC:%.c=$(BUILD)/tests/bench/%)
 
 .PHONY: all help docs deps demo check check-san check-long tests bench bench-build bench-pipeline \
-	fuzz libs lint format install \
+	fuzz libs objects lint format install \
 	clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -238,6 +238,9 @@ check-long: deps
 	$(Q)tools/deps.sh long
 	$(Q)$(MAKE) --no-print-directory -j2 tests
 	$(Q)BUILD=$(BUILD) tests/run_long.sh
+
+# The service but its main(), for what links it its own way (tests/fuzz/run.sh).
+objects: $(LIB_OBJ)
 
 FUZZ_SECONDS ?= 60
 # What xegressd is linked with, for those who build it their own way.

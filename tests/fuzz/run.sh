@@ -13,7 +13,12 @@ shift || true
 out=$BUILD/fuzz
 mkdir -p "$out"
 libs=$(make -s libs)
-make -s "$BUILD/gen/steer.skel.h" "$BUILD/gen/dispatcher.skel.h"
+flags="-std=gnu11 -g -O1 -pthread -fno-sanitize-recover=undefined"
+# What all of them are linked with, compiled once.
+make -s -j2 CC=clang BUILD="$out/build" \
+	CFLAGS="$flags -fsanitize=fuzzer-no-link,address,undefined -MMD -MP" objects
+
+objects=$(ls fastpath/*.c fastpath/*/*.c | sed "/^fastpath\/main/d; s#\(.*\)\.c\$#$out/build/obj/\1.o#")
 
 for name in "$@"; do
 	seeds=tests/fuzz/corpus/${name#fuzz_}
@@ -21,10 +26,9 @@ for name in "$@"; do
 	# What else a target is made of stands in its own head: ` * sources: ...`.
 	more=$(sed -n 's/^ \* sources: //p' "tests/fuzz/$name.c")
 	# shellcheck disable=SC2046,SC2086
-	clang -std=gnu11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=undefined -Ifastpath -Iinclude -I"$BUILD/gen" \
-		"tests/fuzz/$name.c" $more $(ls fastpath/*.c fastpath/*/*.c | grep -v '^fastpath/main.c$') \
-		-o "$out/$name" -pthread $libs
+	clang $flags -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Ifastpath -Iinclude -I"$out/build/gen" \
+		"tests/fuzz/$name.c" $more $objects \
+		-o "$out/$name" $libs
 	echo "== $name, $seconds s"
 	"$out/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
 		-verbosity=0 -artifact_prefix="$out/$name-" "$out/corpus/$name" "$seeds"

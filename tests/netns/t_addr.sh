@@ -3,6 +3,7 @@
 # The uplink's address is replaced under running flows. Those masqueraded to the old one end at once
 # (the kernel's masquerade does the same) and none of their packets leaves with an address that is no
 # longer the host's; new flows have the new address. Flows of a `source` pool go on.
+# side-by-side
 . "$(dirname "$0")/lib.sh"
 xe_only
 

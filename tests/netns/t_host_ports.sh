@@ -5,6 +5,7 @@
 # range; one that it begins there opens beside a container's; where net.ipv4.ip_local_port_range
 # meets the range, the host's connections open also to the peer that containers have all L4 ports to;
 # the default range keeps clear of it, and follows it.
+# side-by-side
 . "$(dirname "$0")/lib.sh"
 
 xe_only

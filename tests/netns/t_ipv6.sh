@@ -4,6 +4,7 @@
 # byte compared and every checksum judged on the wire; superpackets whole and segments joined;
 # extension headers of real sockets; hop limit; packets that are too big in either direction; offloads
 # on and off; two workers.
+# side-by-side
 . "$(dirname "$0")/lib.sh"
 . "$HERE/topo6.sh"
 xe_only

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Neighbours nobody knows yet: the first packet is held and delivered, in both directions; a next hop
 # that does not exist is answered with ICMP host unreachable.
+# side-by-side
 . "$(dirname "$0")/lib.sh"
 
 flush() {

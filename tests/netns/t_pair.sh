@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # A pair kept in step (state import --sync): what the standby knows follows the master, what it
 # carries itself is left alone; the master dies, its addresses move, and every stream goes on.
+# side-by-side
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/pair.sh"
 xe_only

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # Thousands of next hops in use while routes change again and again: all of them follow, and the
 # control thread meanwhile answers whoever asks.
+# side-by-side
 . "$(dirname "$0")/lib.sh"
 
 DESTS=12000 # 24 turns of the event loop

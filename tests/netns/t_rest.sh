@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # A UDP L4 port whose mapping has ended is not given to another container before it has rested (RFC
 # 6888 REQ-8): nor by the process that comes after a crash, a takeover, or a stop.
+# side-by-side
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/takeover.sh"
 

@@ -15,7 +15,7 @@ BEYOND=$BUILD-beyond
 
 build() { # FOLDER FLAGS
 	env -u MAKEFLAGS -u MAKELEVEL CPPFLAGS="$2" nice make -s -C "$ROOT" -j2 BUILD="$1" \
-		"$1/xegressd" >"$T/build.log" 2>&1 || die "set-up: $1: $(tail -n 2 "$T/build.log")"
+		"${1#"$ROOT"/}/xegressd" >"$T/build.log" 2>&1 || die "set-up: $1: $(tail -n 2 "$T/build.log")"
 	cp "$BUILD/xegressctl" "$1"
 }
 
