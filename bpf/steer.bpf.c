@@ -47,8 +47,8 @@ static __always_inline int decide(struct xdp_md *ctx, const struct ingress *in, 
 	if (reason != XE_R_TAKEN)
 		return reason;
 	/* What expires on its way in and is a flow's, only the worker can answer. */
-	expired = tmp->pkt.ttl <= 1;
-	if (expired && (pc->role != XE_ROLE_UPLINK || tmp->pkt.is_error || tmp->pkt.is_frag))
+	expired = is_expired(&tmp->pkt);
+	if (expired && pc->role == XE_ROLE_UPLINK && (tmp->pkt.is_error || tmp->pkt.is_frag))
 		return XE_R_TTL;
 	conf = bpf_map_lookup_elem(&steer_conf, &zero);
 	if (!conf)

@@ -276,13 +276,22 @@ static __always_inline int is_martian(const struct steer_pkt *p)
 	return p->src.w_be[3] == p->dst.w_be[3] || v4_is_special(p->src.w_be[3]);
 }
 
+static __always_inline int is_expired(const struct steer_pkt *p)
+{
+	return p->ttl <= 1;
+}
+
 /* From a container, about what it got of a live flow: ours. All others are the kernel's. */
 static __always_inline int decide_error_inside(struct steer_scratch *tmp, __u32 port, int live)
 {
+	int expired = is_expired(&tmp->pkt);
+
 	if (!live)
-		return XE_R_NOT_TCP_UDP;
+		return expired ? XE_R_TTL : XE_R_NOT_TCP_UDP;
 	tmp->pkt.src = tmp->quote.from;
-	return source_allowed(tmp, port) ? XE_R_TAKEN : XE_R_SPOOFED;
+	if (!source_allowed(tmp, port))
+		return XE_R_SPOOFED;
+	return expired ? XE_R_TTL : XE_R_TAKEN;
 }
 
 /*
@@ -358,22 +367,28 @@ static __always_inline int decide_inside(struct xdp_md *ctx, struct steer_scratc
 	int reason, live;
 
 	if (!(pc->flags & (p->is_v6 ? XE_PF_ALLOW6 : XE_PF_ALLOW4)))
-		return p->is_error ? XE_R_NOT_TCP_UDP : p->is_v6 ? XE_R_IPV6 : XE_R_NO_RULE;
+		return is_expired(p) ? XE_R_TTL
+		       : p->is_error ? XE_R_NOT_TCP_UDP
+		       : p->is_v6    ? XE_R_IPV6
+				     : XE_R_NO_RULE;
 	if (!p->is_frag) {
 		*hash = hash_packet(p, port);
 		live = is_live(pc->worker, *hash, conf);
 		if (p->is_error)
 			return decide_error_inside(tmp, port, live);
 		if (live)
-			return XE_R_TAKEN;
+			return is_expired(p) ? XE_R_TTL : XE_R_TAKEN;
 	}
 	/* The kernel may have its flow; else it begins there and is moved with the others. */
-	if (pc->flags & XE_PF_MOVING)
+	if ((pc->flags & XE_PF_MOVING) && !is_expired(p))
 		return XE_R_MOVING;
 	if (is_martian(p))
 		return XE_R_MARTIAN;
 	if (!source_allowed(tmp, port))
 		return XE_R_SPOOFED;
+	/* The kernel answers who sent it: not whom somebody else has written as its source. */
+	if (is_expired(p))
+		return XE_R_TTL;
 	/* For another container, by an external address: what rules say of its source, the worker
 	 * asks. */
 	if (is_owned(p) || is_given_away(tmp, port, conf))

@@ -52,6 +52,17 @@ void spoofed(void **state)
 	expect(rig, PORT_IN0, &f, XE_R_SPOOFED, "to the host");
 	frame_tcp4(&f, &(struct flow){"10.2.0.5", "198.18.0.1", 1, 25}, TCP_SYN, 0);
 	expect(rig, PORT_IN0, &f, XE_R_SPOOFED, "under a kernel rule");
+	/* The kernel would answer it, to whom it names. */
+	for (uint8_t ttl = 0; ttl <= 1; ttl++) {
+		udp_from_to(&f, "10.2.0.5", flow_out.dst);
+		frame_ip4(&f)->ttl = ttl;
+		expect(rig, PORT_IN0, &f, XE_R_SPOOFED, "TTL 0, 1");
+		frame_ip4(&f)->frag_off = htons(0x2000);
+		expect(rig, PORT_IN0, &f, XE_R_SPOOFED, "TTL 0, 1, fragment");
+		udp_from_to(&f, "127.0.0.1", flow_out.dst);
+		frame_ip4(&f)->ttl = ttl;
+		expect(rig, PORT_IN0, &f, XE_R_MARTIAN, "TTL 0, 1, loopback");
+	}
 	/* What is not TCP or UDP is the kernel's to judge. */
 	frame_proto4(&f, &(struct flow){"10.2.0.5", "198.18.0.1", 0, 0}, IPPROTO_ICMP);
 	expect(rig, PORT_IN0, &f, XE_R_NOT_TCP_UDP, "ICMP");
@@ -200,8 +211,14 @@ void moving(void **state)
 	expect(rig, PORT_IN0, &f, XE_R_MOVING, "on a port that is moving");
 	frame_tcp4(&f, &flow_out, TCP_SYN, 0);
 	expect(rig, PORT_IN0, &f, XE_R_MOVING, "a connection's first");
+	frame_ip4(&f)->ttl = 1;
+	expect(rig, PORT_IN0, &f, XE_R_TTL, "the same with TTL 1");
+	udp_from_to(&f, "10.2.0.5", flow_out.dst);
+	frame_ip4(&f)->ttl = 1;
+	expect(rig, PORT_IN0, &f, XE_R_SPOOFED, "and a source of nobody's");
 	rig->conf[PORT_IN0].flags &= (uint8_t)~XE_PF_MOVING;
 	rig_put_port(rig, PORT_IN0);
+	frame_tcp4(&f, &flow_out, TCP_SYN, 0);
 	expect(rig, PORT_IN0, &f, XE_R_TAKEN, "and when it is over");
 }
 

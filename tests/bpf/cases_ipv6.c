@@ -36,6 +36,8 @@ void ipv6_plain(void **state)
 
 	frame_udp6(&f, &fl, 20);
 	expect(rig, PORT_IN0, &f, XE_R_IPV6, "UDP, port without IPv6 entries");
+	frame_ip6(&f)->hop_limit = 1;
+	expect(rig, PORT_IN0, &f, XE_R_TTL, "hop limit 1, port without IPv6 entries");
 	frame_tcp6(&f, &fl, TCP_SYN);
 	expect(rig, PORT_IN0, &f, XE_R_IPV6, "TCP, port without IPv6 entries");
 	fl.src = "::ffff:10.1.0.5";
@@ -315,6 +317,15 @@ void ipv6_destinations(void **state)
 		frame_udp6(&f, &flow_out6, 20);
 		frame_ip6(&f)->hop_limit = hops;
 		expect(rig, PORT_IN0, &f, hops < 2 ? XE_R_TTL : XE_R_TAKEN, "hop limit 0, 1, 2");
+		fl = flow_out6;
+		fl.src = "2001:db8:1:1::5";
+		frame_udp6(&f, &fl, 20);
+		frame_ip6(&f)->hop_limit = hops;
+		expect(rig, PORT_IN0, &f, XE_R_SPOOFED, "the same, source of the next prefix");
+		fl.src = "::1";
+		frame_udp6(&f, &fl, 20);
+		frame_ip6(&f)->hop_limit = hops;
+		expect(rig, PORT_IN0, &f, XE_R_MARTIAN, "the same, loopback");
 	}
 	/* Neighbour discovery and DHCPv6 from a link-local source, on a port with IPv6 entries. */
 	frame_udp6(&f, &(struct flow){"fe80::5", "ff02::1:2", 546, 547}, 60);

@@ -46,6 +46,7 @@ def kinds(a):
     yield "land", out(ip(dst=a["src"]), udp, load)
     # Destinations and headers that are the kernel's.
     yield "ttl_1", out(ip(ttl=1), udp, load)
+    yield "spoof_ttl_1", out(ip(src=a["other"], ttl=1), udp, load)
     # 28 bytes are no multiple of 8; TCP's flags belong into the first one (RFC 1858).
     yield "fragment_first", out(ip(flags="MF", id=77), udp, load)
     yield "fragment_later", out(ip(frag=1, id=78, proto=6), load)

@@ -71,6 +71,7 @@ for kind in spoof_neighbour spoof_unused spoof_public; do
 done
 out land "(martian)=$N"
 out ttl_1 "ttl=$N"
+out spoof_ttl_1 "spoofed=$N"
 out fragment_first "taken=$N frag_tiny=$N"
 out fragment_later "taken=$N frag_tiny=$N"
 for kind in multicast multicast_unicast_mac broadcast link_local loopback; do
