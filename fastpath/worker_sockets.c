@@ -70,7 +70,7 @@ void xe_worker_resume_socket(struct xe_worker *w, struct xe_xsk *xsk, uint32_t f
 	xsk->fill_cnt = fill_cnt;
 	xsk->tx_cnt = tx_cnt;
 	xe_xsk_resume(xsk);
-	if (!tx_cnt)
+	if (!tx_cnt || xsk->kick_listed)
 		return;
 	xsk->kick = xsk->kick_listed = true; /* some may not have been sent yet */
 	lane->kicks[lane->kick_cnt++] = xsk;

@@ -415,8 +415,10 @@ bool xe_feed_ask(struct xe_feed *feed, uint64_t until_ns)
 
 	for_each_part(part, feed)
 	{
-		part->asked += xe_resolver_ask(feed->svc, part->w->idx, part->asks + part->asked,
-					       part->ask_cnt - part->asked, until_ns);
+		if (part->asks) /* NULL without one */
+			part->asked +=
+				xe_resolver_ask(feed->svc, part->w->idx, part->asks + part->asked,
+						part->ask_cnt - part->asked, until_ns);
 		all &= part->asked == part->ask_cnt;
 	}
 	return all;

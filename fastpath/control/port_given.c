@@ -18,6 +18,9 @@ static const struct xe_link *link_of(const struct xe_service *svc, const struct 
 
 const char *xe_port_given_why_not(struct xe_service *svc, const struct xe_to_port *given)
 {
+	if (given->role > XE_ROLE_UPLINK || given->xdp > XE_XDP_GENERIC ||
+	    given->coalesce > XE_COALESCE_OFF)
+		return "it is of a kind that this version does not know";
 	if (!given->by_link)
 		return "its program is in libxdp's dispatcher";
 	if (!link_of(svc, given))

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -24,11 +25,13 @@ struct place {
 	uint32_t slot;      /* our session, of this worker of ours; XE_NIL: none */
 	uint32_t kept;      /* record in `kept`; XE_NIL: none */
 	uint16_t worker;
+	uint16_t file; /* the last one that told of it */
 };
 
 struct xe_take_flows {
 	struct place *places[XE_MAX_WORKERS]; /* by its worker and slot */
 	uint32_t place_cnt[XE_MAX_WORKERS];
+	uint16_t file; /* the one that is being read, from 1; a few thousand at most */
 	/* Records without a session of ours, and those of sessions that are found by tags only,
 	 * perhaps because another one had their L4 port. proto 0: not any more. Its ports are those
 	 * that all records have named. */
@@ -85,6 +88,15 @@ static void news_free(struct news *n)
 	free(n->outcome);
 }
 
+/* So many changes need so many bytes: a number that is none becomes no memory. */
+static bool are_there(const struct xe_service *svc, int fd, uint32_t cnt)
+{
+	uint32_t theirs = svc->take->welcome.size[XE_TO_CHANGE];
+	struct stat st;
+
+	return theirs && !fstat(fd, &st) && (uint64_t)cnt * theirs <= (uint64_t)st.st_size;
+}
+
 /* In our structure, whatever theirs is. */
 static int get_changes(const struct xe_service *svc, struct news *n, int fd)
 {
@@ -109,6 +121,8 @@ static int news_read(struct xe_service *svc, struct news *n, int fd, uint32_t cn
 	int err;
 
 	*n = (struct news){.cnt = cnt};
+	if (!are_there(svc, fd, cnt))
+		return -EPROTO;
 	n->list = calloc(cnt + 1ul, sizeof(*n->list));
 	if (!n->list)
 		return -ENOMEM;
@@ -257,8 +271,12 @@ static int apply_all(struct xe_service *svc, struct xe_take_flows *f, struct new
 	for (uint32_t i = 0; i < n->cnt; i++) {
 		const struct xe_flow_change *c = &n->list[i];
 		struct place *p = &f->places[c->worker][c->slot];
-		const struct xe_flow_record *r = apply(svc, f, n, c, p);
+		const struct xe_flow_record *r;
 
+		if (p->file == f->file) /* which one would be the last word? */
+			return -EPROTO;
+		p->file = f->file;
+		r = apply(svc, f, n, c, p);
 		if (!r)
 			continue;
 		n->todo_for[n->todo.record_cnt] = p;
@@ -375,6 +393,7 @@ int xe_take_flows_follow(struct xe_service *svc, struct xe_take_flows *f, int fd
 		n.todo.written_boot_s = n.file.written_boot_s;
 		n.todo.ports = f->kept.ports;
 		n.todo.port_cnt = f->kept.port_cnt;
+		f->file++;
 		err = apply_all(svc, f, &n);
 	}
 	if (!err && counts)

@@ -12,15 +12,19 @@
 #include "base/log.h"
 #include "control/port_given.h"
 #include "io/umem_give.h"
+#include "io/xsk.h"
 #include "pipeline/pipeline.h"
 
-/* Parts of `lanes`, one after the other. */
-static const void *next_part(struct xe_take *take, size_t *at, size_t size)
+/* The next cnt of `size` bytes in `lanes`. NULL: they are not all there, or their size is not told,
+ * and with that neither where what follows them lies. */
+static const void *next_part(struct xe_take *take, size_t *at, uint32_t cnt, uint32_t size)
 {
 	const void *part = take->lanes + *at;
 
-	*at += size;
-	return *at <= take->lanes_size ? part : NULL;
+	if (!size || (size_t)cnt * size > take->lanes_size - *at)
+		return NULL;
+	*at += (size_t)cnt * size;
+	return part;
 }
 
 static int map_lanes(struct xe_take *take)
@@ -49,11 +53,11 @@ void xe_import_close(struct xe_take *take)
 static const void *next_list(struct xe_take *take, size_t *at, uint32_t cnt, enum xe_to_size kind)
 {
 	uint32_t ours[XE_TO_SIZES], theirs = take->welcome.size[kind];
-	const void *part = next_part(take, at, (size_t)cnt * theirs);
+	const void *part = next_part(take, at, cnt, theirs);
 	void *fitted;
 
 	xe_to_our_sizes(ours);
-	if (!part || theirs == ours[kind])
+	if (!part || (theirs == ours[kind] && (uintptr_t)part % sizeof(uint64_t) == 0))
 		return part;
 	fitted = malloc((size_t)cnt * ours[kind] + 1);
 	if (!fitted)
@@ -63,25 +67,37 @@ static const void *next_list(struct xe_take *take, size_t *at, uint32_t cnt, enu
 	return fitted;
 }
 
+/* Numbers that no process of ours tells, whatever its version: not to be allocated for. */
+static bool numbers_fit(const struct xe_take *take)
+{
+	const struct xe_to_frozen *f = &take->frozen;
+
+	return f->frame_cnt == take->welcome.frame_cnt && f->worker_cnt <= XE_MAX_WORKERS &&
+	       f->socket_cnt <= XE_MAX_PORTS * XE_MAX_QUEUES && f->held_cnt <= f->frame_cnt &&
+	       f->port_cnt == take->port_cnt + take->rest_cnt;
+}
+
 /* Where the parts lie; the lengths are the old process's word. */
 static int find_parts(struct xe_take *take)
 {
 	const struct xe_to_frozen *f = &take->frozen;
+	const uint32_t *size = take->welcome.size;
 	size_t at = 0;
 
+	if (!numbers_fit(take))
+		return -EPROTO;
 	take->parts.given =
-		(uint16_t *)next_part(take, &at, (size_t)f->frame_cnt * sizeof(*take->parts.given));
-	take->parts.counters = next_part(
-		take, &at, (size_t)f->worker_cnt * take->welcome.size[XE_TO_LANE_COUNTERS]);
+		(uint16_t *)next_part(take, &at, f->frame_cnt, sizeof(*take->parts.given));
+	take->parts.counters = next_part(take, &at, f->worker_cnt, size[XE_TO_LANE_COUNTERS]);
 	take->parts.sockets = next_list(take, &at, f->socket_cnt, XE_TO_SOCKET);
 	take->parts.held = next_list(take, &at, f->held_cnt, XE_TO_HELD);
 	take->parts.gone = next_list(take, &at, 1, XE_TO_PORT_COUNTERS);
 	take->parts.carried = next_list(take, &at, f->port_cnt, XE_TO_PORT_COUNTERS);
 	take->parts.ext_addrs = next_list(take, &at, 1, XE_TO_EXT_ADDRS);
 	/* What one of a later version has behind that is not looked at. */
-	return take->parts.sockets && take->parts.held && take->parts.gone && take->parts.carried &&
-			       take->parts.ext_addrs && f->frame_cnt == take->welcome.frame_cnt &&
-			       f->port_cnt == take->port_cnt + take->rest_cnt
+	return take->parts.given && take->parts.counters && take->parts.sockets &&
+			       take->parts.held && take->parts.gone && take->parts.carried &&
+			       take->parts.ext_addrs
 		       ? 0
 		       : -EPROTO;
 }
@@ -95,29 +111,64 @@ static uint32_t owner_of(void *ctx, uint16_t slot)
 	return port ? xe_port_queue_owner(svc, port, slot % XE_PORT_SLOTS)->idx : UINT32_MAX;
 }
 
+/* Does this part of a packet lie in one frame, the first with its metadata in front? */
+static bool lies_in_frame(const struct xdp_desc *d, bool first)
+{
+	uint32_t off = d->addr & (XE_FRAME_SIZE - 1);
+
+	return d->len <= XE_FRAME_SIZE - off && (!first || off >= sizeof(struct xe_meta));
+}
+
 /* Held packets go on at the worker that has their frames, if that is one. */
 static struct xe_worker *held_worker(struct xe_service *svc, const struct xe_to_held *h)
 {
 	uint32_t slice = svc->area.slice_cnt, w;
 
 	if (!h->frame_cnt || h->frame_cnt > XE_PACKET_FRAMES ||
-	    xe_frame_of(h->frames[0].addr) >= svc->area.frame_cnt)
+	    h->frames[0].addr >> XE_FRAME_SHIFT >= svc->area.frame_cnt)
 		return NULL;
 	w = xe_frame_of(h->frames[0].addr) / slice;
 	for (uint32_t i = 0; i < h->frame_cnt; i++)
-		if (xe_frame_of(h->frames[i].addr) / slice != w)
+		if (h->frames[i].addr >> XE_FRAME_SHIFT >= svc->area.frame_cnt ||
+		    xe_frame_of(h->frames[i].addr) / slice != w ||
+		    !lies_in_frame(&h->frames[i], !i))
 			return NULL;
 	return &svc->workers[w];
 }
 
-static void import_frames(struct xe_service *svc, uint16_t *given, const struct xe_to_held *held,
-			  uint32_t held_cnt)
+/* No socket has more than its rings hold. A frame is at one place: a socket that there may be, a
+ * held packet, or free. */
+static int mark_frames(struct xe_service *svc, struct xe_take *take)
+{
+	uint16_t *given = take->parts.given;
+
+	for (uint32_t i = 0; i < take->frozen.socket_cnt; i++)
+		if (take->parts.sockets[i].fill_cnt > XE_RING_SIZE ||
+		    take->parts.sockets[i].tx_cnt > XE_RING_SIZE)
+			return -EPROTO;
+	for (uint32_t f = 0; f < svc->area.frame_cnt; f++)
+		if (given[f] != XE_GIVEN_FREE && given[f] >> 1 >= XE_MAX_PORTS * XE_PORT_SLOTS)
+			return -EPROTO;
+	for (uint32_t i = 0; i < take->frozen.held_cnt; i++) {
+		const struct xe_to_held *h = &take->parts.held[i];
+
+		if (!held_worker(svc, h))
+			continue;
+		for (uint32_t k = 0; k < h->frame_cnt; k++) {
+			uint32_t f = xe_frame_of(h->frames[k].addr);
+
+			if (given[f] != XE_GIVEN_FREE)
+				return -EPROTO;
+			given[f] = XE_GIVEN_HELD;
+		}
+	}
+	return 0;
+}
+
+static void import_frames(struct xe_service *svc, const uint16_t *given)
 {
 	struct xe_umem *umems[XE_MAX_WORKERS];
 
-	for (uint32_t i = 0; i < held_cnt; i++)
-		for (uint32_t k = 0; held_worker(svc, &held[i]) && k < held[i].frame_cnt; k++)
-			given[xe_frame_of(held[i].frames[k].addr)] = XE_GIVEN_HELD;
 	for (uint32_t w = 0; w < svc->worker_cnt; w++)
 		umems[w] = &svc->workers[w].lane->umem;
 	xe_umem_import(umems, svc->worker_cnt, given, owner_of, svc);
@@ -156,6 +207,8 @@ int xe_import_lanes(struct xe_service *svc)
 
 	if (!err)
 		err = find_parts(take);
+	if (!err && take->shares)
+		err = mark_frames(svc, take);
 	if (err) {
 		xe_log_err("takeover from pid %d: what it tells does not add up", take->pid);
 		return err;
@@ -165,7 +218,7 @@ int xe_import_lanes(struct xe_service *svc)
 	svc->gone_xsk_lost = f->gone_xsk_lost;
 	if (!take->shares)
 		return 0;
-	import_frames(svc, take->parts.given, take->parts.held, f->held_cnt);
+	import_frames(svc, take->parts.given);
 	for (uint32_t i = 0; i < f->socket_cnt; i++)
 		xe_port_given_resume(svc, &take->parts.sockets[i]);
 	return 0;

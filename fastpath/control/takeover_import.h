@@ -48,7 +48,7 @@ struct xe_take {
 		const struct xe_port_counters *gone, *carried;
 		const struct xe_addr *ext_addrs;
 	} parts;
-	void *fitted[4]; /* memory of those that are told in other sizes than ours */
+	void *fitted[5]; /* memory of those that are told in other sizes than ours */
 	uint32_t fitted_cnt;
 	struct xe_take_flows *told; /* from the first COPIED on */
 	struct xe_adopt_counts flows;

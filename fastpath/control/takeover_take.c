@@ -100,7 +100,8 @@ static int take_welcome(struct xe_service *svc, struct xe_take *take, struct xe_
 	/* One of a later version may have more to give. */
 	while (fds->cnt > cnt)
 		close(fds->fd[--fds->cnt]);
-	if (fds->cnt != cnt || !w->frame_cnt) {
+	if (fds->cnt != cnt || !w->frame_cnt ||
+	    !xe_steer_are_counters(fds->fd[2], w->size[XE_TO_PORT_COUNTERS])) {
 		xe_to_close_fds(fds);
 		xe_log_err("takeover from pid %d: %s", take->pid, old_says(-EPROTO));
 		return -EPROTO;

@@ -194,10 +194,13 @@ int xe_to_recv(int sock, struct xe_to_msg *msg, struct xe_to_fds *fds, int timeo
 	n = recvmsg(sock, &mh, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (n < 0)
 		return -errno;
-	if (!n)
-		return -ECONNRESET;
 	take_fds(&mh, fds);
-	/* All of the header; how much is behind it is the sender's version's. */
+	/* Its end, or an empty message, which may bring descriptors all the same. All of the header
+	 * has to be there; how much is behind it is the sender's version's. */
+	if (!n) {
+		xe_to_close_fds(fds);
+		return -ECONNRESET;
+	}
 	if ((size_t)n < offsetof(struct xe_to_msg, hello) || msg->magic != XE_TO_MAGIC) {
 		xe_to_close_fds(fds);
 		return -EPROTO;

@@ -102,6 +102,8 @@ void xe_steer_unmap_theirs(struct xe_steer_theirs *theirs);
 /* For a takeover: the map; another process's map of the same layout; what others counted of a port
  * before us, which is added to ours from then on. */
 int xe_steer_counters_fd(const struct xe_steer *st);
+/* Is it that map, of values as long as is said? The kernel writes as much as they are. */
+bool xe_steer_are_counters(int map_fd, size_t value_size);
 int xe_steer_read_counters(int map_fd, size_t value_size, uint32_t port,
 			   struct xe_port_counters *out);
 int xe_steer_carry_counters(struct xe_steer *st, uint32_t port,

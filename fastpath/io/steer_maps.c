@@ -298,6 +298,15 @@ int xe_steer_counters_fd(const struct xe_steer *st)
 	return bpf_map__fd(st->skel->maps.counters);
 }
 
+bool xe_steer_are_counters(int map_fd, size_t value_size)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	return !bpf_obj_get_info_by_fd(map_fd, &info, &len) &&
+	       info.type == BPF_MAP_TYPE_PERCPU_ARRAY && info.value_size == value_size;
+}
+
 int xe_steer_read_counters(int map_fd, size_t value_size, uint32_t port,
 			   struct xe_port_counters *out)
 {

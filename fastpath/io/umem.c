@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -103,9 +104,13 @@ int xe_area_open(struct xe_area *area, uint32_t slice_cnt, const int *nodes, uin
 
 int xe_area_adopt(struct xe_area *area, int fd, uint32_t frame_cnt, uint32_t worker_cnt)
 {
+	struct stat st;
+
 	memset(area, 0, sizeof(*area));
 	area->size = (size_t)frame_cnt << XE_FRAME_SHIFT;
-	area->base = map_aligned(fd, area->size);
+	/* Behind its end each touch would be a SIGBUS. */
+	if (!fstat(fd, &st) && (size_t)st.st_size >= area->size)
+		area->base = map_aligned(fd, area->size);
 	if (!area->base) {
 		memset(area, 0, sizeof(*area));
 		return -ENOMEM;

@@ -82,7 +82,7 @@ struct xe_umem {
  * -ENOMEM. */
 int xe_area_open(struct xe_area *area, uint32_t slice_cnt, const int *nodes, uint32_t worker_cnt);
 /* The area of another process, by its memfd, in as many slices as we have workers (frame_cnt is a
- * multiple). On success the fd is the area's. -ENOMEM. */
+ * multiple). On success the fd is the area's. -ENOMEM, also where its file is shorter. */
 int xe_area_adopt(struct xe_area *area, int fd, uint32_t frame_cnt, uint32_t worker_cnt);
 void xe_area_close(struct xe_area *area);
 /* The slice of a worker. handoff: by which guests go home. -ENOMEM. */
