@@ -268,7 +268,14 @@ void xe_ctl_conn_watch(struct xe_ctl_conn *conn, bool work)
 		ev.events |= EPOLLOUT;
 	if (ev.events == conn->events)
 		return;
-	conn->events = ev.events;
-	if (epoll_ctl(conn->epoll_fd, EPOLL_CTL_MOD, conn->fd, &ev))
-		conn->broken = true;
+	if (!epoll_ctl(conn->epoll_fd, EPOLL_CTL_MOD, conn->fd, &ev)) {
+		conn->events = ev.events;
+		return;
+	}
+	/* What is waited for now would never be told, and whoever called may not look: EPOLLHUP is
+	 * told whatever is asked for, so the next round of the loop ends the connection, and the
+	 * client has its answer, or the end, at once. */
+	xe_ctl_conn_flush(conn);
+	conn->broken = true;
+	shutdown(conn->fd, SHUT_RDWR);
 }

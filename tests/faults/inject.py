@@ -221,10 +221,13 @@ def one_run(world, strace, limit_s):
 
 
 def await_(seconds, look):
+    """Once is enough: the error may meet the second look."""
     end = time.monotonic() + seconds
-    while not look() and time.monotonic() < end:
+    while not look():
+        if time.monotonic() >= end:
+            return False
         time.sleep(0.02)
-    return look()
+    return True
 
 
 def crashed(world, proc, log):

@@ -9,8 +9,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+/* So many changes of what is waited for come to nothing. */
+static int deaf_cnt;
+
+/* In place of the C library's. */
+int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	if (op == EPOLL_CTL_MOD && deaf_cnt) {
+		deaf_cnt--;
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_epoll_ctl, epfd, op, fd, event);
+}
 
 static void streams_all(void **state)
 {
@@ -163,6 +179,32 @@ static void deferred_and_the_client_leaves(void **state)
 	assert_int_equal(cf_seen.ended, 1);
 }
 
+/* The loop cannot be told what to wait for: nobody waits for ever. */
+static void the_loop_is_deaf(void **state)
+{
+	struct cf_client c = cf_client();
+
+	(void)state;
+	cf_say(&c, "{\"v\":1,\"verb\":\"defer\"}\n");
+	cf_serve(100);
+	deaf_cnt = 1; /* as it is answered, by somebody who does not look at the connection */
+	xe_ctl_ok(cf_seen.deferred, NULL);
+	assert_int_equal(deaf_cnt, 0);
+	cf_expect(&c, CF_DONE);
+	cf_expect_closed(&c);
+	cf_leave(&c);
+
+	c = cf_client();
+	cf_say(&c, "{\"v\":1,\"verb\":\"defer\"}\n");
+	deaf_cnt = 1; /* as it is asked */
+	cf_serve(100);
+	assert_int_equal(deaf_cnt, 0);
+	cf_expect_closed(&c);
+	assert_true(xe_ctl_gone(cf_seen.deferred));
+	xe_ctl_ok(cf_seen.deferred, NULL);
+	cf_leave(&c);
+}
+
 static void close_with_open_requests(void **state)
 {
 	struct cf_client c = cf_client(), s = cf_client();
@@ -195,6 +237,7 @@ int main(void)
 		cf_test(deferred_answers),
 		cf_test(deferred_then_streamed),
 		cf_test(deferred_and_the_client_leaves),
+		cf_test(the_loop_is_deaf),
 		cf_test(close_with_open_requests),
 	};
 
