@@ -9,10 +9,15 @@
 
 #include "control/service.h"
 
-void xe_guarded_remember(struct xe_service *svc, uint16_t min, uint16_t max)
+bool xe_guarded_remember(struct xe_service *svc, uint16_t min, uint16_t max)
 {
-	for (uint32_t p = min; p <= max; p++)
+	bool new = false;
+
+	for (uint32_t p = min; p <= max; p++) {
+		new |= !(svc->nat_ports[p >> 6] >> (p & 63) & 1);
 		svc->nat_ports[p >> 6] |= 1ull << (p & 63);
+	}
+	return new;
 }
 
 void xe_guarded_publish(struct xe_service *svc)

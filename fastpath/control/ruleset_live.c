@@ -166,10 +166,15 @@ static void put_in_force(struct xe_service *svc, struct xe_ruleset *rs,
 static void remember_ranges(struct xe_service *svc, const struct xe_ruleset *rs)
 {
 	const struct xe_nat_range *ranges = rs->attach;
+	bool new = false;
 
 	for (uint32_t i = 0; i < rs->rule_cnt; i++)
 		if (rs->rules[i].verb == XE_VERB_MASQUERADE || rs->rules[i].verb == XE_VERB_SNAT)
-			xe_guarded_remember(svc, ranges[i].port_min, ranges[i].port_max);
+			new |= xe_guarded_remember(svc, ranges[i].port_min, ranges[i].port_max);
+	/* Of the others the host's connections are known; and with each container that comes rules
+	 * are published. */
+	if (new)
+		xe_host_l4_connected(svc);
 }
 
 static int ready_steer(struct xe_service *svc, const struct xe_ruleset *rs, char *err,
@@ -250,7 +255,6 @@ static int publish(struct xe_service *svc, struct xe_ruleset *rs, const struct x
 		ruleset_free(rs);
 		return ret;
 	}
-	xe_host_l4_connected(svc);
 	xe_guarded_reserve(svc, rs->rules, rs->rule_cnt);
 	put_in_force(svc, rs, was);
 	__atomic_store_n(&svc->steer.conf->any_inbound, rs->any_inbound, __ATOMIC_RELAXED);

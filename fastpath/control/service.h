@@ -120,6 +120,7 @@ struct xe_service {
 	uint64_t ext_full_ns; /* last time that none was free, nor could be made so */
 	__be32 *broadcasts;   /* that steer knows, as xe_netlink_broadcasts() has them */
 	uint32_t broadcast_cnt;
+	bool broadcasts_short;                 /* it could not be told of all */
 	const struct xe_ruleset *ruleset_next; /* being compiled: its Ext addresses are in use */
 	/* L4 ports that no flow is given, read by the workers: the host's and those of dnat rules.
 	 */
@@ -130,7 +131,8 @@ struct xe_service {
 	uint64_t connected_next_ns;          /* when they are read again */
 	uint16_t local_min, local_max;       /* net.ipv4.ip_local_port_range; max 0: not known */
 	uint16_t default_min, default_max;   /* what a rule without `ports` gives out */
-	bool default_moved;                  /* and has not been told of */
+	bool default_moved;                  /* and is not in force yet */
+	bool default_refused;                /* which has been said */
 	uint64_t dnat[2][XE_BITMAP_WORDS];
 	uint64_t held[2][XE_BITMAP_WORDS]; /* by flows that were adopted without owning theirs */
 	struct xe_state_dir *state_dir;    /* sessions that outlive the process, state_dir.c */
@@ -211,8 +213,9 @@ void xe_guarded_publish(struct xe_service *svc);
 /* The same of what no flow is given: one word, TCP (udp 0) or UDP, after listening, connected, dnat
  * or held. */
 void xe_taken_publish(struct xe_service *svc, int udp, uint32_t word);
-/* A range of a rule (host order, inclusive), from now on; to be published. */
-void xe_guarded_remember(struct xe_service *svc, uint16_t min, uint16_t max);
+/* A range of a rule (host order, inclusive), from now on; to be published. True: some of it is new.
+ */
+bool xe_guarded_remember(struct xe_service *svc, uint16_t min, uint16_t max);
 /* dnat wins against the host: no flow of ours is to be given the L4 port of such a rule either.
  * Publishes. */
 void xe_guarded_reserve(struct xe_service *svc, const struct xe_rule *rules, uint32_t cnt);
@@ -227,6 +230,8 @@ struct xe_port *xe_port_make(struct xe_service *svc, const struct xe_link *link,
 /* For rules: ids of the attached ports that a name or glob of the configuration stands for
  * (xe_port_ids_fn). */
 __u32 xe_port_ids(void *svc, const char *name, __u16 *ids, __u32 max);
+/* Is this a source that the port lets in? */
+bool xe_port_allows(const struct xe_port *port, const struct xe_addr *addr);
 /* Packets that this port's rings have lost (XDP_STATISTICS, all queues). */
 uint64_t xe_port_lost(const struct xe_port *port);
 
