@@ -91,7 +91,10 @@ static void read_local_range(struct xe_service *svc)
 	__atomic_store_n(&svc->taken.local, (uint32_t)min << 16 | max, __ATOMIC_RELAXED);
 	svc->fallback_stale = true;
 	xe_nat_range_default(min, max, &min, &max);
-	svc->default_moved |= min != svc->default_min || max != svc->default_max;
+	if (min != svc->default_min || max != svc->default_max) {
+		svc->default_moved = true;
+		svc->default_refused = false;
+	}
 	svc->default_min = min;
 	svc->default_max = max;
 }
@@ -112,14 +115,17 @@ static void move_default(struct xe_service *svc)
 
 	if (xe_give_holds_still(svc) || xe_take_waits(svc) || xe_watch_stalled(svc))
 		return; /* with a later tick */
-	svc->default_moved = false;
-	if (xe_rules_publish(svc, err, sizeof(err)))
-		xe_log_err("net.ipv4.ip_local_port_range is %u-%u now: %s", svc->local_min,
-			   svc->local_max, err);
-	else
-		xe_log_info("net.ipv4.ip_local_port_range is %u-%u now: rules without `ports` "
-			    "translate to %u-%u",
-			    svc->local_min, svc->local_max, svc->default_min, svc->default_max);
+	if (xe_rules_publish(svc, err, sizeof(err))) {
+		if (!svc->default_refused)
+			xe_log_err("net.ipv4.ip_local_port_range is %u-%u now: %s", svc->local_min,
+				   svc->local_max, err);
+		svc->default_refused = true; /* tried again each second */
+		return;
+	}
+	svc->default_moved = svc->default_refused = false;
+	xe_log_info("net.ipv4.ip_local_port_range is %u-%u now: rules without `ports` translate to "
+		    "%u-%u",
+		    svc->local_min, svc->local_max, svc->default_min, svc->default_max);
 }
 
 void xe_host_l4_open(struct xe_service *svc)
@@ -136,7 +142,7 @@ void xe_host_l4_poll(struct xe_service *svc)
 
 	if (svc->ticks % SYSCTL_TICKS == 0)
 		read_sysctls(svc);
-	if (svc->default_moved)
+	if (svc->default_moved && (!svc->default_refused || svc->ticks % SYSCTL_TICKS == 0))
 		move_default(svc);
 	if (xe_now_ns() >= svc->connected_next_ns)
 		xe_host_l4_connected(svc);
