@@ -95,7 +95,7 @@ run conformance-reasons 200 tests/conformance/reasons.py --cells native-off-2
 run long-scenarios 500 tests/run.sh --only netns/t_route6 --only netns/t_ra6 --only netns/t_icmp_workers \
 	--only conformance/t_clients
 run survive-scenarios 1000 tests/run.sh --only netns/t_crash_refused --only netns/t_fallback_dnat \
-	--only netns/t_foreign_long --only netns/t_handback_whole --only netns/t_stall_long \
+	--only netns/t_foreign_long --only netns/t_reuse --only netns/t_handback_whole --only netns/t_stall_long \
 	--only netns/t_stall_syn --only netns/t_systemd --only netns/t_takeover_syn --only netns/t_takeover_fail --only netns/t_takeover_four \
 	--only netns/t_takeover_many --only netns/t_takeover_workers --only netns/t_takeover_versions --only netns/t_net_many --only netns/t_uplink_native
 run faults-inject 600 env XE_INJECT="${LONG_INJECT:-200}" tests/faults/t_inject.sh

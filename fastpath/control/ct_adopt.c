@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/conntrack.h"
-#include "control/ct_hosts.h"
+#include "control/ct_gone.h"
 #include "control/flow_adopt.h"
 #include "control/port_attach.h"
 #include "control/watch.h"
@@ -29,6 +29,7 @@
 #define TURN_TICK_NS (50 * XE_NS_PER_MS)
 /* Records between two looks at the clock: some 10 ms. */
 #define SLICE 256u
+
 struct xe_ct_side {
 	struct xe_ct *ct;
 	uint64_t again_ns; /* 0: not */
@@ -37,8 +38,7 @@ struct xe_ct_side {
 	struct xe_flow_file seen;
 	struct xe_flow_file over; /* those whose sessions have ended */
 	struct xe_flow_file held; /* adopted by tags from elsewhere: they get an entry */
-	struct xe_prefix *gone;   /* hosts of ports that are no more */
-	uint32_t gone_cnt;
+	struct xe_ct_gone gone;   /* hosts of ports that are no more */
 	/* of the adoption under way */
 	struct xe_prefix *inside; /* whose flows are asked for */
 	uint32_t inside_cnt;
@@ -83,7 +83,7 @@ void xe_ct_stop(struct xe_service *svc)
 	xe_flow_file_free(&svc->ct->held);
 	xe_flow_file_free(&svc->ct->found);
 	free(svc->ct->inside);
-	free(svc->ct->gone);
+	xe_ct_gone_free(&svc->ct->gone);
 	free(svc->ct);
 	svc->ct = NULL;
 }
@@ -94,14 +94,6 @@ struct xe_ct *xe_ct_of(const struct xe_service *svc)
 }
 
 /* ---- where a flow's ends are ---- */
-
-static bool is_allowed(const struct xe_port *port, const struct xe_addr *addr)
-{
-	for (uint32_t i = 0; i < port->allow_cnt; i++)
-		if (xe_prefix_covers(&port->allow[i], addr))
-			return true;
-	return false;
-}
 
 /* The port by which the flow's packets leave, as it is routed. */
 static struct xe_port *find_out(struct xe_service *svc, const struct xe_port *in,
@@ -212,16 +204,17 @@ static bool fits(const struct xe_flow_record *r, enum xe_verb verb, const struct
 /* Ports, rule and Ethernet address of a flow that a worker can carry. */
 static bool place(struct xe_service *svc, struct xe_flow_record *r, struct xe_flow_file *out_file)
 {
-	const struct xe_ct_host *h = xe_ct_host_find(svc, svc->ct->hosts, &r->src);
+	const struct xe_ct_host h = *xe_ct_host_find(svc, svc->ct->hosts, &r->src);
 	struct xe_port *out;
 	enum xe_verb verb;
 	int rule;
 
-	svc->ct->behind += h->unresolved;
-	if (!h->port || !is_allowed(h->port, &r->src))
+	svc->ct->behind += h.unresolved;
+	if (!h.port || !xe_port_allows(h.port, &r->src))
 		return false;
-	out = find_out(svc, h->port, r);
-	rule = out ? find_rule_or_mapping(svc, r, h->port, out) : -1;
+	xe_ct_places_note(&svc->ct->gone.places, &h);
+	out = find_out(svc, h.port, r);
+	rule = out ? find_rule_or_mapping(svc, r, h.port, out) : -1;
 	if (rule < 0)
 		return false;
 	verb = svc->ruleset->rules[rule].verb;
@@ -231,13 +224,13 @@ static bool place(struct xe_service *svc, struct xe_flow_record *r, struct xe_fl
 		svc->ct->behind += r->tcp_state < XE_TCP_ESTABLISHED;
 		return false;
 	}
-	memcpy(r->mac_back, h->mac, sizeof(r->mac_back));
+	memcpy(r->mac_back, h.mac, sizeof(r->mac_back));
 	r->verb = (uint8_t)verb;
 	r->rule_id = svc->ruleset->ids[rule];
 	if (verb == XE_VERB_SNAT || verb == XE_VERB_MASQUERADE)
 		r->flags |= XE_FR_EXT;
-	r->in_port = xe_flow_file_port(out_file, h->port->name, (uint32_t)h->port->ifindex,
-				       (uint8_t)h->port->role);
+	r->in_port = xe_flow_file_port(out_file, h.port->name, (uint32_t)h.port->ifindex,
+				       (uint8_t)h.port->role);
 	r->out_port =
 		xe_flow_file_port(out_file, out->name, (uint32_t)out->ifindex, (uint8_t)out->role);
 	return !xe_flow_record_fault(r, out_file->port_cnt);
@@ -383,39 +376,29 @@ void xe_ct_is_over(struct xe_service *svc, const struct xe_flow_record *record)
 		xe_flow_file_add(&svc->ct->over, record);
 }
 
+void xe_ct_neigh_event(struct xe_service *svc, const struct xe_neigh *neigh)
+{
+	if (svc->ct)
+		xe_ct_places_neigh(svc, &svc->ct->gone.places, neigh);
+}
+
 void xe_ct_port_gone(struct xe_service *svc, const struct xe_port *port)
 {
-	struct xe_ct_side *side = svc->ct;
-	struct xe_prefix *gone;
-
-	if (!side || !port->allow_cnt)
-		return;
-	gone = realloc(side->gone, (side->gone_cnt + port->allow_cnt) * sizeof(*gone));
-	if (!gone)
-		return;
-	side->gone = gone;
-	for (uint32_t i = 0; i < port->allow_cnt; i++)
-		if (port->allow[i].len == 128)
-			gone[side->gone_cnt++] = port->allow[i];
+	if (svc->ct && port->role == XE_ROLE_INSIDE)
+		xe_ct_gone_port(&svc->ct->gone, port);
 }
 
 static void delete_over(struct xe_service *svc)
 {
 	struct xe_ct_side *side = svc->ct;
-	struct xe_flow_file found;
 
 	if (side->over.record_cnt) {
 		xe_ct_subtract(&side->seen, &side->over);
+		xe_ct_subtract(&side->held, &side->over);
 		xe_ct_delete(side->ct, &side->over, 0);
 		side->over.record_cnt = 0;
 	}
-	if (!side->gone_cnt)
-		return;
-	xe_flow_file_init(&found);
-	if (!xe_ct_read(side->ct, side->gone, side->gone_cnt, NULL, &found))
-		xe_ct_delete(side->ct, &found, 0);
-	xe_flow_file_free(&found);
-	side->gone_cnt = 0;
+	xe_ct_gone_delete(&side->gone, side->ct);
 }
 
 /* Those that were adopted by tags from a dead process's state or another one: the kernel is to know
@@ -535,7 +518,7 @@ int xe_ct_adopt(struct xe_service *svc)
  * one that a busy CPU keeps waiting. */
 static bool is_due(const struct xe_ct_side *side)
 {
-	return side->over.record_cnt || side->gone_cnt || side->held.record_cnt || side->late ||
+	return side->over.record_cnt || side->gone.cnt || side->held.record_cnt || side->late ||
 	       (side->again_ns && xe_now_ns() > side->again_ns);
 }
 
@@ -543,6 +526,8 @@ void xe_ct_tick(struct xe_service *svc)
 {
 	struct xe_ct_side *side = svc->ct;
 
+	if (side)
+		xe_ct_gone_look(svc, &side->gone);
 	if (!side || !is_due(side) || xe_adopt_is_busy(svc) || xe_watch_stalled(svc))
 		return;
 	delete_over(svc);

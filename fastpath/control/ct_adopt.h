@@ -42,8 +42,11 @@ int xe_ct_adopt(struct xe_service *svc);
 /* A session has been adopted by tags; and it has ended. */
 void xe_ct_is_held(struct xe_service *svc, const struct xe_flow_record *record);
 void xe_ct_is_over(struct xe_service *svc, const struct xe_flow_record *record);
-/* The interface of a port is gone: what conntrack has of the hosts that `allow` names one by one
- * ends, since their addresses may be others' at any moment. With the next tick or adoption. */
+/* A neighbour has come or changed. */
+void xe_ct_neigh_event(struct xe_service *svc, const struct xe_neigh *neigh);
+/* The interface of a port is gone: what conntrack has of the hosts behind it ends, since their
+ * addresses may be others' at any moment. These are those that `allow` names one by one, and those
+ * that were seen there (ct_places.h). With the next tick or adoption. */
 void xe_ct_port_gone(struct xe_service *svc, const struct xe_port *port);
 /* Every 100 ms. */
 void xe_ct_tick(struct xe_service *svc);

@@ -247,6 +247,10 @@ int xe_netlink_own_addr6(const struct xe_netlink *nl, int ifindex, struct xe_add
 int xe_netlink_neigh(const struct xe_netlink *nl, int ifindex, const struct xe_addr *addr,
 		     uint8_t mac[6], uint16_t *nud_state);
 
+/* Calls fn for each neighbour in the mirror. */
+void xe_netlink_each_neigh(const struct xe_netlink *nl,
+			   void (*fn)(void *ctx, const struct xe_neigh *neigh), void *ctx);
+
 /*
  * Make the kernel resolve or confirm a neighbour, as if it had a packet for it: an unknown or
  * failed one is asked for, a stale one confirmed after delay_first_probe_time (5 s), a reachable

@@ -26,6 +26,16 @@ int xe_netlink_neigh(const struct xe_netlink *nl, int ifindex, const struct xe_a
 	return 0;
 }
 
+void xe_netlink_each_neigh(const struct xe_netlink *nl,
+			   void (*fn)(void *ctx, const struct xe_neigh *neigh), void *ctx)
+{
+	const struct xe_mirror_neigh *neigh;
+
+	for (unsigned int i = 0; i < XE_MIRROR_BUCKETS; i++)
+		LIST_FOREACH(neigh, &nl->mirror.neigh_of[i], chain)
+	fn(ctx, &neigh->now);
+}
+
 static struct nlmsghdr *build(struct xe_netlink *nl, uint16_t type, uint16_t nl_flags,
 			      uint8_t ndm_flags, int ifindex, const struct xe_addr *addr)
 {

@@ -51,6 +51,14 @@ __u32 xe_port_ids(void *ctx, const char *name, __u16 *ids, __u32 max)
 	return n;
 }
 
+bool xe_port_allows(const struct xe_port *port, const struct xe_addr *addr)
+{
+	for (uint32_t i = 0; i < port->allow_cnt; i++)
+		if (xe_prefix_covers(&port->allow[i], addr))
+			return true;
+	return false;
+}
+
 uint64_t xe_port_lost(const struct xe_port *port)
 {
 	uint64_t sum = 0;
@@ -493,6 +501,8 @@ void xe_ports_catch_up(struct xe_service *svc)
 			changed = true;
 		} else if (!link || strcmp(link->name, port->name)) {
 			changed |= port->state == XE_PORT_ATTACHED;
+			if (!link)
+				xe_ct_port_gone(svc, port);
 			xe_port_remove(svc, port);
 		} else if (port->state == XE_PORT_ATTACHED) {
 			link_changed(svc, port, link);

@@ -56,6 +56,8 @@ static void op_addr(void *ctx, const struct xe_ifaddr *addr, enum xe_nl_event ev
 static void op_neigh(void *ctx, const struct xe_neigh *neigh, enum xe_nl_event event)
 {
 	xe_resolver_neigh_event(ctx, neigh, event);
+	if (event != XE_NL_REMOVED)
+		xe_ct_neigh_event(ctx, neigh);
 }
 
 static void op_routes(void *ctx)

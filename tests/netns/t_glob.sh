@@ -5,9 +5,12 @@
 # it goes, attached again under the same name, renamed; flows of the others don't notice.
 . "$(dirname "$0")/lib.sh"
 xe_only
+command -v conntrack >/dev/null || skip_all "needs \`conntrack\`"
 
 XE_PORTS="{name: veth*, role: inside, allow: [10.1.0.0/24]}
 {name: eth0, role: uplink}"
+XE_RULES="kernel udp to $SRV2/32
+$XE_RULES"
 XE_LINKS="vethc1 eth0" # vethc2 comes and goes
 XE_CONTAINERS=c1
 
@@ -20,6 +23,8 @@ gone() { # NAME
 	[ "$(json "$(xe_ctl port list --json)" "len([p for p in j['ports'] if
 		p['name'] == '$1' and p['state'] == 'attached'])")" = 0 ]
 }
+
+kernel_flows() { on h conntrack -L -p udp --orig-src "$1" --dport 7002 2>/dev/null | grep -c ^udp; }
 
 c2_works() { # NAME [INTERFACE]
 	check "$1: attached within 2 s" within 2000 attached "${2:-vethc2}"
@@ -34,6 +39,7 @@ must on h ip link del vethc2
 judge_start
 serve_many w $SRV1 9000
 serve_echo w $SRV1 7001
+serve_echo w $SRV2 7002
 xe_start
 bg flows c1 "$TCP_MANY" client -c 5 -t 60 -g 10 -u 20000 -d 20000 $SRV1 9000
 check "what is there is attached" attached vethc1
@@ -43,6 +49,10 @@ same "nothing is attached to what nobody names" \
 topo_container c2 $C2
 c2_works "an interface that appears"
 for round in 1 2 3; do
+	# Both have a flow of the kernel's, of which no session tells.
+	c2=$(on c2 ip -4 -o addr show dev eth0 | sed 's,.*inet \([0-9.]*\)/.*,\1,')
+	check "by the kernel ($round)" on c2 "$UDP_SEND" -n 1 $SRV2 7002
+	check "the other one, too ($round)" on c1 "$UDP_SEND" -n 1 $SRV2 7002
 	# The other end goes in the middle of a transfer.
 	bg dying c2 "$TCP_MANY" client -c 3 -t 60 -u 50000 -d 50000 $SRV1 9000
 	sleep 0.2
@@ -50,6 +60,8 @@ for round in 1 2 3; do
 	check "removed: forgotten ($round)" within 2000 gone vethc2
 	bg_stop dying KILL
 	check "removed: status is content ($round)" within 2000 xe_ctl status
+	check "removed: its address may be another's ($round)" within 2000 eval '[ "$(kernel_flows $c2)" = 0 ]'
+	check "removed: the other one's flows are left alone ($round)" [ "$(kernel_flows $C1)" -ge 1 ]
 	# Another address, as a new container has: the old one's dying sockets send no more.
 	topo_container c2 10.1.0.1$round
 	c2_works "the same name again ($round)"
