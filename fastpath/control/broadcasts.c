@@ -9,44 +9,57 @@
 #include "base/log.h"
 #include "control/service.h"
 
-/* Tell steer of those in a that are not in b; both are sorted as bytes. */
-static int tell(struct xe_service *svc, const __be32 *a, uint32_t a_cnt, const __be32 *b,
-		uint32_t b_cnt, bool on)
+/* Is it in a list that is sorted as bytes? *at: where it was looked for last, a smaller one. */
+static bool has(const __be32 *list, uint32_t cnt, __be32 addr_be, uint32_t *at)
 {
-	int err = 0;
+	while (*at < cnt && memcmp(&list[*at], &addr_be, sizeof(addr_be)) < 0)
+		(*at)++;
+	return *at < cnt && list[*at] == addr_be;
+}
 
-	for (uint32_t i = 0, k = 0; i < a_cnt; i++) {
-		while (k < b_cnt && memcmp(&b[k], &a[i], sizeof(*b)) < 0)
-			k++;
-		if ((k == b_cnt || b[k] != a[i]) && xe_steer_set_broadcast(&svc->steer, a[i], on) &&
-		    !err)
-			err = 1;
-	}
-	return err;
+/* Steer forgets those that are not in the list. */
+static void forget(struct xe_service *svc, const __be32 *list, uint32_t cnt)
+{
+	for (uint32_t i = 0, k = 0; i < svc->broadcast_cnt; i++)
+		if (!has(list, cnt, svc->broadcasts[i], &k))
+			xe_steer_set_broadcast(&svc->steer, svc->broadcasts[i], false);
+}
+
+/* Steer is told of those that it does not know. Into `known` go all that it knows then; returns how
+ * many. */
+static uint32_t tell(struct xe_service *svc, const __be32 *list, uint32_t cnt, __be32 *known)
+{
+	uint32_t known_cnt = 0;
+
+	for (uint32_t i = 0, k = 0; i < cnt; i++)
+		if (has(svc->broadcasts, svc->broadcast_cnt, list[i], &k) ||
+		    !xe_steer_set_broadcast(&svc->steer, list[i], true))
+			known[known_cnt++] = list[i];
+	return known_cnt;
 }
 
 void xe_broadcasts_refresh(struct xe_service *svc)
 {
 	const __be32 *list;
-	uint32_t cnt;
-	__be32 *copy;
+	uint32_t cnt, known_cnt;
+	__be32 *known;
 
 	if (xe_netlink_broadcasts(svc->netlink, &list, &cnt))
 		return; /* told of there, and read again with the next event */
 	if (cnt == svc->broadcast_cnt &&
 	    (!cnt || !memcmp(list, svc->broadcasts, cnt * sizeof(*list))))
 		return;
-	copy = malloc((cnt + 1) * sizeof(*copy));
-	if (!copy)
+	known = malloc((cnt + 1) * sizeof(*known));
+	if (!known)
 		return;
-	if (cnt)
-		memcpy(copy, list, cnt * sizeof(*copy));
-	tell(svc, svc->broadcasts, svc->broadcast_cnt, copy, cnt, false);
-	if (tell(svc, copy, cnt, svc->broadcasts, svc->broadcast_cnt, true))
-		xe_log_warn("the host has more than %d broadcast addresses: some of its networks "
-			    "get the directed broadcasts of containers",
-			    XE_MAX_BROADCASTS);
+	forget(svc, list, cnt);
+	known_cnt = tell(svc, list, cnt, known);
 	free(svc->broadcasts);
-	svc->broadcasts = copy;
-	svc->broadcast_cnt = cnt;
+	svc->broadcasts = known;
+	svc->broadcast_cnt = known_cnt; /* the others: with the next event */
+	if (known_cnt < cnt && !svc->broadcasts_short)
+		xe_log_warn("steer knows %u of the host's %u broadcast addresses (%d at most): the "
+			    "other networks get the directed broadcasts of containers",
+			    known_cnt, cnt, XE_MAX_BROADCASTS);
+	svc->broadcasts_short = known_cnt < cnt;
 }

@@ -213,7 +213,8 @@ static int take_over(struct xe_service *svc)
 	char path[XE_RUN_PATH_SIZE];
 	int err = watch(svc, xe_take_fd(svc));
 
-	xe_ct_start(svc); /* it remembers which flows keep their entries in the kernel */
+	xe_ct_start(svc);           /* it remembers which flows keep their entries in the kernel */
+	xe_broadcasts_refresh(svc); /* our program has its own list of them */
 	if (!err)
 		err = xe_take_finish(svc);
 	if (err)
