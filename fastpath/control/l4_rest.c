@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "control/l4_rest.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,7 +161,23 @@ static int write_file(const struct xe_service *svc, const struct left_file *f)
 	return err;
 }
 
-void xe_l4_rest_keep(struct xe_service *svc)
+/* The mappings of sessions that end with the process. */
+static void rest_live(struct xe_service *svc, uint8_t left_s[65536])
+{
+	struct xe_flow_file live;
+
+	xe_flow_file_init(&live);
+	xe_state_dir_read_own(svc, &live); /* on error it has what could be read */
+	for (uint32_t i = 0; i < live.record_cnt; i++) {
+		const struct xe_flow_record *r = &live.records[i];
+
+		if (r->proto == IPPROTO_UDP && r->flags & XE_FR_MAPPED)
+			left_s[ntohs(r->nat_sport_be)] = XE_NAT_REST_S;
+	}
+	xe_flow_file_free(&live);
+}
+
+void xe_l4_rest_keep(struct xe_service *svc, bool ended)
 {
 	const struct xe_l4_rest *rest = svc->l4_rest;
 	struct left_file *f = calloc(1, sizeof(*f));
@@ -168,6 +186,8 @@ void xe_l4_rest_keep(struct xe_service *svc)
 
 	if (f) {
 		xe_state_dir_rests(svc, true, f->left_s);
+		if (!ended)
+			rest_live(svc, f->left_s);
 		f->when_s = now_s();
 		for (uint32_t p = 1; p < 65536; p++) {
 			left = rest && rest->until_s[p] > f->when_s ? rest->until_s[p] - f->when_s

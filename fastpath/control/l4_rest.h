@@ -18,8 +18,9 @@
 void xe_l4_rest_adopt(struct xe_service *svc);
 /* Every 100 ms: lets go of those whose time is over. */
 void xe_l4_rest_tick(struct xe_service *svc);
-/* At a clean stop, when all sessions have ended and before their files go: for the next process. */
-void xe_l4_rest_keep(struct xe_service *svc);
+/* At a stop, before the sessions' files go: for the next process. All sessions have `ended`, or do
+ * so now, as seen from the files. */
+void xe_l4_rest_keep(struct xe_service *svc, bool ended);
 void xe_l4_rest_close(struct xe_service *svc);
 /* What a process that was stopped has left, for --clean. */
 void xe_l4_rest_remove(const char *run_dir);

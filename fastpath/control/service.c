@@ -434,7 +434,7 @@ void xe_service_stop(struct xe_service *svc)
 	for (uint32_t i = 0; i < svc->worker_cnt; i++)
 		xe_worker_stop(&svc->workers[i]);
 	if (svc->stop && !svc->given)
-		xe_l4_rest_keep(svc);
+		xe_l4_rest_keep(svc, true);
 	xe_l4_rest_close(svc);
 	xe_adopt_close(svc);
 	xe_sync_close(svc);

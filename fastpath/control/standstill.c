@@ -10,6 +10,7 @@
 #include "control/ct_adopt.h"
 #include "control/data_plane.h"
 #include "control/handback.h"
+#include "control/l4_rest.h"
 #include "control/nft_run.h"
 #include "control/port_attach.h"
 #include "control/state_dir.h"
@@ -38,6 +39,7 @@ static void put_in_order(struct xe_service *svc)
 		xe_log_audit("uid=%u pid=%u detach port %s", getuid(), getpid(), p->name);
 	}
 	xe_ct_stop(svc);
+	xe_l4_rest_keep(svc, false);
 	xe_state_dir_remove(svc);
 	if (svc->fallback_ours && !handback)
 		xe_fallback_remove(svc->fallback);

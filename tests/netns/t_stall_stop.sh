@@ -16,10 +16,12 @@ said() { grep -cE "$1" "$T/xegressd.$XE_RUN.log"; }
 pid() { echo "${PIDS[xegressd.$XE_RUN]}"; }
 hold() { bg "$1" h "$STALL" "$(pid)" "$2" "$3" && within 1000 test -s "$T/$1.log"; }
 mappings() { json "$(xe_ctl flow list tcp --json)" "' '.join(sorted(f['nat_src'] for f in j['flows']))"; }
+# Seconds by L4 port, behind a head of 28 bytes (control/l4_rest.c).
+resting() { "$PY" -c 'import sys; print(sum(map(bool, open(sys.argv[1], "rb").read()[28:])))' "$T/run/resting"; }
 no_program() { ! on h ip -d link show | grep -q "prog/xdp"; }
 
 # The end of the process: within 2 s, with exit code 1, and the log says which worker.
-ends() { # NAME
+ends() { # NAME [WHAT IT LEAVES]
 	local start rc=0 took
 
 	start=$(now_ms)
@@ -31,13 +33,14 @@ ends() { # NAME
 	between "$1: ended within 2 s" $took 0 $((3000 * XE_SLOW)) # one for a busy machine
 	same "$1: the log says why, once" "$(said 'error: worker [01] stands still .* the service ends without it')" 1
 	check "$1: no program is left" no_program
-	check "$1: nor its files" test "$(ls -A "$T/run")" = lock
+	same "$1: nor its files${2:+, but $2}" "$(ls -A "$T/run" | tr '\n' ' ')" "lock ${2:+$2 }"
 	xe_log_clean
 }
 
 topo_up
 judge_start
 serve_many w $SRV1 9000
+serve_echo w $SRV1 7001
 xe_start
 
 # ---- stalled since a while, handed back
@@ -65,9 +68,14 @@ done
 
 XE_ON_STOP=clean
 xe_start
+# Mappings that end with it: their L4 ports rest in the next process, too.
+for c in c1 c2; do
+	check "a mapping of $c" on $c "$UDP_SEND" -n 1 $SRV1 7001
+done
 check "the other worker is held" hold held2 xe-worker/1 20000
-ends "just stalled"
+ends "just stalled" resting
 bg_wait held2 || true
+same "both mappings' L4 ports rest" "$(resting)" 2
 xe_left_as_found
 
 # ---- in the middle of what the control thread asks of it, mostly: it waits, and tells all others so
@@ -84,7 +92,7 @@ tells() { xe_ctl status >"$T/answer" 2>&1; grep -q "worker 0.*stands still" "$T/
 check "and says who stands still" within 2000 tells
 echo "# asked in the middle of a call: $(said 'in the middle of a change')"
 bg_stop asks
-ends "asked"
+ends "asked" resting
 bg_wait held3 || true
 xe_left_as_found
 
