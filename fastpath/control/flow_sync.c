@@ -181,10 +181,10 @@ static void take_out(struct xe_flow_batch *b, uint32_t *at, const bool *done)
 	}
 }
 
-static void follow_port(struct xe_service *svc, struct xe_flow_batch *b, uint32_t file_port,
-			struct look *look, bool *done, struct xe_sync_counts *counts)
+static void follow_port(struct xe_service *svc, const struct xe_rule_ids *ids,
+			struct xe_flow_batch *b, uint32_t file_port, struct look *look, bool *done,
+			struct xe_sync_counts *counts)
 {
-	const struct xe_rule_ids *ids = xe_adopt_rule_ids(svc);
 	struct xe_port *port = b->ports[file_port];
 
 	if (!port || port->state != XE_PORT_ATTACHED)
@@ -204,15 +204,16 @@ static void follow_port(struct xe_service *svc, struct xe_flow_batch *b, uint32_
 
 static int follow(struct xe_service *svc, struct xe_flow_batch *b, struct xe_sync_counts *counts)
 {
+	const struct xe_rule_ids *ids = xe_adopt_rule_ids(svc);
 	struct look *look = calloc(1, sizeof(*look));
 	bool *done = calloc(b->file.record_cnt + 1ul, sizeof(*done));
-	int err = look && done ? 0 : -ENOMEM;
+	int err = ids && look && done ? 0 : -ENOMEM;
 
 	if (look)
 		look->round = svc->sync->round;
 	xe_flow_batch_look(svc, b);
 	for (uint32_t p = 0; p < b->file.port_cnt && !err; p++)
-		follow_port(svc, b, p, look, done, counts);
+		follow_port(svc, ids, b, p, look, done, counts);
 	free(look);
 	free(done);
 	return err;
@@ -299,10 +300,11 @@ int xe_sync_import(struct xe_service *svc, struct xe_flow_file *file, struct xe_
 	svc->sync->round++;
 	xe_adopt_drop_synced(svc);
 	err = follow(svc, b, counts);
-	if (err) {
-		xe_flow_batch_free(b);
-		return err;
+	if (!err) {
+		counts->ended = end_rest(svc);
+		err = xe_adopt_batch(svc, b, &counts->adopt);
 	}
-	counts->ended = end_rest(svc);
-	return xe_adopt_batch(svc, b, &counts->adopt);
+	if (err)
+		xe_flow_batch_free(b);
+	return err;
 }
