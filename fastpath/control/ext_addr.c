@@ -155,7 +155,7 @@ void xe_ext_addr_event(struct xe_service *svc, const struct xe_ifaddr *addr, enu
 	uint32_t ext;
 
 	if (svc->resolver && event == XE_NL_ADDED)
-		xe_adopt_addr_came(svc);
+		xe_adopt_addr_came(svc, &addr->local);
 	if (event != XE_NL_REMOVED || !svc->resolver ||
 	    xe_netlink_has_addr(svc->netlink, &addr->local))
 		return;
@@ -170,5 +170,5 @@ void xe_ext_addrs_catch_up(struct xe_service *svc)
 		if (memcmp(&svc->ext_addrs[i], &no_addr, sizeof(no_addr)) &&
 		    !xe_netlink_has_addr(svc->netlink, &svc->ext_addrs[i]))
 			address_left(svc, i, &svc->ext_addrs[i]);
-	xe_adopt_addr_came(svc);
+	xe_adopt_addr_came(svc, NULL);
 }

@@ -76,7 +76,8 @@ static bool pass(struct xe_service *svc, uint64_t until_ns, struct xe_adopt_coun
 		xe_resolver_refresh(svc);
 	close_feed(ad);
 	for (struct xe_flow_batch *b = ad->batches; b; b = b->older)
-		b->asleep = b->sync; /* what is left of it waits for what is yet to come */
+		if (!b->asleep)
+			xe_flow_batch_sleep(b);
 	drop_batches(svc, false);
 	return true;
 }
@@ -201,12 +202,14 @@ static void take_known_only(struct xe_service *svc)
 	}
 }
 
-void xe_adopt_addr_came(struct xe_service *svc)
+void xe_adopt_addr_came(struct xe_service *svc, const struct xe_addr *addr)
 {
 	bool any = false;
 
 	for (struct xe_flow_batch *b = svc->adopt ? svc->adopt->batches : NULL; b; b = b->older) {
-		any |= b->sync && b->left;
+		if (!xe_flow_batch_wants(b, addr))
+			continue;
+		any = true;
 		b->asleep = false;
 	}
 	if (any && !xe_adopt_ports(svc))

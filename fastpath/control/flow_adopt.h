@@ -53,9 +53,10 @@ struct xe_flow_batch;
 int xe_adopt_batch(struct xe_service *svc, struct xe_flow_batch *b, struct xe_adopt_counts *counts);
 /* What waits of another host's flows (flow_sync.h) is forgotten. */
 void xe_adopt_drop_synced(struct xe_service *svc);
-/* An address has come to this host: flows of another one that have waited for it go on here, before
- * their first packet where that is possible (as xe_adopt_ports()). */
-void xe_adopt_addr_came(struct xe_service *svc);
+/* An address has come to this host (NULL: some may have): flows of another one that have waited for
+ * it go on here, before their first packet where that is possible (as xe_adopt_ports()). Nothing
+ * happens where none has: addresses come with each container. */
+void xe_adopt_addr_came(struct xe_service *svc, const struct xe_addr *addr);
 struct xe_rule_ids;
 /* The rules in force by their ids, for xe_flow_place(). */
 const struct xe_rule_ids *xe_adopt_rule_ids(struct xe_service *svc);

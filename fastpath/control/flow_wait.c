@@ -102,6 +102,41 @@ bool xe_flow_batch_is_port(const struct xe_flow_batch *b, uint32_t file_port,
 	       (b->sync || !b->same_boot || !fp->ifindex || fp->ifindex == (uint32_t)port->ifindex);
 }
 
+static void want(struct xe_flow_batch *b, const struct xe_addr *addr)
+{
+	if (b->wants_cnt > XE_WAIT_ADDRS)
+		return;
+	for (uint32_t i = 0; i < b->wants_cnt; i++)
+		if (!memcmp(&b->wants[i], addr, sizeof(*addr)))
+			return;
+	if (b->wants_cnt < XE_WAIT_ADDRS)
+		b->wants[b->wants_cnt] = *addr;
+	b->wants_cnt++;
+}
+
+void xe_flow_batch_sleep(struct xe_flow_batch *b)
+{
+	b->asleep = b->sync;
+	b->wants_cnt = 0;
+	if (!b->sync)
+		return;
+	for (uint32_t p = 0; p < b->file.port_cnt; p++)
+		for (uint32_t i = b->head[p]; i != XE_NIL; i = b->next[i])
+			want(b, &b->file.records[i].nat_src);
+}
+
+bool xe_flow_batch_wants(const struct xe_flow_batch *b, const struct xe_addr *addr)
+{
+	if (!b->sync || !b->left)
+		return false;
+	if (!b->asleep || !addr || b->wants_cnt > XE_WAIT_ADDRS)
+		return true;
+	for (uint32_t i = 0; i < b->wants_cnt; i++)
+		if (!memcmp(&b->wants[i], addr, sizeof(*addr)))
+			return true;
+	return false;
+}
+
 /* Between two hosts no more than this counts: their clocks may be further apart than their files.
  */
 #define AGO_MAX_S 120
