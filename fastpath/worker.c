@@ -506,7 +506,7 @@ bool xe_worker_answers(struct xe_worker *w, uint32_t timeout_ms)
 
 /* Who asks says that it is parked, not the worker: so that can be taken back at any moment, also
  * when the worker stands still in the middle of this call, which is waited for before the next. */
-bool xe_worker_park(struct xe_worker *w, uint32_t timeout_ms)
+bool xe_worker_park_begin(struct xe_worker *w, uint32_t timeout_ms)
 {
 	if (!w->running)
 		return true;
@@ -516,9 +516,19 @@ bool xe_worker_park(struct xe_worker *w, uint32_t timeout_ms)
 	xe_call_ask(&w->call, nothing, NULL);
 	xe_worker_wake(w);
 	sem_post(&w->unparked);
-	if (xe_call_wait(&w->call, timeout_ms))
+	return true;
+}
+
+bool xe_worker_park_end(struct xe_worker *w, uint32_t timeout_ms)
+{
+	if (!w->running || xe_call_wait(&w->call, timeout_ms))
 		return true;
 	w->asked = !xe_call_take_back(&w->call);
 	xe_worker_unpark(w);
 	return false;
+}
+
+bool xe_worker_park(struct xe_worker *w, uint32_t timeout_ms)
+{
+	return xe_worker_park_begin(w, timeout_ms) && xe_worker_park_end(w, timeout_ms);
 }

@@ -95,6 +95,9 @@ void xe_worker_beat(struct xe_worker *w);
  * too long, it goes on as after a stall. False: it did not come to that within the time, and goes
  * on as if it had not been asked. */
 bool xe_worker_park(struct xe_worker *w, uint32_t timeout_ms);
+/* The same in two halves, so that several come to it at a time. False: not asked, or taken back. */
+bool xe_worker_park_begin(struct xe_worker *w, uint32_t timeout_ms);
+bool xe_worker_park_end(struct xe_worker *w, uint32_t timeout_ms);
 void xe_worker_unpark(struct xe_worker *w);
 /* Ends the thread (all sessions stay in the lane) and waits for it. */
 void xe_worker_stop(struct xe_worker *w);

@@ -112,10 +112,21 @@ static void fill_up(struct xe_worker *w, void *arg)
 	}
 }
 
+/* What is left of the time that all workers have together; rounded up. */
+static uint32_t left_ms(uint64_t end_ns)
+{
+	uint64_t now_ns = xe_now_ns();
+
+	return now_ns < end_ns ? (uint32_t)((end_ns - now_ns + XE_NS_PER_MS - 1) / XE_NS_PER_MS)
+			       : 0;
+}
+
 int xe_freeze_prepare(struct xe_service *svc)
 {
+	uint64_t end_ns = xe_now_ns() + XE_WORKER_PATIENCE_MS * XE_NS_PER_MS;
+
 	for (uint32_t w = 0; w < svc->worker_cnt; w++)
-		if (!xe_worker_call_within(&svc->workers[w], fill_up, NULL, XE_WORKER_PATIENCE_MS))
+		if (!xe_worker_call_within(&svc->workers[w], fill_up, NULL, left_ms(end_ns)))
 			return -EHOSTDOWN;
 	return 0;
 }
@@ -134,17 +145,28 @@ static bool all_sent(struct xe_service *svc)
 	return !left;
 }
 
-/* All, or none: one that stands still does not hold up the others. */
+/* All, or none, and all within one worker's time: those that are parked beat no more, and steer
+ * must not take that for a stall because of one that stands still. */
 static int park_all(struct xe_service *svc)
 {
-	uint32_t w = 0;
+	uint64_t end_ns = xe_now_ns() + XE_WORKER_PATIENCE_MS * XE_NS_PER_MS;
+	bool parked[XE_MAX_WORKERS];
+	uint32_t asked = 0, in = 0;
 
-	while (w < svc->worker_cnt && xe_worker_park(&svc->workers[w], XE_WORKER_PATIENCE_MS))
-		w++;
-	if (w == svc->worker_cnt)
+	while (asked < svc->worker_cnt &&
+	       xe_worker_park_begin(&svc->workers[asked], left_ms(end_ns)))
+		asked++;
+	for (uint32_t w = 0; w < asked; w++) {
+		if (in < w || asked < svc->worker_cnt)
+			end_ns = 0; /* it comes to nothing */
+		parked[w] = xe_worker_park_end(&svc->workers[w], left_ms(end_ns));
+		in += parked[w];
+	}
+	if (in == svc->worker_cnt)
 		return 0;
-	while (w--)
-		xe_worker_unpark(&svc->workers[w]);
+	for (uint32_t w = 0; w < asked; w++)
+		if (parked[w])
+			xe_worker_unpark(&svc->workers[w]);
 	return -EHOSTDOWN;
 }
 
