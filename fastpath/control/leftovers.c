@@ -17,6 +17,7 @@
 #include "control/fallback.h"
 #include "control/netlink.h"
 #include "control/l4_rest.h"
+#include "control/run_lock.h"
 #include "control/state_dir.h"
 #include "control/takeover_wire.h"
 #include "io/attach.h"
@@ -41,9 +42,13 @@ static int take_lock(const char *run_dir, bool make, int *fd)
 	*fd = open(path, O_RDWR | O_CLOEXEC | (make ? O_CREAT : 0), 0644);
 	if (*fd < 0)
 		return -errno;
-	if (!flock(*fd, LOCK_EX | LOCK_NB))
-		return 0;
-	err = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	err = -ENOENT; /* gone between the two: there is no service */
+	if (!flock(*fd, LOCK_EX | LOCK_NB)) {
+		if (xe_run_lock_is_there(*fd, path))
+			return 0;
+	} else {
+		err = errno == EWOULDBLOCK ? -EBUSY : -errno;
+	}
 	close(*fd);
 	*fd = -1;
 	return err;

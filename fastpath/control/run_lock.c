@@ -42,6 +42,14 @@ static int take_lock(struct xe_service *svc)
 	return err;
 }
 
+bool xe_run_lock_is_there(int fd, const char *path)
+{
+	struct stat ours, there;
+
+	return !fstat(fd, &ours) && !stat(path, &there) && ours.st_dev == there.st_dev &&
+	       ours.st_ino == there.st_ino;
+}
+
 int xe_run_lock(struct xe_service *svc, bool takeover)
 {
 	char path[PATH_MAX + 8], pid[16] = "";
@@ -62,6 +70,10 @@ int xe_run_lock(struct xe_service *svc, bool takeover)
 		pid[n > 0 ? strcspn(pid, "\n") : 0] = '\0';
 		xe_log_err("another xegressd (pid %s) uses run directory %s", pid, svc->run_dir);
 		return -EBUSY;
+	}
+	if (!xe_run_lock_is_there(svc->lock_fd, path)) {
+		xe_log_err("run directory %s: somebody has just removed it", svc->run_dir);
+		return -ENOENT;
 	}
 	if (takeover)
 		xe_log_info("takeover: nobody uses run directory %s: a start as ever",

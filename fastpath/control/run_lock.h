@@ -13,6 +13,9 @@
 /* Make the folder, hold its lock (svc->lock_fd). takeover: where another process holds it, ask that
  * one for it. 0 or -errno, and it has been said why: -EBUSY another service uses the folder. */
 int xe_run_lock(struct xe_service *svc, bool takeover);
+/* Is what has been opened and locked still the file of that name? `--clean` may remove a folder
+ * that it has made itself, and a lock on what has no name keeps nobody out. */
+bool xe_run_lock_is_there(int fd, const char *path);
 /* Write into it whose it is, for people. 0 or -errno. */
 int xe_run_lock_sign(const struct xe_service *svc);
 
