@@ -65,7 +65,7 @@ check "the log says how each of them ended" \
 
 # What the end of a stall asks for changes ports and flows: whoever is being told of them comes again.
 bg taker h env BUILD="$BUILD" "$PY" "$HERE/taker.py" "$T/run" stall
-sleep 0.3
+within 5000 grep -q "is told of flows" "$T/taker.log"
 bg held h "$STALL" "${PIDS[xegressd.$XE_RUN]}" xe-worker/0 2000
 check "a worker stands still meanwhile: the new process is sent away" bg_wait taker
 sed 's/^/# /' "$T/taker.log"

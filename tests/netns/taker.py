@@ -175,6 +175,7 @@ def garbage(run_dir):
 def stall(run_dir):
     old = hello(run_dir)
     go_to(old, "copy")
+    print("is told of flows", flush=True)
     end = time.monotonic() + 8
     while time.monotonic() < end:
         old.send(COPY)
