@@ -35,10 +35,12 @@ class Requests(Workload):
 
     def run(self, ctx):
         ctx.serve("w", "tcp_srv", tool("tcp_srv"), "-p", RR_PORT)
+        rate = self.rate(ctx)
         with ctx.window() as window:
-            client = request_loop(ctx, "c1", self.connections, self.rate(ctx))
+            client = request_loop(ctx, "c1", self.connections, rate)
             result = last_json(client.wait(ctx.patience), "tcp_rr")
-        return Outcome(rr_values(result), window, result, packets=2 * result["transactions"])
+        values = dict(rr_values(result), machine_pct=100.0 * window.busy / window.seconds)
+        return Outcome(values, window, result, packets=2 * result["transactions"])
 
     def rate(self, ctx):
         return None
@@ -63,7 +65,7 @@ class HalfLoad(Requests):
     name, title = "rr-half", "TCP request/response at half load (of iptables' closed loop)"
     metric, unit, better, connections = "p99_us", "us p99", "less", RR_CONNECTIONS
     more = (("p50_us", "p50 us"), ("window_p99_us", "p99 us of 50 ms, median"), ("p999_us", "p99.9 us"),
-            ("rate", "transactions/s"))
+            ("rate", "transactions/s"), ("machine_pct", "machine, % of a core"))
 
     def before(self, ctx_of, shared):
         if "half_load" in shared:
@@ -76,6 +78,18 @@ class HalfLoad(Requests):
 
     def rate(self, ctx):
         return ctx.shared["half_load"]
+
+
+class OwnHalfLoad(HalfLoad):
+    """Each at half of what its own closed loop reached, seconds before: as far from its limit as any."""
+    name, title = "rr-own-half", "TCP request/response at half of one's own closed loop"
+
+    def before(self, ctx_of, shared):
+        pass
+
+    def rate(self, ctx):
+        client = request_loop(ctx, "c1", RR_CONNECTIONS, seconds=0.5)
+        return rr_values(last_json(client.wait(ctx.patience), "tcp_rr"))["rate"] / 2
 
 
 def connect_loop(ctx, ns):
@@ -132,7 +146,7 @@ class Neighbour(Workload):
 
 
 WORKLOADS = [
-    ClosedLoop(), HalfLoad(), OneConnection(),
+    ClosedLoop(), HalfLoad(), OwnHalfLoad(), OneConnection(),
     Connects("crr", "TCP connect, request, close, 64 at a time"),
     Connects("crr-1rule", "connects with 1 rule in front", 1, WITH_RULES, "rules"),
     Connects("crr-1krules", "connects with 1,000 rules in front", 1000, WITH_RULES, "rules"),
