@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
 #include "base/clock.h"
 #include "control/flow_held.h"
@@ -334,7 +333,7 @@ static void land(struct xe_feed *feed, struct part *part)
 /* ---- a pass ---- */
 
 /* A million flows take a second, in which nothing is ready yet at the start. */
-static void say_alive(void)
+static void say_alive(const struct xe_service *svc)
 {
 	static uint64_t said_ns;
 	uint64_t now_ns = xe_now_ns();
@@ -342,7 +341,7 @@ static void say_alive(void)
 	if (now_ns - said_ns < XE_NS_PER_SEC)
 		return;
 	said_ns = now_ns;
-	sd_notify(0, "EXTEND_TIMEOUT_USEC=20000000\nWATCHDOG=1");
+	xe_watchdog_alive(&svc->watchdog);
 }
 
 #define for_each_part(part, feed)                                                                  \
@@ -390,7 +389,7 @@ static bool fly(struct xe_feed *feed, bool more)
 		served |= part->w->running || part->flying;
 		any |= part->ready || part->flying || part->done;
 	}
-	say_alive();
+	say_alive(feed->svc);
 	if (served)
 		xe_resolver_poll(feed->svc);
 	return any;

@@ -370,9 +370,10 @@ static int timeout_ms(struct xe_service *svc)
 	return xe_adopt_is_busy(svc) && !xe_watch_stalled(svc) ? 0 : -1;
 }
 
-static bool say_ready(const struct xe_service *svc)
+static bool say_ready(struct xe_service *svc)
 {
 	sd_notify(0, "READY=1");
+	svc->watchdog.ready = true;
 	xe_log_info("ready: %u worker%s, %u rule%s, checksum by %s", svc->worker_cnt,
 		    svc->worker_cnt == 1 ? "" : "s", svc->config->rule_cnt,
 		    svc->config->rule_cnt == 1 ? "" : "s", xe_insum_name());

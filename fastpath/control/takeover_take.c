@@ -520,6 +520,7 @@ void xe_take_settle(struct xe_service *svc)
 		svc->watchdog.tick = svc->watchdog.every - !!svc->watchdog.every;
 	}
 	tell_systemd();
+	svc->watchdog.ready = true;
 	xe_to_send(take->sock, &msg, XE_TO_BYE, NULL);
 	close(take->sock);
 	take->sock = -1;

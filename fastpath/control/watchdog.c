@@ -65,8 +65,19 @@ bool xe_watchdog_due(struct xe_watchdog *wd, const uint64_t *beats, uint32_t wor
 	return true;
 }
 
+/* As the unit's TimeoutStartSec. */
+#define START_US 20000000
+
+void xe_watchdog_alive(const struct xe_watchdog *wd)
+{
+	if (wd->ready)
+		sd_notify(0, "WATCHDOG=1");
+	else
+		sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%d", START_US);
+}
+
 void xe_watchdog_tick(struct xe_watchdog *wd, const uint64_t *beats, uint32_t worker_cnt)
 {
 	if (xe_watchdog_due(wd, beats, worker_cnt))
-		sd_notify(0, "WATCHDOG=1");
+		xe_watchdog_alive(wd);
 }

@@ -26,6 +26,7 @@ struct xe_watchdog {
 	uint32_t tick;     /* since the last one */
 	uint32_t patience; /* ticks */
 	bool told;         /* why there are none */
+	bool ready;        /* systemd has been told so */
 	struct {
 		uint64_t beat; /* the worker's, as last seen */
 		uint32_t age;  /* ticks for which it has not moved */
@@ -37,7 +38,10 @@ void xe_watchdog_open(struct xe_watchdog *wd, uint32_t tick_ms);
 /* Heartbeats of the workers, by number. Time is counted in turns of the caller, so that a process
  * that was stopped as a whole finds nobody late. True: a beat is due. */
 bool xe_watchdog_due(struct xe_watchdog *wd, const uint64_t *beats, uint32_t worker_cnt);
-/* Give it, if due. */
+/* To systemd: what runs is alive. Before it is ready that is more time for the start, for the first
+ * beat begins the wait for the next (systemd 252). */
+void xe_watchdog_alive(const struct xe_watchdog *wd);
+/* Give a beat, if due. */
 void xe_watchdog_tick(struct xe_watchdog *wd, const uint64_t *beats, uint32_t worker_cnt);
 
 #endif
