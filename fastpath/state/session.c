@@ -184,11 +184,18 @@ void xe_sessions_close(struct xe_sessions *t)
 static int bucket_find(const struct xe_sessions *t, const struct xe_session_bucket *b, uint16_t tag,
 		       const struct xe_tuple4 *key)
 {
-	for (int i = 0; i < XE_BUCKET_SLOTS; i++) {
-		if (b->tag[i] != tag)
-			continue;
-		if (xe_tuple4_equal(&t->slots[b->ref[i] >> 1].key[b->ref[i] & 1], key))
-			return i;
+	uint64_t tags = tag * 0x0001000100010001ull, four[2];
+
+	memcpy(four, b->tag, sizeof(four));
+	for (int half = 0; half < 2; half++) {
+		uint64_t hits = xe_all_zero_lanes(four[half] ^ tags);
+
+		for (; hits; hits &= hits - 1) {
+			int i = half * 4 + __builtin_ctzll(hits) / 16;
+
+			if (xe_tuple4_equal(&t->slots[b->ref[i] >> 1].key[b->ref[i] & 1], key))
+				return i;
+		}
 	}
 	return -1;
 }
@@ -201,6 +208,8 @@ struct xe_session *xe_session_find(const struct xe_sessions *t, const struct xe_
 	int i = bucket_find(t, b, tag, key);
 
 	if (i < 0) {
+		if (!b->away)
+			return NULL;
 		b = &t->buckets[xe_live_second(hash, t->bucket_mask)];
 		i = bucket_find(t, b, tag, key);
 		if (i < 0)
@@ -229,14 +238,15 @@ static bool bucket_make_room(struct xe_sessions *t, uint32_t full)
 	struct xe_session_bucket *b = &t->buckets[full];
 
 	for (int i = 0; i < XE_BUCKET_SLOTS; i++) {
-		uint32_t ref = b->ref[i], other;
+		uint32_t ref = b->ref[i], first, other;
 		uint64_t hash = xe_session_hash(t, &t->slots[ref >> 1].key[ref & 1]);
 
-		other = xe_live_first(hash, t->bucket_mask);
+		first = other = xe_live_first(hash, t->bucket_mask);
 		if (other == full)
 			other = xe_live_second(hash, t->bucket_mask);
 		if (other == full || !bucket_put(&t->buckets[other], b->tag[i], ref))
 			continue;
+		t->buckets[first].away += first == full ? 1 : -1u;
 		b->tag[i] = 0;
 		return true;
 	}
@@ -248,9 +258,13 @@ static bool index_put(struct xe_sessions *t, uint64_t hash, uint32_t ref)
 	uint32_t first = xe_live_first(hash, t->bucket_mask);
 	uint16_t tag = xe_live_tag(hash);
 
-	return bucket_put(&t->buckets[first], tag, ref) ||
-	       bucket_put(&t->buckets[xe_live_second(hash, t->bucket_mask)], tag, ref) ||
-	       (bucket_make_room(t, first) && bucket_put(&t->buckets[first], tag, ref));
+	if (bucket_put(&t->buckets[first], tag, ref))
+		return true;
+	if (bucket_put(&t->buckets[xe_live_second(hash, t->bucket_mask)], tag, ref)) {
+		t->buckets[first].away++;
+		return true;
+	}
+	return bucket_make_room(t, first) && bucket_put(&t->buckets[first], tag, ref);
 }
 
 static bool bucket_drop(struct xe_session_bucket *b, uint32_t ref)
@@ -267,9 +281,11 @@ static bool bucket_drop(struct xe_session_bucket *b, uint32_t ref)
 static void index_drop(struct xe_sessions *t, const struct xe_tuple4 *key, uint32_t ref)
 {
 	uint64_t hash = xe_session_hash(t, key);
+	struct xe_session_bucket *first = &t->buckets[xe_live_first(hash, t->bucket_mask)];
 
-	if (!bucket_drop(&t->buckets[xe_live_first(hash, t->bucket_mask)], ref))
-		bucket_drop(&t->buckets[xe_live_second(hash, t->bucket_mask)], ref);
+	if (!bucket_drop(first, ref) &&
+	    bucket_drop(&t->buckets[xe_live_second(hash, t->bucket_mask)], ref))
+		first->away--;
 }
 
 static uint32_t slot_take(struct xe_sessions *t)

@@ -142,7 +142,9 @@ static inline bool xe_session_is_translated(const struct xe_session *s)
 struct xe_session_bucket {
 	uint16_t tag[XE_BUCKET_SLOTS]; /* 0: free */
 	uint32_t ref[XE_BUCKET_SLOTS]; /* session * 2 + direction */
-	uint32_t pad[4];
+	uint32_t away; /* keys of which this is the first bucket, but that are in their second:
+			  0 for nearly all, and who is not found here is nowhere */
+	uint32_t pad[3];
 } __attribute__((aligned(64)));
 
 /*
@@ -254,16 +256,25 @@ static inline void xe_sessions_prefetch(const struct xe_sessions *t, uint64_t ha
 	__builtin_prefetch(&t->buckets[xe_live_first(hash, t->bucket_mask)]);
 }
 
-/* For a key that is not in its first bucket: most likely a new one, which needs both. */
+/* For a key that is not in its first bucket, which is at hand: it may be in its second. */
 static inline void xe_sessions_prefetch_second(const struct xe_sessions *t, uint64_t hash)
 {
-	__builtin_prefetch(&t->buckets[xe_live_second(hash, t->bucket_mask)]);
+	if (t->buckets[xe_live_first(hash, t->bucket_mask)].away)
+		__builtin_prefetch(&t->buckets[xe_live_second(hash, t->bucket_mask)]);
 }
 
 /* Bit 15 of each 16-bit lane of four that is zero. Lanes above the lowest such one may be wrong. */
 static inline uint64_t xe_zero_lanes(uint64_t x)
 {
 	return (x - 0x0001000100010001ull) & ~x & 0x8000800080008000ull;
+}
+
+/* The same, exact in all lanes. */
+static inline uint64_t xe_all_zero_lanes(uint64_t x)
+{
+	const uint64_t low = 0x7fff7fff7fff7fffull;
+
+	return ~(((x & low) + low) | x | low);
 }
 
 /* The entry that most likely has this hash: session * 2 + direction, XE_NIL: none in its first

@@ -63,6 +63,27 @@ static void expect_there(const struct xe_sessions *t, uint32_t n, const struct x
 		assert_int_equal(dir, XE_DIR_BACK);
 }
 
+/* Each bucket counts the keys that are in their second one in place of it. */
+static void expect_away(const struct xe_sessions *t)
+{
+	uint32_t *away = calloc(t->bucket_mask + 1ul, sizeof(*away));
+
+	for (uint32_t b = 0; b <= t->bucket_mask; b++) {
+		for (int i = 0; i < XE_BUCKET_SLOTS; i++) {
+			uint32_t ref = t->buckets[b].ref[i], first;
+
+			if (!t->buckets[b].tag[i])
+				continue;
+			first = xe_live_first(xe_session_hash(t, &t->slots[ref >> 1].key[ref & 1]),
+					      t->bucket_mask);
+			away[first] += first != b;
+		}
+	}
+	for (uint32_t b = 0; b <= t->bucket_mask; b++)
+		assert_int_equal(t->buckets[b].away, away[b]);
+	free(away);
+}
+
 static void test_random_operations(void **state)
 {
 	struct xe_session **reference = calloc(KEY_SPACE, sizeof(*reference));
@@ -90,6 +111,7 @@ static void test_random_operations(void **state)
 	}
 	for (uint32_t n = 0; n < KEY_SPACE; n++)
 		expect_there(&t, n, reference[n]);
+	expect_away(&t);
 	assert_true(t.high <= CAPACITY);
 	xe_sessions_close(&t);
 	free(reference);
@@ -209,8 +231,10 @@ static void test_bucket_overflow(void **state)
 	s[0] = xe_session_new(&t, &before[0], &before[1]);
 	assert_non_null(s[0]);
 	assert_ptr_equal(find(&t, before[0], &dir), s[0]);
+	expect_away(&t);
 	xe_session_free(&t, s[XE_BUCKET_SLOTS]);
 	assert_null(find(&t, key[XE_BUCKET_SLOTS], &dir));
+	expect_away(&t);
 	xe_sessions_close(&t);
 }
 
@@ -237,11 +261,13 @@ static void test_full_buckets_make_room(void **state)
 		assert_non_null(s[i]);
 	}
 	assert_int_equal(index_entries(&t), 2 * t.cnt);
+	expect_away(&t);
 	for (int i = 0; i <= 2 * XE_BUCKET_SLOTS; i++)
 		assert_ptr_equal(find(&t, key[i], &dir), s[i]);
 	for (int i = 0; i <= 2 * XE_BUCKET_SLOTS; i++)
 		xe_session_free(&t, s[i]);
 	assert_int_equal(index_entries(&t), 0);
+	expect_away(&t);
 	xe_sessions_close(&t);
 }
 
