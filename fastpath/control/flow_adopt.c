@@ -15,7 +15,8 @@
  * while they take the packets of flows that are there, and of no others. 20 ms are 30,000 flows on
  * a quiet machine: of those no packet finds the kernel instead. */
 #define FIRST_NS (20 * XE_NS_PER_MS)
-/* A turn of the rest, in the event loop. */
+/* A turn of the rest, in the event loop; longer while that has nothing else to do, which it has
+ * ten times a second at least. */
 #define TURN_NS (5 * XE_NS_PER_MS)
 /* Next hops that are asked for at once, before the first packets of some hundred flows would wait
  * for them: 10 us each. */
@@ -23,6 +24,8 @@
 /* Records wait for their port as long as a UDP flow lives by default: one that comes up later
  * starts anew. */
 #define WAIT_NS (300 * XE_NS_PER_SEC)
+
+static const struct xe_feed_span to_the_end = {.until_ns = UINT64_MAX};
 
 struct xe_adopt {
 	struct xe_flow_batch *batches; /* the latest first: it knows best */
@@ -63,14 +66,14 @@ static void close_feed(struct xe_adopt *ad)
 
 /* The pass goes on, or begins; true: it is at its end, or out of memory, and next hops have been
  * asked for. */
-static bool pass(struct xe_service *svc, uint64_t until_ns, struct xe_adopt_counts *counts)
+static bool pass(struct xe_service *svc, struct xe_feed_span span, struct xe_adopt_counts *counts)
 {
 	struct xe_adopt *ad = svc->adopt;
 
 	xe_rule_ids_update(&ad->ids, svc->ruleset);
 	if (!ad->feed)
 		ad->feed = xe_feed_open(svc, ad->batches);
-	if (ad->feed && !xe_feed_run(ad->feed, &ad->ids, until_ns, counts))
+	if (ad->feed && !xe_feed_run(ad->feed, &ad->ids, span, counts))
 		return false;
 	if (ad->feed && !xe_feed_ask(ad->feed, xe_now_ns() + ASK_NS))
 		xe_resolver_refresh(svc);
@@ -142,7 +145,7 @@ int xe_adopt_add(struct xe_service *svc, struct xe_flow_file *file, struct xe_ad
 		file->records[i].flags &= (uint8_t)~XE_FR_ADOPTED;
 	b->in_use = true;
 	add_batch(svc, b);
-	pass(svc, UINT64_MAX, &mine);
+	pass(svc, to_the_end, &mine);
 	for (uint32_t i = 0; i < file->record_cnt; i++)
 		file->records[i].flags |= b->file.records[i].flags & (XE_FR_ADOPTED | XE_FR_TAGS);
 	b->in_use = false;
@@ -158,7 +161,7 @@ int xe_adopt_batch(struct xe_service *svc, struct xe_flow_batch *b, struct xe_ad
 	if (!open_adopt(svc))
 		return -ENOMEM;
 	add_batch(svc, b);
-	pass(svc, UINT64_MAX, counts);
+	pass(svc, to_the_end, counts);
 	counts->waiting = xe_adopt_waiting(svc);
 	return 0;
 }
@@ -230,7 +233,7 @@ int xe_adopt_now(struct xe_service *svc, struct xe_flow_file *file, struct xe_ad
 	b->places = places;
 	b->in_use = true;
 	add_batch(svc, b);
-	pass(svc, UINT64_MAX, &counts);
+	pass(svc, to_the_end, &counts);
 	for (at = &svc->adopt->batches; *at != b;)
 		at = &(*at)->older;
 	*at = b->older;
@@ -239,23 +242,19 @@ int xe_adopt_now(struct xe_service *svc, struct xe_flow_file *file, struct xe_ad
 	return 0;
 }
 
-int xe_adopt_wait(struct xe_service *svc, struct xe_flow_file *file)
+int xe_adopt_wait(struct xe_service *svc, struct xe_flow_batch *b)
 {
-	struct xe_flow_batch *b = xe_flow_batch_new(file, false);
-
-	if (!b || !open_adopt(svc)) {
-		xe_flow_batch_free(b);
+	if (!open_adopt(svc))
 		return -ENOMEM;
-	}
 	add_batch(svc, b);
 	return 0;
 }
 
-static bool turn(struct xe_service *svc, uint64_t until_ns)
+static bool turn(struct xe_service *svc, struct xe_feed_span span)
 {
 	struct xe_adopt *ad = svc->adopt;
 
-	ad->busy = !pass(svc, until_ns, &ad->counts);
+	ad->busy = !pass(svc, span, &ad->counts);
 	if (!ad->busy)
 		say(ad);
 	return !ad->busy;
@@ -272,7 +271,7 @@ bool xe_adopt_ports(struct xe_service *svc)
 		ad->since_ns = xe_now_ns();
 	}
 	give_up_feed(svc); /* with the ports that there are now */
-	return turn(svc, xe_now_ns() + FIRST_NS);
+	return turn(svc, (struct xe_feed_span){.until_ns = xe_now_ns() + FIRST_NS});
 }
 
 bool xe_adopt_is_busy(const struct xe_service *svc)
@@ -286,13 +285,14 @@ bool xe_adopt_turn(struct xe_service *svc)
 		svc->adopt->ended = false;
 		return true;
 	}
-	return xe_adopt_is_busy(svc) && !xe_watch_stalled(svc) && turn(svc, xe_now_ns() + TURN_NS);
+	return xe_adopt_is_busy(svc) && !xe_watch_stalled(svc) &&
+	       turn(svc, (struct xe_feed_span){.until_ns = xe_now_ns() + TURN_NS, .idle = true});
 }
 
 void xe_adopt_finish(struct xe_service *svc)
 {
 	if (xe_adopt_is_busy(svc))
-		svc->adopt->ended = turn(svc, UINT64_MAX);
+		svc->adopt->ended = turn(svc, to_the_end);
 }
 
 void xe_adopt_ports_change(struct xe_service *svc)

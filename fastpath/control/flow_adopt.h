@@ -60,8 +60,8 @@ void xe_adopt_addr_came(struct xe_service *svc, const struct xe_addr *addr);
 struct xe_rule_ids;
 /* The rules in force by their ids, for xe_flow_place(). */
 const struct xe_rule_ids *xe_adopt_rule_ids(struct xe_service *svc);
-/* Records wait, that is all. *file is empty afterwards, its memory is ours. -ENOMEM. */
-int xe_adopt_wait(struct xe_service *svc, struct xe_flow_file *file);
+/* Records wait, that is all; the batch is ours then. -ENOMEM: it is not. */
+int xe_adopt_wait(struct xe_service *svc, struct xe_flow_batch *b);
 /* Those that wait for ports which are attached by now, with their rules in force; they need not be
  * live. False: there are more than can be adopted at once, and xe_adopt_turn() goes on. What has
  * become of all is one line in the log. */

@@ -395,14 +395,21 @@ static bool fly(struct xe_feed *feed, bool more)
 	return any;
 }
 
-bool xe_feed_run(struct xe_feed *feed, const struct xe_rule_ids *ids, uint64_t until_ns,
+/* Each end of a run costs: what flies then has nothing beside it, and the next run begins with
+ * nothing to fly. */
+static bool goes_on(const struct xe_feed *feed, struct xe_feed_span span)
+{
+	return xe_now_ns() < span.until_ns || (span.idle && !xe_service_has_events(feed->svc));
+}
+
+bool xe_feed_run(struct xe_feed *feed, const struct xe_rule_ids *ids, struct xe_feed_span span,
 		 struct xe_adopt_counts *counts)
 {
 	bool left = false;
 
 	feed->ids = ids;
 	feed->counts = counts;
-	while (fly(feed, xe_now_ns() < until_ns))
+	while (fly(feed, goes_on(feed, span)))
 		;
 	for_each_part(part, feed) left |= next_record(part) != NULL;
 	return !left;

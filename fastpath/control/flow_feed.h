@@ -21,8 +21,15 @@ struct xe_feed;
 
 /* Over these batches, the first one first; they stay until it is closed. NULL: no memory. */
 struct xe_feed *xe_feed_open(struct xe_service *svc, struct xe_flow_batch *batches);
+/* For how long: to that time, and where `idle`, on from there until the event loop has something to
+ * do. */
+struct xe_feed_span {
+	uint64_t until_ns;
+	bool idle;
+};
+
 /* Until all has been looked at (true), or about that time. Adds to *counts. */
-bool xe_feed_run(struct xe_feed *feed, const struct xe_rule_ids *ids, uint64_t until_ns,
+bool xe_feed_run(struct xe_feed *feed, const struct xe_rule_ids *ids, struct xe_feed_span span,
 		 struct xe_adopt_counts *counts);
 /* The next hops of the new sessions are asked for, until that time; the rest is left to the next
  * refresh, or the packet that needs one. True: that is nothing. */

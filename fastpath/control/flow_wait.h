@@ -35,7 +35,7 @@ struct xe_flow_batch {
 };
 
 /* Of a copy of the file, or of the file itself, which is empty then; records that name no inside
- * port are in no list. NULL: no memory, the file is as it was. */
+ * port are in no list. NULL: no memory, the file is as it was. Any thread: it asks nobody. */
 struct xe_flow_batch *xe_flow_batch_new(struct xe_flow_file *file, bool copy);
 void xe_flow_batch_free(struct xe_flow_batch *b);
 /* Is the port of the file this one: by its name, and by its ifindex within the same boot? */

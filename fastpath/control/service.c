@@ -29,6 +29,7 @@
 #include "control/nft_run.h"
 #include "control/port_given.h"
 #include "control/run_lock.h"
+#include "control/start_beside.h"
 #include "control/state_dir.h"
 #include "control/takeover_give.h"
 #include "control/takeover_take.h"
@@ -195,6 +196,7 @@ static int open_safety_net(struct xe_service *svc)
 static void first_ports(struct xe_service *svc)
 {
 	xe_l4_rest_adopt(svc);
+	xe_beside_have_read(svc);
 	xe_state_dir_adopt(svc);
 	xe_ct_start(svc);
 	svc->fallback_stale = true;
@@ -265,8 +267,12 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 	}
 	xe_state_dir_open(svc);
 	err = start_loop(svc);
+	if (!err && !svc->take)
+		xe_beside_begin(svc);
 	if (!err)
 		err = xe_data_plane_start(svc);
+	if (!err)
+		xe_beside_lanes(svc);
 	if (!err)
 		err = start_kernel_view(svc);
 	if (!err)
@@ -364,6 +370,13 @@ void xe_service_raise_priority(void)
 		xe_log_info("control thread: stays at normal priority: %s", strerror(errno));
 }
 
+bool xe_service_has_events(const struct xe_service *svc)
+{
+	struct epoll_event ev;
+
+	return epoll_wait(svc->epoll_fd, &ev, 1, 0) > 0; /* level-triggered: it stays */
+}
+
 /* A stalled worker is not waited for: the timer's turn comes. */
 static int timeout_ms(struct xe_service *svc)
 {
@@ -395,8 +408,10 @@ int xe_service_run(struct xe_service *svc)
 			xe_safety_net_apply(svc);
 		if (xe_adopt_turn(svc))
 			xe_ct_adopt(svc);
-		if (!ready && !xe_adopt_is_busy(svc))
+		if (!ready && !xe_adopt_is_busy(svc)) {
+			xe_beside_end(svc);
 			ready = say_ready(svc);
+		}
 		n = epoll_wait(svc->epoll_fd, ev, 8, timeout_ms(svc));
 		if (n < 0 && errno != EINTR) {
 			xe_log_err("event loop: %s", strerror(errno));
@@ -419,6 +434,7 @@ static void close_fd(int fd)
 
 void xe_service_stop(struct xe_service *svc)
 {
+	xe_beside_end(svc);
 	xe_watch_close(svc);
 	xe_ctl_close(svc->ctl);
 	svc->ctl = NULL; /* from here on a worker may have to be waited for (standstill.h) */

@@ -157,6 +157,7 @@ struct xe_service {
 	struct xe_handback handback;
 	bool given; /* another process is the service: this one leaves all as it stands */
 	struct xe_watch *watch;
+	struct xe_beside *beside; /* NULL: it has ended, or there is none */
 
 	int epoll_fd, signal_fd, timer_fd, request_fd;
 	uint32_t ticks; /* of the timer */
@@ -177,6 +178,8 @@ int xe_service_start(struct xe_service *svc, const struct xe_service_options *op
 		     struct xe_config *config);
 /* The event loop; returns when a signal asked for the end. */
 int xe_service_run(struct xe_service *svc);
+/* Has the event loop something to do? */
+bool xe_service_has_events(const struct xe_service *svc);
 /* A signal that asks for the end may have come. */
 void xe_service_signals(struct xe_service *svc);
 /* The thread's: for xe_service_run(), and before others wait for it. */

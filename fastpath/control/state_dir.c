@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/flow_adopt.h"
+#include "control/flow_wait.h"
 
 /* Folders of dead processes that are read: a service that dies again and again before it has
  * adopted anything leaves one each time. The latest count. */
@@ -28,6 +29,9 @@ struct xe_state_dir {
 	uint32_t number;
 	bool others; /* folders of the dead are still there */
 	struct xe_session_file files[XE_MAX_WORKERS];
+	/* what the dead have left: who reads it has these until he says that he is done */
+	struct xe_flow_file dead;
+	struct xe_flow_batch *batch; /* of these; NULL: none, or no memory */
 };
 
 /* ---- folders ---- */
@@ -301,22 +305,40 @@ void xe_state_dir_port(struct xe_service *svc, const struct xe_port *port)
 		xe_session_file_port(&svc->state_dir->files[w], port->id, &p);
 }
 
+static uint32_t flow_cnt(const struct xe_state_dir *sd)
+{
+	return sd->batch ? sd->batch->file.record_cnt : sd->dead.record_cnt;
+}
+
+uint32_t xe_state_dir_read(struct xe_service *svc)
+{
+	struct xe_state_dir *sd = svc->state_dir;
+
+	if (!sd)
+		return 0;
+	xe_flow_file_init(&sd->dead);
+	sd->others = read_dead(sd->base_fd, svc->run_dir, sd->number, &sd->dead) > 0;
+	if (sd->dead.record_cnt)
+		sd->batch = xe_flow_batch_new(&sd->dead, false);
+	return flow_cnt(sd);
+}
+
 void xe_state_dir_adopt(struct xe_service *svc)
 {
 	struct xe_state_dir *sd = svc->state_dir;
-	struct xe_flow_file dead;
 	uint32_t cnt;
 
 	if (!sd)
 		return;
-	xe_flow_file_init(&dead);
-	sd->others = read_dead(sd->base_fd, svc->run_dir, sd->number, &dead) > 0;
-	cnt = dead.record_cnt;
-	if (cnt && xe_adopt_wait(svc, &dead))
+	cnt = flow_cnt(sd);
+	if (cnt && (!sd->batch || xe_adopt_wait(svc, sd->batch))) {
 		xe_log_warn("out of memory: %u flows are not taken over", cnt);
-	else if (cnt)
+		xe_flow_batch_free(sd->batch);
+	} else if (cnt) {
 		xe_log_info("%u flows of a process that has died wait for their ports", cnt);
-	xe_flow_file_free(&dead);
+	}
+	sd->batch = NULL;
+	xe_flow_file_free(&sd->dead);
 }
 
 static void read_rests(int dir_fd, uint8_t left_s[65536])
@@ -415,6 +437,8 @@ void xe_state_dir_close(struct xe_service *svc)
 
 	if (!sd)
 		return;
+	xe_flow_batch_free(sd->batch);
+	xe_flow_file_free(&sd->dead);
 	for (uint32_t w = 0; w < XE_MAX_WORKERS; w++)
 		xe_session_file_close(&sd->files[w]);
 	xe_state_dir_remove(svc);

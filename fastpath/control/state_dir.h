@@ -7,7 +7,8 @@
  * Its process holds a lock (flock) on the folder N, so whoever finds one that is not locked knows
  * that its process is dead. A new process makes its own, reads the dead ones' into records
  * (flow_adopt.h), and removes them when its ports are up and have adopted theirs: should it die
- * before that, the next one finds both. At a clean stop its folder goes away. Control thread only.
+ * before that, the next one finds both. At a clean stop its folder goes away. Control thread only,
+ * but for xe_state_dir_read().
  */
 #ifndef XE_STATE_DIR_H
 #define XE_STATE_DIR_H
@@ -22,7 +23,10 @@ struct xe_session_file *xe_state_dir_worker(struct xe_service *svc,
 					    const struct xe_session_file_conf *conf);
 /* A port has got its id and owner. */
 void xe_state_dir_port(struct xe_service *svc, const struct xe_port *port);
-/* Flows of dead processes wait for their ports from now on. Rules are in force. */
+/* Read what dead processes have left; returns flows. Once, by any thread, between the open and
+ * xe_state_dir_adopt(). */
+uint32_t xe_state_dir_read(struct xe_service *svc);
+/* What was read waits for its ports from now on. Rules are in force. */
 void xe_state_dir_adopt(struct xe_service *svc);
 /* Memory for the sessions that the worker is about to be given; see xe_session_file_grow(). */
 void xe_state_dir_grow(struct xe_service *svc, struct xe_worker *w);

@@ -329,18 +329,29 @@ static enum xe_adopted prepare(struct xe_lane *lane, const struct xe_adoptee *a,
 static void prefetch(const struct xe_lane *lane, const struct xe_adoptee *a, const struct holds *h,
 		     uint32_t ahead)
 {
-	for (int dir = 0; dir < 2; dir++) {
-		xe_sessions_prefetch(&lane->sessions, h->hash[dir]);
-		xe_sessions_prefetch_second(&lane->sessions, h->hash[dir]);
-	}
 	xe_session_prefetch_next(&lane->sessions, ahead);
-	__builtin_prefetch(&lane->live.buckets[xe_live_first(h->hash[XE_DIR_OUT], lane->live.mask)],
-			   1);
 	if (a->ext != XE_NIL && lane->pool.ext[a->ext].ports[0].use)
 		__builtin_prefetch(&lane->pool.ext[a->ext]
 					    .ports[h->out.proto == IPPROTO_UDP]
 					    .use[ntohs(h->back.dport_be)],
 				   1);
+}
+
+static void load(const void *line)
+{
+	(void)*(const volatile uint64_t *)line;
+}
+
+/* Those that lie at random in tens of MiB are loaded, not prefetched: a prefetch whose address is
+ * in no TLB may be dropped, and was. Loads that do not depend on each other wait together. */
+static void load_random(const struct xe_lane *lane, const struct holds *h)
+{
+	const struct xe_sessions *t = &lane->sessions;
+	uint64_t out = h->hash[XE_DIR_OUT], back = h->hash[XE_DIR_BACK];
+
+	load(&t->buckets[xe_live_first(out, t->bucket_mask)]);
+	load(&t->buckets[xe_live_first(back, t->bucket_mask)]);
+	load(&lane->live.buckets[xe_live_first(out, lane->live.mask)]);
 }
 
 enum xe_adopted xe_adopt_find(struct xe_lane *lane, const struct xe_adoptee *a,
@@ -379,6 +390,9 @@ void xe_adopt_group(struct xe_lane *lane, const struct xe_adoptee *const *a, uin
 		if (coming[i].outcome == XE_ADOPTED)
 			prefetch(lane, a[i], &coming[i].holds, i);
 	}
+	for (uint32_t i = 0; i < cnt; i++)
+		if (coming[i].outcome == XE_ADOPTED)
+			load_random(lane, &coming[i].holds);
 	for (uint32_t i = 0; i < cnt; i++) {
 		made[i] = NULL;
 		outcome[i] = finish(lane, a[i], &coming[i], &made[i]);

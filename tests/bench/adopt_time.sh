@@ -7,7 +7,8 @@
 #
 #	flows ms-from-exec-to-the-last longest-answer-ms cpu-ms-of-control-thread cpu-ms-of-worker...
 #
-# XE_WORKERS, BUILD as for the scenarios (tests/netns/). Root.
+# The run directory is on a tmpfs, as /run is; XE_DISK=1 leaves it beside the logs. XE_WORKERS, BUILD
+# as for the scenarios (tests/netns/). Root.
 . "$(dirname "$0")/../netns/lib.sh"
 FLOWS=${1:-200000}
 PEERS=${2:-100}
@@ -42,6 +43,13 @@ cpu_ms() { # PID: of its threads, those that are ours
 	done
 }
 
+on_tmpfs() {
+	mkdir "$T/run"
+	must mount -t tmpfs -o mode=755 tmpfs "$T/run"
+	trap 'left=$?; umount -l "$T/run"; (exit $left); cleanup' EXIT
+}
+
+[ "${XE_DISK:-}" = 1 ] || on_tmpfs
 topo_up
 must "$PY" "$ROOT/tests/netns/many_flows.py" "$FLOWS" "$PEERS" "$T/flows.state"
 xe_start
