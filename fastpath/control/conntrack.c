@@ -2,6 +2,7 @@
 /* conntrack.c - the socket, many messages in one send, and the dump. */
 #include "control/conntrack.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,13 @@
 #define RECEIVE_BUFFER (XE_CT_BATCH * 4096)
 /* The kernel answers within the send. */
 #define TIMEOUT_S 2
+/* CTA_FILTER_ORIG_FLAGS, _REPLY_FLAGS: the tuple's source is to be compared (kernel 5.8; in none of
+ * its headers for programs). */
+#define FILTER_IP_SRC 0x1u
+/* The kernel walks through its whole table for each dump, two for each host: 12 ms each with the
+ * 262,144 buckets of a host of some GiB. An entry of somebody else that it tells of costs some 2
+ * us, there and here. So filtering pays where there are more than so many entries a host. */
+#define PAYS_FROM 15000u
 
 /* ---- socket ---- */
 
@@ -29,6 +37,8 @@ int xe_ct_open(struct xe_ct **out)
 	*out = NULL;
 	if (!ct)
 		return -ENOMEM;
+	ct->filter = FILTER_IP_SRC;
+	ct->pays_from = PAYS_FROM;
 	ct->out = malloc((size_t)XE_CT_BATCH * XE_CT_MESSAGE_MAX);
 	ct->mnl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	err = !ct->out ? -ENOMEM : ct->mnl ? 0 : -errno;
@@ -166,6 +176,10 @@ void xe_ct_appended(struct xe_ct *ct, struct nlmsghdr *nlh)
 
 /* ---- reading ---- */
 
+/* Each host is two walks of the kernel through its table, for which it takes the lock of each
+ * bucket. */
+#define HOSTS_MAX 4u
+
 /* Prefixes as ranges, in order and without overlap. */
 struct range {
 	struct xe_addr min, max;
@@ -177,6 +191,10 @@ struct reading {
 	struct xe_ct_known known;
 	struct nf_conntrack *entry;
 	struct xe_flow_file *out;
+	/* Of a dump that is filtered: by this source in that direction's tuple; 0: it is not. */
+	uint16_t tuple;
+	struct xe_addr host;
+	bool strangers; /* others were in it: this kernel does not filter */
 };
 
 static int compare(const void *a, const void *b)
@@ -229,10 +247,9 @@ static bool is_inside(const struct reading *rd, const struct xe_addr *a)
 
 /* The source of one direction, without taking all of the message apart: most entries of a host are
  * not about containers, and the library needs some us for each. */
-static bool source_is_inside(const struct reading *rd, const struct nlattr *tuple)
+static bool source_of(const struct nlattr *tuple, struct xe_addr *addr)
 {
 	const struct nlattr *ip, *a;
-	struct xe_addr addr;
 
 	mnl_attr_for_each_nested(ip, tuple)
 	{
@@ -243,12 +260,12 @@ static bool source_is_inside(const struct reading *rd, const struct nlattr *tupl
 			uint16_t type = mnl_attr_get_type(a), len = mnl_attr_get_payload_len(a);
 
 			if (type == CTA_IP_V4_SRC && len == 4) {
-				addr = xe_addr_v4(mnl_attr_get_u32(a));
-				return is_inside(rd, &addr);
+				*addr = xe_addr_v4(mnl_attr_get_u32(a));
+				return true;
 			}
-			if (type == CTA_IP_V6_SRC && len == sizeof(addr)) {
-				memcpy(&addr, mnl_attr_get_payload(a), sizeof(addr));
-				return is_inside(rd, &addr);
+			if (type == CTA_IP_V6_SRC && len == sizeof(*addr)) {
+				memcpy(addr, mnl_attr_get_payload(a), sizeof(*addr));
+				return true;
 			}
 		}
 	}
@@ -258,12 +275,19 @@ static bool source_is_inside(const struct reading *rd, const struct nlattr *tupl
 static bool may_be_inside(const struct reading *rd, const struct nlmsghdr *nlh)
 {
 	const struct nlattr *a;
+	struct xe_addr src;
 
 	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg))
 	{
 		uint16_t type = mnl_attr_get_type(a);
 
-		if ((type == CTA_TUPLE_ORIG || type == CTA_TUPLE_REPLY) && source_is_inside(rd, a))
+		if (type != CTA_TUPLE_ORIG && type != CTA_TUPLE_REPLY)
+			continue;
+		if (rd->tuple && type != rd->tuple)
+			continue;
+		if (!source_of(a, &src))
+			continue;
+		if (rd->tuple ? !memcmp(&src, &rd->host, sizeof(src)) : is_inside(rd, &src))
 			return true;
 	}
 	return false;
@@ -276,9 +300,12 @@ static int take_entry(const struct nlmsghdr *nlh, void *ctx)
 	struct xe_ct_ways ways;
 	bool from_outside;
 
-	if (nlh->nlmsg_type != (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW) ||
-	    !may_be_inside(rd, nlh))
+	if (nlh->nlmsg_type != (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW))
 		return MNL_CB_OK;
+	if (!may_be_inside(rd, nlh)) {
+		rd->strangers |= rd->tuple;
+		return MNL_CB_OK;
+	}
 	/* an object is filled in, not replaced: each entry needs an empty one */
 	nfct_destroy(rd->entry);
 	rd->entry = nfct_new();
@@ -289,16 +316,149 @@ static int take_entry(const struct nlmsghdr *nlh, void *ctx)
 	from_outside = !is_inside(rd, &ways.orig.src);
 	if (from_outside && !is_inside(rd, &ways.reply.src))
 		return MNL_CB_OK;
+	if (!from_outside && rd->tuple == CTA_TUPLE_REPLY)
+		return MNL_CB_OK; /* it was in the dump by the other tuple, of whichever host */
 	if (!xe_ct_record(rd->entry, &ways, from_outside, &record) ||
 	    xe_ct_known_find(&rd->known, xe_ct_back_of(&record)))
 		return MNL_CB_OK;
 	return xe_flow_file_add(rd->out, &record) ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
+static bool is_v4(const struct xe_addr *a)
+{
+	struct xe_addr same = xe_addr_v4(a->w_be[3]);
+
+	return !memcmp(a, &same, sizeof(same));
+}
+
+static void put_filter(struct nlmsghdr *nlh, const struct reading *rd, uint32_t flags)
+{
+	struct nlattr *tuple = mnl_attr_nest_start(nlh, rd->tuple);
+	struct nlattr *ip = mnl_attr_nest_start(nlh, CTA_TUPLE_IP), *filter;
+	bool orig = rd->tuple == CTA_TUPLE_ORIG;
+
+	mnl_attr_put_u32(nlh, CTA_IP_V4_SRC, rd->host.w_be[3]);
+	mnl_attr_nest_end(nlh, ip);
+	mnl_attr_nest_end(nlh, tuple);
+	filter = mnl_attr_nest_start(nlh, CTA_FILTER);
+	mnl_attr_put_u32(nlh, orig ? CTA_FILTER_ORIG_FLAGS : CTA_FILTER_REPLY_FLAGS, flags);
+	mnl_attr_nest_end(nlh, filter);
+}
+
+static int dump(struct xe_ct *ct, struct reading *rd, uint8_t family)
+{
+	char buf[XE_CT_MESSAGE_MAX] __attribute__((aligned(8)));
+	struct nlmsghdr *nlh = xe_ct_begin(buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family, 1);
+
+	if (rd->tuple)
+		put_filter(nlh, rd, ct->filter);
+	return xe_ct_ask(ct, nlh, take_entry, rd);
+}
+
+static bool may_hold_v4(const struct range *r)
+{
+	struct xe_addr min = xe_addr_v4(0), max = xe_addr_v4(0xffffffff);
+
+	return memcmp(&r->min, &max, sizeof(max)) <= 0 && memcmp(&r->max, &min, sizeof(min)) >= 0;
+}
+
+static void families(const struct reading *rd, bool *v4, bool *v6)
+{
+	*v4 = *v6 = false;
+	for (uint32_t i = 0; i < rd->inside_cnt; i++) {
+		const struct range *r = &rd->inside[i];
+
+		*v4 |= may_hold_v4(r);
+		*v6 |= !is_v4(&r->min) || !is_v4(&r->max);
+	}
+}
+
+static int take_count(const struct nlmsghdr *nlh, void *ctx)
+{
+	const struct nlattr *a;
+	uint32_t *entries = ctx;
+
+	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(a) == CTA_STATS_GLOBAL_ENTRIES &&
+		    mnl_attr_get_payload_len(a) == sizeof(*entries))
+			*entries = ntohl(mnl_attr_get_u32(a));
+	}
+	return MNL_CB_OK;
+}
+
+static uint32_t count_entries(struct xe_ct *ct)
+{
+	char buf[XE_CT_MESSAGE_MAX] __attribute__((aligned(8)));
+	uint32_t entries = 0;
+
+	xe_ct_ask(ct, xe_ct_begin(buf, IPCTNL_MSG_CT_GET_STATS, NLM_F_ACK, AF_UNSPEC, 1),
+		  take_count, &entries);
+	return entries;
+}
+
+/* Single ones, as far as they are IPv4, and worth it. */
+static bool are_few_hosts(struct xe_ct *ct, const struct reading *rd)
+{
+	uint32_t hosts = 0;
+
+	for (uint32_t i = 0; i < rd->inside_cnt; i++) {
+		const struct range *r = &rd->inside[i];
+
+		if (!may_hold_v4(r))
+			continue;
+		if (memcmp(&r->min, &r->max, sizeof(r->min)))
+			return false;
+		hosts++;
+	}
+	return hosts && hosts <= HOSTS_MAX && count_entries(ct) >= hosts * ct->pays_from;
+}
+
+/* Host by host what comes from it, and what is sent to it. All of IPv6: there kernels (6.18) leave
+ * out just those entries that have the address. */
+static int dump_hosts(struct xe_ct *ct, struct reading *rd)
+{
+	bool v4, v6;
+	int err = 0;
+
+	for (uint32_t i = 0; i < 2 * rd->inside_cnt && !err && !rd->strangers; i++) {
+		rd->host = rd->inside[i / 2].min;
+		rd->tuple = i % 2 ? CTA_TUPLE_REPLY : CTA_TUPLE_ORIG;
+		if (is_v4(&rd->host))
+			err = dump(ct, rd, AF_INET);
+	}
+	rd->tuple = 0;
+	families(rd, &v4, &v6);
+	return v6 && !err && !rd->strangers ? dump(ct, rd, AF_INET6) : err;
+}
+
+static int dump_all(struct xe_ct *ct, struct reading *rd)
+{
+	bool v4, v6;
+
+	families(rd, &v4, &v6);
+	return dump(ct, rd, v4 && v6 ? AF_UNSPEC : v6 ? AF_INET6 : AF_INET);
+}
+
+/* A kernel that does not know the filter dumps all; one that knows another refuses it. */
+static int read_entries(struct xe_ct *ct, struct reading *rd)
+{
+	uint32_t had = rd->out->record_cnt;
+	int err;
+
+	if (ct->unfiltered || !are_few_hosts(ct, rd))
+		return dump_all(ct, rd);
+	err = dump_hosts(ct, rd);
+	ct->unfiltered = rd->strangers || err == -EOPNOTSUPP || err == -EINVAL || err == -ERANGE;
+	if (!ct->unfiltered)
+		return err;
+	rd->out->record_cnt = had;
+	return dump_all(ct, rd);
+}
+
 int xe_ct_read(struct xe_ct *ct, const struct xe_prefix *inside, uint32_t inside_cnt,
 	       const struct xe_flow_file *known, struct xe_flow_file *out)
 {
-	char buf[XE_CT_MESSAGE_MAX] __attribute__((aligned(8)));
 	struct reading rd = {.out = out};
 	int err;
 
@@ -307,8 +467,7 @@ int xe_ct_read(struct xe_ct *ct, const struct xe_prefix *inside, uint32_t inside
 	err = rd.inside && rd.entry ? xe_ct_known_open(&rd.known, known) : -ENOMEM;
 	if (!err) {
 		sort_ranges(&rd, inside, inside_cnt);
-		err = xe_ct_ask(ct, xe_ct_begin(buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF_UNSPEC, 1),
-				take_entry, &rd);
+		err = read_entries(ct, &rd);
 	}
 	if (rd.entry)
 		nfct_destroy(rd.entry);

@@ -39,7 +39,8 @@ void xe_ct_close(struct xe_ct *ct);
  * flags XE_FR_KERNEL and, where they apply, _REPLIED and _FROM_OUTSIDE; left_s is the entry's.
  * Left out is what only conntrack can carry or what is over: helpers (FTP, SIP, ...) and their
  * expected flows, sequence numbers that are shifted, zones other than 0, TCP in TIME_WAIT and
- * CLOSE; and what is in `known` (NULL: nothing) with that mapping.
+ * CLOSE; and what is in `known` (NULL: nothing) with that mapping. Where these are a few single
+ * hosts and the table is large, the kernel (5.8) looks for theirs; else it tells of all entries.
  * 0; -EINTR: the table changed meanwhile, something may be missing; -ENOMEM, -errno.
  */
 int xe_ct_read(struct xe_ct *ct, const struct xe_prefix *inside, uint32_t inside_cnt,

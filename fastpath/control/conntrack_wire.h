@@ -28,6 +28,9 @@ struct xe_ct {
 	size_t out_len;
 	uint32_t out_cnt;
 	struct nlmsghdr *last;
+	uint32_t filter;    /* flags of a dump for one host: what of its tuple is compared */
+	uint32_t pays_from; /* entries in the table, for each host */
+	bool unfiltered;    /* the kernel does not know them, or refuses: it dumps all */
 	char in[XE_CT_ANSWER_SIZE] __attribute__((aligned(8)));
 };
 

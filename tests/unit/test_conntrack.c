@@ -12,12 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/conntrack.h"
+#include "control/conntrack_wire.h"
 #include "netns_fixture.h"
 #include "state/tcp_track.h"
 
 /* The flows that the tests move: as many as a busy host has. */
 #define MANY 10000
+/* Entries of others, among which those of a few hosts are sought. */
+#define OTHERS 5000u
 /* "Well under 1 s" each way; it takes 30 to 60 ms, more where tests share the CPU or a sanitizer
  * watches. */
 #define MANY_MAX_NS (900 * XE_NS_PER_MS)
@@ -353,6 +355,96 @@ static void test_inside_only(void **state)
 	assert_null(find(&file.records[4]));
 }
 
+/* ---- filtered by the kernel ---- */
+
+/* Hosts whose entries lie among those of others; between two of them is told of once. */
+static void add_among_others(void)
+{
+	char src[32];
+
+	for (int i = 0; i < 2; i++) {
+		uint8_t proto = i ? IPPROTO_UDP : IPPROTO_TCP;
+
+		add(record("10.1.0.2", 40000, "203.0.113.1", 80, "198.51.100.2", 20001, proto));
+		add(record_in("10.1.0.2", 8080, "203.0.113.2", 5000, "198.51.100.2", 80, proto));
+		add(record("10.1.0.2", 40001, "10.1.0.3", 80, "10.1.0.2", 40001, proto));
+		add(record("10.1.0.3", 40002, "10.1.0.2", 80, "10.1.0.3", 40002, proto));
+		add(record("10.1.0.3", 40003, "10.1.0.4", 80, "10.1.0.3", 40003, proto));
+		add(record_in("10.1.0.3", 80, "10.1.0.5", 40004, "10.1.0.3", 80, proto));
+		add(record("fd01::2", 40000, "2001:db8::1", 80, "2001:db8:5::2", 20001, proto));
+		add(record_in("fd01::2", 8080, "2001:db8::2", 5000, "2001:db8:5::2", 80, proto));
+		add(record("fd01::4", 40000, "2001:db8::1", 80, "2001:db8:5::2", 20002, proto));
+	}
+	for (uint32_t i = 0; i < OTHERS; i++) {
+		snprintf(src, sizeof(src), "10.2.%u.%u", i >> 8 & 255, i & 255);
+		add(record(src, 1000, "203.0.113.1", 80, "198.51.100.2", (uint16_t)(30000 + i),
+			   IPPROTO_UDP));
+	}
+}
+
+static uint64_t read_by(uint32_t filter, bool unfiltered, const char *const *hosts)
+{
+	uint64_t t0 = xe_now_ns();
+
+	ct->filter = filter;
+	ct->unfiltered = unfiltered;
+	read_inside(hosts);
+	return (xe_now_ns() - t0) / 1000;
+}
+
+static void assert_all_found(const struct xe_flow_file *want)
+{
+	assert_int_equal(found.record_cnt, want->record_cnt);
+	for (uint32_t i = 0; i < want->record_cnt; i++) {
+		const struct xe_flow_record *f = find(&want->records[i]);
+
+		assert_non_null(f);
+		assert_memory_equal(f, &want->records[i], offsetof(struct xe_flow_record, age_s));
+	}
+}
+
+/* The same flows, whether the kernel filters, does not know how (before 5.8), or refuses. */
+static void test_filtered(void **state)
+{
+	static const char *const hosts[] = {"10.1.0.2/32", "fd01::2/128", "10.1.0.3/32", NULL};
+	static const char *const one[] = {"10.1.0.2/32", NULL};
+	static const char *const v4[] = {"10.1.0.0/30", NULL};
+	struct xe_flow_file want;
+	uint32_t filter;
+	uint64_t all_us;
+
+	(void)state;
+	need_ct();
+	filter = ct->filter;
+	ct->pays_from = (18 + OTHERS) / 2; /* of two IPv4 hosts */
+	add_among_others();
+	write_expect(18 + OTHERS, 0, 0);
+	all_us = read_by(filter, true, hosts);
+	assert_int_equal(found.record_cnt, 16);
+	want = found;
+	xe_flow_file_init(&found);
+	print_message("3 hosts of %u entries: %u us, all %u us\n", 18 + OTHERS,
+		      (unsigned int)read_by(filter, false, hosts), (unsigned int)all_us);
+	assert_false(ct->unfiltered);
+	assert_all_found(&want);
+	read_by(0, false, hosts);
+	assert_true(ct->unfiltered);
+	assert_all_found(&want);
+	read_by(1u << 31, false, hosts);
+	assert_true(ct->unfiltered);
+	assert_all_found(&want);
+	ct->pays_from++; /* now it does not pay: not even tried */
+	read_by(0, false, hosts);
+	assert_false(ct->unfiltered);
+	assert_all_found(&want);
+	xe_flow_file_free(&want);
+	read_by(filter, false, one);
+	assert_false(ct->unfiltered);
+	assert_int_equal(found.record_cnt, 8);
+	read_by(filter, false, v4);
+	assert_int_equal(found.record_cnt, 12);
+}
+
 /* ---- what only conntrack can carry ---- */
 
 static int make_entry(uint16_t sport, const char *helper)
@@ -465,6 +557,7 @@ int main(void)
 		CT_TEST(test_again),       CT_TEST(test_other_mapping),
 		CT_TEST(test_inside_only), CT_TEST(test_helper_stays),
 		CT_TEST(test_keep),        CT_TEST(test_many),
+		CT_TEST(test_filtered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
