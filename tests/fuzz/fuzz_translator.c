@@ -91,6 +91,18 @@ static uint32_t host(struct script *s)
 	return n < 3 ? 1 + n : 16 + take(s, 2);
 }
 
+/* To whom a flow's Ext address and L4 port are, by these. */
+static void spec_hairpin(struct script *s, struct lf_spec *spec, bool v6, char *dst)
+{
+	const struct ref_flow *flow = &ref.flows[take(s, 256) % ref.flow_cnt];
+
+	if (flow->out.v6 != v6)
+		return;
+	address(dst, v6, &flow->wire.src);
+	spec->dport = flow->wire.sport;
+	spec->proto = flow->out.proto;
+}
+
 /* A first packet, mostly; of one of some hundred flows. */
 static void spec_new(struct script *s, struct lf_spec *spec, uint16_t port, bool v6, char *src,
 		     char *dst)
@@ -108,6 +120,8 @@ static void spec_new(struct script *s, struct lf_spec *spec, uint16_t port, bool
 	spec->sport = (uint16_t)(take(s, 2) ? 2995 + take(s, 120) : take16(s));
 	spec->dport = (uint16_t)(take(s, 8) ? 80 + take(s, 3) : take(s, 2) ? 25 : 53);
 	spec->proto = take(s, 2) ? IPPROTO_TCP : IPPROTO_UDP;
+	if (to == 5 && ref.flow_cnt)
+		spec_hairpin(s, spec, v6, dst);
 }
 
 /* From outside to what is published, or beside it; from where packets from inside go, too. */
@@ -166,6 +180,7 @@ static void spec_rest(struct script *s, struct lf_spec *spec)
 	spec->payload_len = shape & 1 ? take16(s) % 1600 : take(s, 64);
 	spec->ip_options_len = shape & 2 ? 4 * take(s, 11) : 0;
 	spec->tcp_options_len = shape & 4 ? 4 * take(s, 11) : 0;
+	spec->ext_len = shape & 32 && strchr(spec->src, ':') ? 8 + 8 * take(s, 4) : 0;
 	spec->padding = shape & 8 ? take(s, 60) : 0;
 	spec->csum = (enum lf_csum)take(s, 4);
 	spec->may_fragment = shape & 16;
@@ -178,31 +193,58 @@ static void put16(uint8_t *at, uint32_t v)
 	at[1] = (uint8_t)v;
 }
 
-/* An ICMP error (IPv4) about this packet: from its destination, or a router on the way to it. */
+/* The IP header of an ICMP error about this packet: from its destination, or a router on the way to
+ * it. Returns what is behind. */
+static uint8_t *build_error_ip(struct script *s, uint8_t *ip, const uint8_t *about, uint32_t len)
+{
+	static const uint8_t routers[][4] = {{198, 18, 0, 1}, {10, 1, 0, 9}, {10, 2, 0, 9}};
+	uint32_t from = take(s, 6);
+	uint8_t ttl = take(s, 32) ? 64 : 1;
+
+	if (about[0] >> 4 == 6) {
+		ip[0] = 0x60;
+		put16(ip + 4, len);
+		ip[6] = IPPROTO_ICMPV6;
+		ip[7] = ttl;
+		memcpy(ip + 8, about + 24, 16);
+		ip[23] ^= from < 3 ? 0x40 | from : 0;
+		memcpy(ip + 24, about + 8, 16);
+		return ip + 40;
+	}
+	ip[0] = 0x45;
+	put16(ip + 2, 20 + len);
+	ip[8] = ttl;
+	ip[9] = IPPROTO_ICMP;
+	memcpy(ip + 12, from < 3 ? routers[from] : about + 16, 4);
+	memcpy(ip + 16, about + 12, 4);
+	put16(ip + 10, 0xffff - lf_sum(ip, 20, 0));
+	return ip + 20;
+}
+
+/* An ICMP error about this packet, of which it quotes some. */
 static void build_error(struct script *s, struct lf_bytes *out, const struct lf_bytes *about)
 {
-	static const uint8_t types[] = {3, 3, 11, 12};
-	static const uint8_t routers[][4] = {{198, 18, 0, 1}, {10, 1, 0, 9}, {10, 2, 0, 9}};
-	uint32_t whole = (uint32_t)(about->b[16] << 8 | about->b[17]), len = 28 + take(s, 80);
-	uint8_t *ip = out->b + 14, *icmp = ip + 20;
-	uint32_t from = take(s, 6);
+	static const uint8_t types[2][4] = {{3, 3, 11, 12}, {1, 2, 3, 4}};
+	const uint8_t *quoted = about->b + 14;
+	bool v6 = quoted[0] >> 4 == 6;
+	uint32_t whole =
+		v6 ? 40u + (quoted[4] << 8 | quoted[5]) : (uint32_t)(quoted[2] << 8 | quoted[3]);
+	uint32_t len = (v6 ? 48 : 28) + take(s, 80);
+	uint8_t *ip = out->b + 14, *icmp;
 
 	len = len < whole ? len : whole;
-	out->len = 14 + 28 + len;
-	memset(out->b, 0, out->len);
-	put16(out->b + 12, 0x0800);
-	ip[0] = 0x45;
-	put16(ip + 2, 28 + len);
-	ip[8] = take(s, 32) ? 64 : 1;
-	ip[9] = IPPROTO_ICMP;
-	memcpy(ip + 12, from < 3 ? routers[from] : about->b + 30, 4);
-	memcpy(ip + 16, about->b + 26, 4);
-	put16(ip + 10, 0xffff - lf_sum(ip, 20, 0));
-	icmp[0] = types[take(s, sizeof(types))];
+	memset(out->b, 0, 14 + 48 + len);
+	memcpy(out->b + 12, about->b + 12, 2);
+	icmp = build_error_ip(s, ip, quoted, 8 + len);
+	out->len = (uint32_t)(icmp - out->b) + 8 + len;
+	icmp[0] = types[v6][take(s, 4)];
 	icmp[1] = (uint8_t)take(s, 14);
 	put16(icmp + 6, 1400);
-	memcpy(icmp + 8, about->b + 14, len);
-	put16(icmp + 2, 0xffff - lf_sum(icmp, 8 + len, 0) - !take(s, 32));
+	memcpy(icmp + 8, quoted, len);
+	put16(icmp + 2,
+	      0xffff -
+		      lf_sum(icmp, 8 + len, v6 ? lf_sum(ip + 8, 32, IPPROTO_ICMPV6 + 8 + len) : 0) -
+		      !take(s, 32));
 }
 
 /* About a packet of a flow there is, which went the other way. False: there is none. */
@@ -212,10 +254,11 @@ static bool build_error_known(struct script *s, struct lf_spec *spec, uint16_t *
 	static struct lf_bytes about;
 	struct lf_spec sent;
 
-	if (!spec_known(s, spec, port, src, dst) || strchr(src, ':'))
+	if (!spec_known(s, spec, port, src, dst))
 		return false;
 	spec_rest(s, spec);
 	sent = *spec;
+	sent.ext_len = 0; /* behind extension headers it is not looked for */
 	sent.src = dst;
 	sent.dst = src;
 	sent.sport = spec->dport;
@@ -223,6 +266,20 @@ static bool build_error_known(struct script *s, struct lf_spec *spec, uint16_t *
 	lf_build(&about, &sent);
 	build_error(s, b, &about);
 	return true;
+}
+
+/* One that stands in every fragment (router alert), and one that does not (a record of the way). */
+static void put_ip_options(struct lf_bytes *b)
+{
+	static const uint8_t options[] = {0x94, 4, 0, 0, 7, 4, 5, 0};
+	uint8_t *ip = b->b + 14;
+	uint32_t hdr_len = (ip[0] & 15u) * 4;
+
+	if (ip[0] >> 4 != 4 || hdr_len < 20 + sizeof(options))
+		return;
+	memcpy(ip + 20, options, sizeof(options));
+	put16(ip + 10, 0);
+	put16(ip + 10, 0xffff - lf_sum(ip, hdr_len, 0));
 }
 
 static void meddle(struct script *s, struct lf_bytes *b)
@@ -270,26 +327,60 @@ static bool is_sent(const struct ref_verdict *v)
 	return v->fate == REF_SENT || v->fate == REF_OPENS || v->fate == REF_ERROR;
 }
 
-static void check(uint16_t port, const struct lf_bytes *in, struct ref_verdict *v)
+/* What has left on the packet's way, its fragments joined: how many packets that is. */
+static uint32_t check_sent(uint16_t port, const struct lf_bytes *in, struct ref_verdict *v)
 {
-	uint32_t sent = 0;
+	static uint8_t bytes[LF_BYTES];
+	struct ref_joined joined = {.bytes = bytes};
+	const char *wrong = NULL;
+
+	for (uint32_t i = 0; i < f->sent_cnt && v->in_fragments && !wrong; i++) {
+		wrong = f->sent[i].port == v->out_port
+				? ref_join(&joined, in->b, f->sent[i].bytes, f->sent[i].len)
+				: "port of a fragment";
+	}
+	if (v->in_fragments) {
+		if (!wrong && !joined.whole)
+			wrong = "not all fragments";
+		if (!wrong)
+			wrong = ref_compare(&ref, v, port, in->b, v->out_port, bytes, joined.len);
+	} else if (f->sent_cnt) {
+		wrong = ref_compare(&ref, v, port, in->b, f->sent[0].port, f->sent[0].bytes,
+				    f->sent[0].len);
+	}
+	if (wrong)
+		differ(wrong, v);
+	return v->in_fragments ? 1 : f->sent_cnt;
+}
+
+/* Of a packet that has ended here nothing may leave but a word to its sender. */
+static void check_ended(uint16_t port, const struct lf_bytes *in, uint32_t head_len,
+			const struct ref_verdict *v)
+{
 	const char *wrong;
 
 	for (uint32_t i = 0; i < f->sent_cnt; i++) {
-		struct lf_sent *out = &f->sent[i];
-
-		if (v->fate == REF_UNSAID ||
-		    (v->fate == REF_DROPPED && is_answer(out, port, in->b)))
-			continue;
-		if (!is_sent(v))
+		if (v->fate != REF_DROPPED || !is_answer(&f->sent[i], port, in->b))
 			differ("sent what must not be", v);
-		wrong = ref_compare(&ref, v, port, in->b, out->port, out->bytes, out->len);
+		if (v->answer == REF_ANSWER_ANY)
+			continue;
+		wrong = ref_check_answer(v, in->b, head_len, f->sent[i].bytes, f->sent[i].len);
 		if (wrong)
 			differ(wrong, v);
-		sent++;
 	}
-	if (is_sent(v) && sent != 1)
-		differ("not sent once", v);
+	if (f->sent_cnt != 1 && (f->sent_cnt || v->answer != REF_ANSWER_ANY))
+		differ("its sender is not told once", v);
+}
+
+static void check(uint16_t port, const struct lf_bytes *in, uint32_t head_len,
+		  struct ref_verdict *v)
+{
+	if (is_sent(v)) {
+		if (check_sent(port, in, v) != 1)
+			differ("not sent once", v);
+	} else if (v->fate != REF_UNSAID) {
+		check_ended(port, in, head_len, v);
+	}
 	if (v->fate == REF_KERNEL)
 		expect_punted(in->b, v);
 	drain_punts();
@@ -341,10 +432,11 @@ static void forget_flows(void)
 	ref_forget(&ref);
 }
 
-/* Twice: of a flow from outside both ways are to be found. */
+/* Of a flow from outside both ways are to be found, and from one container to another the first
+ * one's before. */
 static void answer(void)
 {
-	for (int i = 0; i < 2 && lf_answer(f); i++) {
+	for (int i = 0; i < 4 && lf_answer(f); i++) {
 		xe_hold_poll(f->lane);
 		lf_drain_tx(f);
 		lf_check_conservation(f);
@@ -364,6 +456,8 @@ static void build(struct script *s, uint32_t what, struct lf_spec *spec, uint16_
 		spec_new(s, spec, *port, what == 3 || what == 4 || what >= 12, src, dst);
 	spec_rest(s, spec);
 	lf_build(b, spec);
+	if (spec->seed & 1)
+		put_ip_options(b);
 }
 
 static void step(struct script *s)
@@ -393,8 +487,9 @@ static void step(struct script *s)
 	lf_deliver(f, port, b.b, b.len, first_len, frame_len, 0);
 	lf_poll(f);
 	answer();
-	check(port, &b, &v);
-	if (v.fate == REF_UNSAID) /* it may have made a flow of which the reference knows nothing */
+	check(port, &b, head_len, &v);
+	/* it may have made a flow of which the reference does not know all */
+	if (v.fate == REF_UNSAID || v.unseen)
 		forget_flows();
 }
 

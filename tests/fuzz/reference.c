@@ -9,6 +9,7 @@
 #define TCP      6
 #define UDP      17
 #define ICMP     1
+#define ICMP6    58
 #define MTU      1500u
 #define EXT_NET  0xc0000200u /* 192.0.2.0/24 holds all Ext addresses */
 #define PREFIX16 0xffff0000u
@@ -169,9 +170,30 @@ static bool is_v6(const uint8_t *ip)
 	return ip[0] >> 4 == 6;
 }
 
+/* The L4 header behind extension headers (RFC 8200 section 4): hop-by-hop options, a routing header
+ * that is done, destination options; six of them and 1024 bytes at most. 0: none is there. */
+static uint32_t walk6(const uint8_t *ip, uint32_t len, uint8_t *proto)
+{
+	uint32_t off = 40;
+
+	*proto = ip[6];
+	for (int i = 0; *proto == 0 || *proto == 43 || *proto == 60; i++) {
+		if (i == 6 || off + 8 > len || (*proto == 43 && ip[off + 3]))
+			return 0;
+		*proto = ip[off];
+		off += 8 + ip[off + 1] * 8u;
+		if (off > 1024)
+			return 0;
+	}
+	return off;
+}
+
+/* Of one that is known to be there. */
 static uint32_t ip_hdr_len(const uint8_t *ip)
 {
-	return is_v6(ip) ? 40 : (ip[0] & 15u) * 4;
+	uint8_t proto;
+
+	return is_v6(ip) ? walk6(ip, 1024, &proto) : (ip[0] & 15u) * 4;
 }
 
 static uint32_t ip_len(const uint8_t *ip)
@@ -181,7 +203,11 @@ static uint32_t ip_len(const uint8_t *ip)
 
 static uint8_t ip_proto(const uint8_t *ip)
 {
-	return is_v6(ip) ? ip[6] : ip[9];
+	uint8_t proto = ip[9];
+
+	if (is_v6(ip))
+		walk6(ip, 1024, &proto);
+	return proto;
 }
 
 static uint32_t ttl_off(const uint8_t *ip)
@@ -194,6 +220,19 @@ static uint32_t csum_off(const uint8_t *ip)
 	return ip_hdr_len(ip) + (ip_proto(ip) == TCP ? 16 : 6);
 }
 
+/* The L4 pseudo-header's sum. */
+static uint16_t pseudo_sum(const uint8_t *ip)
+{
+	uint32_t start = ip_proto(ip) + ip_len(ip) - ip_hdr_len(ip);
+
+	return is_v6(ip) ? lf_sum(ip + 8, 32, start) : lf_sum(ip + 12, 8, start);
+}
+
+static struct ref_addr addr_at(const uint8_t *at, bool v6)
+{
+	return v6 ? (struct ref_addr){get64(at), get64(at + 8)} : (struct ref_addr){0, get32(at)};
+}
+
 static struct ref_tuple tuple_of(const uint8_t *bytes)
 {
 	const uint8_t *ip = bytes + ETH, *l4 = ip + ip_hdr_len(ip);
@@ -204,13 +243,8 @@ static struct ref_tuple tuple_of(const uint8_t *bytes)
 		.v6 = is_v6(ip),
 	};
 
-	if (t.v6) {
-		t.src = (struct ref_addr){get64(ip + 8), get64(ip + 16)};
-		t.dst = (struct ref_addr){get64(ip + 24), get64(ip + 32)};
-	} else {
-		t.src.lo = get32(ip + 12);
-		t.dst.lo = get32(ip + 16);
-	}
+	t.src = addr_at(ip + (t.v6 ? 8 : 12), t.v6);
+	t.dst = addr_at(ip + (t.v6 ? 24 : 16), t.v6);
 	return t;
 }
 
@@ -230,15 +264,28 @@ static struct ref_tuple turned(const struct ref_tuple *t)
 	return (struct ref_tuple){t->dst, t->src, t->dport, t->sport, t->proto, t->v6};
 }
 
+static bool ip6_well_formed(const uint8_t *b, uint32_t len, uint32_t head_len)
+{
+	const uint8_t *ip = b + ETH;
+	uint32_t hdr_len;
+	uint8_t proto;
+
+	if (!is_v6(ip) || head_len < ETH + 48 || ETH + ip_len(ip) > len)
+		return false;
+	hdr_len = walk6(ip, head_len - ETH, &proto);
+	return hdr_len && hdr_len <= ip_len(ip);
+}
+
 static bool ip_well_formed(const uint8_t *b, uint32_t len, uint32_t head_len)
 {
 	const uint8_t *ip = b + ETH;
-	uint32_t hdr_len = ip_hdr_len(ip);
+	uint32_t hdr_len;
 
 	if (get16(b + 12) == 0x86dd)
-		return is_v6(ip) && head_len >= ETH + 48 && ETH + ip_len(ip) <= len;
+		return ip6_well_formed(b, len, head_len);
 	if (get16(b + 12) != 0x0800 || ip[0] >> 4 != 4)
 		return false;
+	hdr_len = ip_hdr_len(ip);
 	return hdr_len >= 20 && get16(ip + 2) >= hdr_len && ETH + get16(ip + 2) <= len &&
 	       head_len >= ETH + hdr_len && lf_sum(ip, hdr_len, 0) == 0xffff;
 }
@@ -263,16 +310,20 @@ static bool well_formed(const uint8_t *b, uint32_t len, uint32_t head_len)
 	       head_len >= ETH + hdr_len + (l4[12] >> 4) * 4u;
 }
 
-/* Before it is asked whether it is well-formed: others decide what becomes of these. */
+/* Before it is asked whether it is well-formed: fragments, and ICMPv6 behind extension headers. */
 static bool is_unsaid(const uint8_t *b, uint32_t len)
 {
 	const uint8_t *ip = b + ETH;
+	uint8_t proto;
 
 	if (len <= ETH + 20)
 		return false;
-	if (get16(b + 12) == 0x86dd) /* extension headers, ICMPv6, fragments */
-		return ip[6] != TCP && ip[6] != UDP;
-	return get16(ip + 6) & 0x3fff;
+	if (get16(b + 12) != 0x86dd)
+		return get16(ip + 6) & 0x3fff;
+	if (len < ETH + 40 || ip[6] == ICMP6)
+		return false;
+	walk6(ip, len - ETH, &proto);
+	return proto == 44 || proto == ICMP6;
 }
 
 static bool is_uplink(uint16_t port)
@@ -297,6 +348,17 @@ static struct ref_flow *find(struct ref *ref, uint16_t port, const struct ref_tu
 	return NULL;
 }
 
+/* By which flow does it come in again? */
+static struct ref_flow *again(struct ref *ref, const struct ref_flow *f)
+{
+	struct ref_tuple reply = turned(&f->wire);
+
+	for (uint32_t i = 0; i < ref->flow_cnt; i++)
+		if (ref->flows[i].hairpin && same(&ref->flows[i].wire, &reply))
+			return &ref->flows[i];
+	return NULL;
+}
+
 static struct ref_verdict verdict(enum ref_fate fate)
 {
 	return (struct ref_verdict){.fate = fate};
@@ -314,29 +376,6 @@ static bool is_from(uint16_t port, const struct ref_tuple *t)
 	return t->v6 ? t->src.hi == NET6(n) : (t->src.lo & PREFIX16) == (n == 1 ? NET1 : NET2);
 }
 
-/* What the first packet of a flow from inside leads to. */
-static struct ref_verdict judge_first(uint16_t port, const uint8_t *bytes,
-				      const struct ref_tuple *t)
-{
-	struct ref_verdict v = verdict(REF_OPENS);
-
-	if (!is_from(port, t) || !begins_flow(bytes + ETH))
-		return verdict(REF_DROPPED);
-	if (is_ext(t->v6, &t->dst) || !is_ordinary(t->v6, &t->dst)) /* hairpin, and others */
-		return verdict(REF_UNSAID);
-	v.out_port = route(t->v6, &t->dst);
-	if (v.out_port == port)
-		return verdict(REF_DROPPED);
-	switch (ref_rule(t, v.out_port)) {
-	case DROP:
-		return verdict(REF_DROPPED);
-	case KERNEL:
-		return verdict(REF_KERNEL);
-	default:
-		return v;
-	}
-}
-
 static const struct ref_published *published(uint16_t port, const struct ref_tuple *t)
 {
 	for (uint32_t i = 0; i < ref_published_cnt; i++) {
@@ -349,6 +388,127 @@ static const struct ref_published *published(uint16_t port, const struct ref_tup
 			return p;
 	}
 	return NULL;
+}
+
+/* Address and L4 port at the same place of the target, or the first one of several. */
+static void published_target(const struct ref_published *p, const struct ref_tuple *t,
+			     struct ref_verdict *v)
+{
+	v->target = *t;
+	v->target.dst = p->target;
+	v->target_cnt = p->target_cnt ? p->target_cnt : 1;
+	if (!p->target_cnt)
+		v->target.dst.lo += t->dst.lo - p->first.lo;
+	if (p->target_port)
+		v->target.dport = (uint16_t)(p->target_port + t->dport - p->port_min);
+}
+
+/* Whose Ext L4 port is that? NULL: nobody's. */
+static const struct ref_flow *owner_of(const struct ref *ref, const struct ref_tuple *t)
+{
+	for (uint32_t i = 0; i < ref->flow_cnt; i++) {
+		const struct ref_flow *f = &ref->flows[i];
+
+		if (f->mapped && f->out.v6 == t->v6 && f->out.proto == t->proto &&
+		    same_addr(&f->wire.src, &t->dst) && f->wire.sport == t->dport)
+			return f;
+	}
+	return NULL;
+}
+
+/* Is it for another of ours, by an Ext address? Rules that say by which uplink speak of others. */
+static bool is_hairpin(const struct ref *ref, uint16_t port, const struct ref_tuple *t)
+{
+	const struct ref_published *p = published(port, t);
+
+	return is_ext(t->v6, &t->dst) && (owner_of(ref, t) || (p && !is_kernels(t)));
+}
+
+/* To whom it goes when it comes in again: who has the Ext L4 port (RFC 4787 REQ-9, whatever the
+ * filter; those of TCP are shared, and nobody's alone), or as if it came from outside. */
+static bool hairpin_target(const struct ref *ref, const struct ref_tuple *t, struct ref_verdict *v)
+{
+	const struct ref_flow *owner = t->proto == UDP ? owner_of(ref, t) : NULL;
+	const struct ref_published *p = published(LF_UPLINK, t);
+
+	v->target = *t;
+	v->target_cnt = 1;
+	v->by_mapping = owner;
+	if (owner) {
+		v->target.dst = owner->out.src;
+		v->target.dport = owner->out.sport;
+		return true;
+	}
+	if (!p || is_kernels(t))
+		return false;
+	published_target(p, t, v);
+	return true;
+}
+
+/* Has the target spoken to an Ext address before? Then it may be this one's. */
+static bool may_be_taken(const struct ref *ref, const struct ref_verdict *v)
+{
+	for (uint32_t i = 0; i < ref->flow_cnt; i++) {
+		const struct ref_flow *f = &ref->flows[i];
+
+		if (f->out.v6 == v->target.v6 && f->out.proto == v->target.proto &&
+		    f->out.sport == v->target.dport && f->out.src.hi == v->target.dst.hi &&
+		    f->out.src.lo - v->target.dst.lo < v->target_cnt &&
+		    is_ext(f->out.v6, &f->out.dst))
+			return true;
+	}
+	return false;
+}
+
+/* By an Ext address to another of ours (RFC 4787 REQ-9, RFC 5382 REQ-8): it leaves as any flow
+ * does, and comes in again. */
+static struct ref_verdict judge_hairpin(const struct ref *ref, uint16_t port, const uint8_t *bytes,
+					const struct ref_tuple *t)
+{
+	struct ref_verdict v = verdict(REF_OPENS);
+	enum action action = ref_rule(t, LF_UPLINK);
+
+	if (action == DROP)
+		return verdict(REF_DROPPED);
+	if (action == KERNEL || action == ACCEPT) /* its peer would answer past us */
+		return verdict(REF_KERNEL);
+	v.hairpin = true;
+	v.tuple = *t;
+	if (bytes[ETH + ttl_off(bytes + ETH)] > 1 && !hairpin_target(ref, t, &v)) {
+		v.fate = REF_DROPPED;
+		v.unseen = true;
+		return v;
+	}
+	if (may_be_taken(ref, &v))
+		return verdict(REF_UNSAID);
+	v.out_port = route(t->v6, &v.target.dst);
+	(void)port;
+	return v;
+}
+
+/* What the first packet of a flow from inside leads to. */
+static struct ref_verdict judge_first(const struct ref *ref, uint16_t port, const uint8_t *bytes,
+				      const struct ref_tuple *t)
+{
+	struct ref_verdict v = verdict(REF_OPENS);
+
+	if (!is_from(port, t) || !begins_flow(bytes + ETH))
+		return verdict(REF_DROPPED);
+	if (!is_ordinary(t->v6, &t->dst))
+		return verdict(REF_UNSAID);
+	if (is_hairpin(ref, port, t))
+		return judge_hairpin(ref, port, bytes, t);
+	v.out_port = route(t->v6, &t->dst);
+	if (v.out_port == port)
+		return verdict(REF_DROPPED);
+	switch (ref_rule(t, v.out_port)) {
+	case DROP:
+		return verdict(REF_DROPPED);
+	case KERNEL:
+		return verdict(REF_KERNEL);
+	default:
+		return v;
+	}
 }
 
 static const struct ref_addr *share_of(const struct ref *ref, struct ref_tuple peer)
@@ -384,13 +544,7 @@ static struct ref_verdict judge_outside(const struct ref *ref, uint16_t port, co
 	    !is_ordinary(t->v6, &t->src))
 		return verdict(REF_UNSAID);
 	v.back = true;
-	v.target = *t;
-	v.target.dst = p->target;
-	v.target_cnt = p->target_cnt ? p->target_cnt : 1;
-	if (!p->target_cnt)
-		v.target.dst.lo += t->dst.lo - p->first.lo;
-	if (p->target_port)
-		v.target.dport = (uint16_t)(p->target_port + t->dport - p->port_min);
+	published_target(p, t, &v);
 	share = p->target_cnt ? share_of(ref, *t) : NULL;
 	if (share) {
 		v.target.dst = *share;
@@ -415,70 +569,151 @@ static bool lacks_csum(const uint8_t *ip)
 	return is_v6(ip) && ip_proto(ip) == UDP && !get16(ip + csum_off(ip));
 }
 
-static void judge_packet(struct ref_verdict *v, const uint8_t *bytes)
+static bool is_translated(const struct ref_verdict *v)
 {
-	const uint8_t *ip = bytes + ETH;
-	struct ref_flow *flow = v->flow;
+	if (v->flow)
+		return !same(&v->flow->out, &v->flow->wire);
+	return v->back ? !same(&v->target, &v->tuple) : ref_rule(&v->tuple, v->out_port) != ACCEPT;
+}
 
-	/* The kernel answers a container, nobody a peer. A new flow may be made on the way. */
-	if (ip[ttl_off(ip)] <= 1) {
-		v->fate = flow && v->back ? REF_DROPPED : flow ? REF_KERNEL : REF_UNSAID;
-	} else if (!v->back && v->len - ETH > MTU) {
-		v->fate = REF_UNSAID;
-	} else if (lacks_csum(ip)) {
-		if (flow && same(&flow->out, &flow->wire))
-			return;
-		v->fate = flow ? REF_DROPPED : REF_UNSAID;
-		if (flow && !v->back)
-			memcpy(flow->l2_inside, bytes + 6, 6);
+/* A single host (RFC 1122 section 3.2.2, RFC 4443 section 2.4): others are told nothing. */
+static bool is_host(bool v6, const struct ref_addr *a)
+{
+	if (v6)
+		return a->hi >> 56 != 0xff && (a->hi || a->lo > 255);
+	return a->lo >> 24 && a->lo >> 24 != 127 && a->lo < 0xe0000000u;
+}
+
+/* Its sender is told, by the address of ours that it knows: the one it spoke to where that is not
+ * the other end's own, else the host's on that port. */
+static void judge_answer(struct ref_verdict *v, uint16_t port, const uint8_t *bytes,
+			 enum ref_answer answer)
+{
+	bool v6 = v->tuple.v6;
+	uint32_t uplink = port == LF_UPLINK ? 1 : 2;
+
+	if (bytes[0] & 1 || !is_host(v6, &v->tuple.src))
+		return;
+	v->answer = answer;
+	if (is_uplink(port) && is_translated(v))
+		v->answer_from = v->tuple.dst;
+	else if (is_uplink(port))
+		v->answer_from = v6 ? (struct ref_addr){EXT_NET6, uplink}
+				    : (struct ref_addr){0, EXT_NET + uplink};
+	else
+		v->answer_from = v6 ? (struct ref_addr){NET6(port), 1}
+				    : (struct ref_addr){0, (port == 1 ? NET1 : NET2) + 1};
+}
+
+/* RFC 1191, RFC 8201: fragments only where the sender lets it, and never of IPv6. The kernel tells
+ * a container of IPv4. */
+static void judge_too_big(struct ref_verdict *v, uint16_t port, const uint8_t *bytes)
+{
+	if (v->tuple.v6) {
+		v->fate = REF_DROPPED;
+		judge_answer(v, port, bytes, REF_ANSWER_TOO_BIG);
+	} else if (get16(bytes + ETH + 6) & 0x4000) {
+		v->fate = REF_KERNEL;
+	} else {
+		v->in_fragments = true;
 	}
 }
 
+/* A new flow may be made on the way, whatever becomes of the packet. */
+static void judge_packet(struct ref_verdict *v, uint16_t port, const uint8_t *bytes)
+{
+	const uint8_t *ip = bytes + ETH;
+	bool opens = v->fate == REF_OPENS;
+
+	bool hairpin = v->hairpin || v->again;
+
+	if (ip[ttl_off(ip)] <= 1) { /* the kernel tells a container, but where it cannot know */
+		v->fate = v->back || hairpin ? REF_DROPPED : REF_KERNEL;
+		if (v->back || hairpin)
+			judge_answer(v, port, bytes, REF_ANSWER_TTL);
+	} else if (!v->back && !hairpin && v->len - ETH > MTU) {
+		judge_too_big(v, port, bytes);
+	} else if (lacks_csum(ip) && is_translated(v)) {
+		v->fate = REF_DROPPED;
+		if (v->flow && !v->back)
+			memcpy(v->flow->l2_inside, bytes + 6, 6);
+	}
+	v->unseen = opens && v->fate != REF_OPENS;
+}
+
+/* Is it an error of the plain kind: all of what is quoted is the packet, nothing stands behind it
+ * (RFC 4884)? */
+static bool is_plain_error(const uint8_t *icmp, bool v6)
+{
+	if (v6)
+		return icmp[0] == 2 || (icmp[0] >= 1 && icmp[0] <= 4 && !icmp[4]);
+	return (icmp[0] == 3 || icmp[0] == 11 || icmp[0] == 12) && !icmp[5];
+}
+
+static bool is_quoted(const uint8_t *quoted, uint32_t quoted_len, bool v6)
+{
+	if (quoted[0] >> 4 != (v6 ? 6 : 4) || quoted_len < (v6 ? 48 : 28))
+		return false;
+	if (v6)
+		return ip_len(quoted) >= quoted_len && (quoted[6] == TCP || quoted[6] == UDP);
+	return ip_hdr_len(quoted) >= 20 && quoted_len >= ip_hdr_len(quoted) + 8 &&
+	       ip_len(quoted) >= quoted_len && !(get16(quoted + 6) & 0x1fff) &&
+	       (quoted[9] == TCP || quoted[9] == UDP);
+}
+
 /* The packet that an ICMP error is about, NULL: it is not one of the plain kind, with all of its
- * headers and of what it quotes in the first frame, and nothing behind (RFC 4884). */
+ * headers and of what it quotes in the first frame. */
 static const uint8_t *quoted_by(const uint8_t *b, uint32_t len, uint32_t head_len)
 {
 	const uint8_t *ip = b + ETH, *icmp, *quoted;
-	uint32_t hdr_len, quoted_len;
+	bool v6 = get16(b + 12) == 0x86dd;
+	uint32_t hdr_len;
 
 	if (!ip_well_formed(b, len, head_len) || head_len < ETH + ip_len(ip))
 		return NULL;
 	hdr_len = ip_hdr_len(ip);
 	icmp = ip + hdr_len;
 	quoted = icmp + 8;
-	if (ip_len(ip) < hdr_len + 8 + 28 || icmp[5] ||
-	    (icmp[0] != 3 && icmp[0] != 11 && icmp[0] != 12))
+	if (ip_len(ip) < hdr_len + 8 + 28 || !is_plain_error(icmp, v6) ||
+	    !is_quoted(quoted, ip_len(ip) - hdr_len - 8, v6))
 		return NULL;
-	quoted_len = ip_len(ip) - hdr_len - 8;
-	if (quoted[0] >> 4 != 4 || ip_hdr_len(quoted) < 20 || quoted_len < ip_hdr_len(quoted) + 8 ||
-	    ip_len(quoted) < quoted_len || get16(quoted + 6) & 0x1fff ||
-	    (quoted[9] != TCP && quoted[9] != UDP))
-		return NULL;
-	return get32(ip + 16) == get32(quoted + 12) ? quoted : NULL;
+	return memcmp(ip + (v6 ? 24 : 16), quoted + (v6 ? 8 : 12), v6 ? 16 : 4) ? NULL : quoted;
+}
+
+/* RFC 5508 REQ-3, RFC 4443 section 2.3. */
+static bool is_intact(const uint8_t *ip, const uint8_t *quoted)
+{
+	uint32_t hdr_len = ip_hdr_len(ip), start = is_v6(ip) ? pseudo_sum(ip) : 0;
+
+	if (lf_sum(ip + hdr_len, ip_len(ip) - hdr_len, start) != 0xffff)
+		return false;
+	return is_v6(ip) || lf_sum(quoted, ip_hdr_len(quoted), 0) == 0xffff;
 }
 
 /* An error goes the way of the answers to the packet that it quotes. */
 static struct ref_verdict judge_error(struct ref *ref, uint16_t port, const uint8_t *bytes,
 				      uint32_t len, uint32_t head_len)
 {
-	const uint8_t *ip = bytes + ETH, *quoted = quoted_by(bytes, len, head_len), *icmp;
+	const uint8_t *ip = bytes + ETH, *quoted = quoted_by(bytes, len, head_len);
 	struct ref_verdict v = verdict(REF_ERROR);
+	struct ref_addr from;
 	struct ref_tuple t;
 	struct ref_flow *f;
 
 	if (!quoted)
 		return verdict(REF_UNSAID);
-	icmp = ip + ip_hdr_len(ip);
 	t = tuple_of(quoted - ETH);
 	t = turned(&t);
 	f = find(ref, port, &t, &v.back);
-	/* RFC 5508 REQ-3: a broken one, and one about nobody's flow, ends here. */
-	if (!f || lf_sum(icmp, (uint32_t)(ip + ip_len(ip) - icmp), 0) != 0xffff ||
-	    lf_sum(quoted, ip_hdr_len(quoted), 0) != 0xffff || ip[8] <= 1)
+	/* A broken one, and one about nobody's flow, ends here. */
+	if (!f || !is_intact(ip, quoted) || ip[ttl_off(ip)] <= 1)
 		return verdict(REF_DROPPED);
 	/* Where nothing is translated nobody but the flow's own end may speak from inside. */
-	if (!is_uplink(port) && same(&f->out, &f->wire) && get32(ip + 12) != t.src.lo)
+	from = addr_at(ip + (t.v6 ? 8 : 12), t.v6);
+	if (!is_uplink(port) && same(&f->out, &f->wire) && !same_addr(&from, &t.src))
 		return verdict(REF_DROPPED);
+	if (f->hairpin) /* forged, as above; from inside it goes both ways */
+		return verdict(v.back ? REF_DROPPED : REF_UNSAID);
 	v.flow = f;
 	v.tuple = t;
 	v.out_port = v.back ? f->in_port : f->out_port;
@@ -486,6 +721,13 @@ static struct ref_verdict judge_error(struct ref *ref, uint16_t port, const uint
 	if (!v.back && v.len - ETH > MTU)
 		return verdict(REF_UNSAID);
 	return v;
+}
+
+static bool is_icmp(const uint8_t *b, uint32_t len)
+{
+	if (len <= ETH + 20)
+		return false;
+	return get16(b + 12) == 0x86dd ? b[ETH + 6] == ICMP6 : b[ETH + 9] == ICMP;
 }
 
 struct ref_verdict ref_judge(struct ref *ref, uint16_t port, const uint8_t *bytes, uint32_t len,
@@ -498,26 +740,29 @@ struct ref_verdict ref_judge(struct ref *ref, uint16_t port, const uint8_t *byte
 
 	if (is_unsaid(bytes, len))
 		return verdict(REF_UNSAID);
-	if (len > ETH + 20 && get16(bytes + 12) != 0x86dd && bytes[ETH + 9] == ICMP)
+	if (is_icmp(bytes, len))
 		return judge_error(ref, port, bytes, len, head_len);
 	if (!well_formed(bytes, len, head_len))
 		return verdict(REF_DROPPED);
 	t = tuple_of(bytes);
 	flow = find(ref, port, &t, &back);
+	if (flow && flow->hairpin && back) /* nobody outside has seen these: forged */
+		return verdict(REF_DROPPED);
 	if (flow) {
 		v = verdict(REF_SENT);
-		v.out_port = back ? flow->in_port : flow->out_port;
+		v.again = flow->hairpin ? again(ref, flow) : NULL;
+		v.out_port = v.again ? v.again->in_port : back ? flow->in_port : flow->out_port;
 		v.back = back;
 	} else {
 		v = is_uplink(port) ? judge_outside(ref, port, bytes, &t)
-				    : judge_first(port, bytes, &t);
+				    : judge_first(ref, port, bytes, &t);
 		if (v.fate != REF_OPENS)
 			return v;
 	}
 	v.flow = flow;
 	v.tuple = t;
 	v.len = ETH + ip_len(bytes + ETH);
-	judge_packet(&v, bytes);
+	judge_packet(&v, port, bytes);
 	return v;
 }
 
@@ -637,6 +882,47 @@ static const char *open_from_inside(const struct ref_verdict *v, uint16_t in_por
 	return check_choice(f);
 }
 
+/* Both flows: from the one end out, by an Ext L4 port that shows in what came out, and in to the
+ * other. */
+static const char *open_hairpin(struct ref *ref, const struct ref_verdict *v, uint16_t in_port,
+				const uint8_t *out)
+{
+	struct ref_tuple got = tuple_of(out), wire = v->tuple;
+	const uint8_t neighbour[6] = {2, 1, 0, 0, 0, (uint8_t)v->out_port};
+	struct ref_flow f = {.in_port = in_port, .out_port = LF_UPLINK}, in = f;
+	const struct ref_addr *share;
+	const char *wrong;
+
+	wire.src = got.src;
+	wire.sport = got.sport;
+	share = v->target_cnt > 1 ? share_of(ref, wire) : NULL;
+	if (got.dport != v->target.dport || got.dst.hi != v->target.dst.hi ||
+	    got.dst.lo - v->target.dst.lo >= v->target_cnt ||
+	    (share && !same_addr(share, &got.dst)))
+		return "not to a target";
+	f.out = v->tuple;
+	f.wire = wire;
+	f.mapped = ref_rule(&v->tuple, LF_UPLINK) != NAT;
+	in.out = turned(&got);
+	in.wire = turned(&wire);
+	in.in_port = v->out_port;
+	in.from_outside = true;
+	in.by_mapping = v->by_mapping;
+	memcpy(in.l2_inside, neighbour, 6);
+	f.by_uplink = in.by_uplink = f.hairpin = in.hairpin = true;
+	wrong = check_choice(&f);
+	if (!wrong)
+		wrong = check_mapping(ref, &f);
+	if (wrong || ref->flow_cnt + 2 > REF_FLOWS)
+		return wrong;
+	ref->flows[ref->flow_cnt++] = in;
+	ref->flows[ref->flow_cnt++] = f;
+	wire.proto = 0;
+	if (v->target_cnt > 1 && !share && ref->share_cnt < REF_FLOWS)
+		ref->shares[ref->share_cnt++] = (struct ref_share){wire, got.dst};
+	return NULL;
+}
+
 static const char *open_flow(struct ref *ref, const struct ref_verdict *v, uint16_t in_port,
 			     const uint8_t *out)
 {
@@ -649,14 +935,6 @@ static const char *open_flow(struct ref *ref, const struct ref_verdict *v, uint1
 	if (!wrong && ref->flow_cnt < REF_FLOWS)
 		ref->flows[ref->flow_cnt++] = f;
 	return wrong;
-}
-
-/* The L4 pseudo-header's sum. */
-static uint16_t pseudo_sum(const uint8_t *ip)
-{
-	uint32_t start = ip_proto(ip) + ip_len(ip) - ip_hdr_len(ip);
-
-	return is_v6(ip) ? lf_sum(ip + 8, 32, start) : lf_sum(ip + 12, 8, start);
 }
 
 static uint32_t l4_syndrome(const uint8_t *ip)
@@ -719,7 +997,7 @@ static void write_l2_inside(uint8_t *at, const struct ref_flow *f)
 {
 	const uint8_t neighbour[6] = {2, 1, 0, 0, 0, (uint8_t)f->in_port}; /* lane_fixture.c's */
 
-	memcpy(at, f->from_outside ? neighbour : f->l2_inside, 6);
+	memcpy(at, f->from_outside && !f->by_mapping ? neighbour : f->l2_inside, 6);
 }
 
 /* The L4 checksum of a quoted packet, of which only the beginning is there: as right or wrong
@@ -730,9 +1008,9 @@ static const char *check_quoted_csum(const uint8_t *in, const uint8_t *out, uint
 
 	if (len < field + 2)
 		return NULL;
-	if (in[9] == UDP && !get16(in + field))
+	if (ip_proto(in) == UDP && !get16(in + field))
 		return get16(out + field) ? "a quoted UDP checksum out of nothing" : NULL;
-	if (in[9] == UDP && !get16(out + field))
+	if (ip_proto(in) == UDP && !get16(out + field))
 		return "a quoted UDP checksum became none";
 	/* Its sender quotes what an offload has not completed: it is given back the same. */
 	if (is_partial(in) && is_partial(out))
@@ -757,24 +1035,24 @@ static const char *compare_error(const struct ref_verdict *v, uint16_t in_port, 
 
 	memcpy(want, in, v->len);
 	if (!is_uplink(in_port))
-		write_addr(want + ETH + 12, false, &t.src);
-	write_addr(want + ETH + 16, false, &t.dst);
+		write_addr(want + ETH + (t.v6 ? 8 : 12), t.v6, &t.src);
+	write_addr(want + ETH + (t.v6 ? 24 : 16), t.v6, &t.dst);
 	write_tuple(want + quoted, &quoted_tuple);
-	want[ETH + 8]--;
-	memcpy(want + ETH + 10, out + ETH + 10, 2);
+	want[ETH + ttl_off(in + ETH)]--;
 	memcpy(want + icmp + 2, out + icmp + 2, 2);
-	memcpy(want + quoted + 10, out + quoted + 10, 2);
+	if (!t.v6) {
+		memcpy(want + ETH + 10, out + ETH + 10, 2);
+		memcpy(want + quoted + 10, out + quoted + 10, 2);
+	}
 	field = csum_off(in + quoted);
 	if (quoted_len >= field + 2)
 		memcpy(want + quoted + field, out + quoted + field, 2);
 	if (memcmp(want + ETH, out + ETH, v->len - ETH))
 		return "an error's bytes";
-	if (lf_sum(out + ETH, hdr_len, 0) != 0xffff)
+	if (!t.v6 && lf_sum(out + ETH, hdr_len, 0) != 0xffff)
 		return "an error's IP header checksum";
-	if (lf_sum(out + icmp, v->len - icmp, 0) != 0xffff)
-		return "ICMP checksum";
-	if (lf_sum(out + quoted, ip_hdr_len(out + quoted), 0) != 0xffff)
-		return "quoted IP header checksum";
+	if (!is_intact(out + ETH, out + quoted))
+		return "ICMP checksum, or that of the quoted header";
 	wrong = check_quoted_csum(in + quoted, out + quoted, quoted_len);
 	if (wrong || !v->back)
 		return wrong;
@@ -784,11 +1062,110 @@ static const char *compare_error(const struct ref_verdict *v, uint16_t in_port, 
 								    : NULL;
 }
 
+/* RFC 791 section 3.1: options without the copied flag stand in the first fragment only. Here they
+ * are no-operations in the others, since the header keeps its length. */
+static void blank_options(uint8_t *ip)
+{
+	uint32_t len;
+
+	for (uint32_t at = 20; at < ip_hdr_len(ip) && ip[at]; at += len) {
+		len = ip[at] == 1 ? 1 : at + 1 < ip_hdr_len(ip) ? ip[at + 1] : 0;
+		if (!len || (ip[at] != 1 && len < 2) || at + len > ip_hdr_len(ip))
+			return;
+		if (!(ip[at] & 0x80))
+			memset(ip + at, 1, len);
+	}
+}
+
+static const char *check_fragment(const struct ref_joined *j, const uint8_t *out, uint32_t len)
+{
+	const uint8_t *ip = out + ETH;
+	uint32_t hdr_len = ip_hdr_len(ip), flags = get16(ip + 6);
+
+	if (j->whole)
+		return "a fragment behind the last one";
+	if (len < ETH + hdr_len || len - ETH > MTU || ip_len(ip) != len - ETH)
+		return "length of a fragment";
+	if (lf_sum(ip, hdr_len, 0) != 0xffff)
+		return "IP header checksum of a fragment";
+	if (flags & 0xc000 || (flags & 0x2000 && (len - ETH - hdr_len) % 8))
+		return "flags of a fragment, or a length that is no multiple of 8";
+	if ((flags & 0x1fff) * 8 != (j->len ? j->len - ETH - hdr_len : 0))
+		return "offset of a fragment";
+	return NULL;
+}
+
+const char *ref_join(struct ref_joined *j, const uint8_t *in, const uint8_t *out, uint32_t len)
+{
+	uint8_t want[ETH + 60];
+	uint32_t head_len = ETH + ip_hdr_len(out + ETH), tot_len;
+	const char *wrong = check_fragment(j, out, len);
+
+	if (wrong)
+		return wrong;
+	if (!j->len) {
+		memcpy(j->bytes, out, len);
+		j->len = len;
+	} else {
+		memcpy(want, j->bytes, head_len);
+		blank_options(want + ETH);
+		memcpy(want + ETH + 2, out + ETH + 2, 2);
+		memcpy(want + ETH + 6, out + ETH + 6, 2);
+		memcpy(want + ETH + 10, out + ETH + 10, 2);
+		if (memcmp(want, out, head_len))
+			return "header of a later fragment";
+		memcpy(j->bytes + j->len, out + head_len, len - head_len);
+		j->len += len - head_len;
+	}
+	j->whole = !(get16(out + ETH + 6) & 0x2000);
+	if (!j->whole)
+		return NULL;
+	tot_len = j->len - ETH;
+	j->bytes[ETH + 2] = (uint8_t)(tot_len >> 8);
+	j->bytes[ETH + 3] = (uint8_t)tot_len;
+	memcpy(j->bytes + ETH + 6, in + ETH + 6, 2);
+	memset(j->bytes + ETH + 10, 0, 2);
+	tot_len = 0xffffu - lf_sum(j->bytes + ETH, head_len - ETH, 0);
+	j->bytes[ETH + 10] = (uint8_t)(tot_len >> 8);
+	j->bytes[ETH + 11] = (uint8_t)tot_len;
+	return NULL;
+}
+
+const char *ref_check_answer(const struct ref_verdict *v, const uint8_t *in, uint32_t head_len,
+			     const uint8_t *out, uint32_t len)
+{
+	const uint8_t *ip = out + ETH, *icmp = ip + (v->tuple.v6 ? 40 : 20);
+	bool v6 = v->tuple.v6, ttl = v->answer == REF_ANSWER_TTL;
+	struct ref_addr from = addr_at(ip + (v6 ? 8 : 12), v6);
+	struct ref_addr to = addr_at(ip + (v6 ? 24 : 16), v6);
+	uint32_t room = v6 ? 1280 - 48 : 576 - 28, quoted = ip_len(in + ETH);
+
+	quoted = quoted < head_len - ETH ? quoted : head_len - ETH;
+	quoted = quoted < room ? quoted : room;
+	if (memcmp(out, in + 6, 6) || memcmp(out + 6, in, 6) || memcmp(out + 12, in + 12, 2))
+		return "Ethernet header of an answer";
+	if (len != (uint32_t)(icmp - out) + 8 + quoted || ip_len(ip) != len - ETH)
+		return "length of an answer";
+	if (ip[0] != (v6 ? 0x6c : 0x45) || ip[ttl_off(ip)] < 2 || ip[v6 ? 6 : 9] != (v6 ? 58 : 1) ||
+	    (!v6 && lf_sum(ip, 20, 0) != 0xffff))
+		return "IP header of an answer";
+	if (!same_addr(&from, &v->answer_from) || !same_addr(&to, &v->tuple.src))
+		return "addresses of an answer";
+	if (icmp[0] != (ttl  ? v6 ? 3 : 11
+			: v6 ? 2
+			     : 3) ||
+	    icmp[1] != (ttl || v6 ? 0 : 4) || get32(icmp + 4) != (ttl ? 0 : MTU))
+		return "an answer says something else";
+	if (lf_sum(icmp, 8 + quoted, v6 ? pseudo_sum(ip) : 0) != 0xffff)
+		return "ICMP checksum of an answer";
+	return memcmp(icmp + 8, in + ETH, quoted) ? "what an answer quotes" : NULL;
+}
+
 const char *ref_compare(struct ref *ref, const struct ref_verdict *v, uint16_t in_port,
 			const uint8_t *in, uint16_t out_port, const uint8_t *out, uint32_t out_len)
 {
 	static uint8_t want[LF_BYTES];
-	struct ref_flow *f = v->flow;
+	struct ref_flow *f = v->flow, *back_by = v->back ? f : v->again;
 	struct ref_tuple t;
 	const uint8_t *ip = in + ETH;
 	const char *wrong;
@@ -798,25 +1175,29 @@ const char *ref_compare(struct ref *ref, const struct ref_verdict *v, uint16_t i
 	if (v->fate == REF_ERROR)
 		return compare_error(v, in_port, in, out);
 	if (v->fate == REF_OPENS) {
-		wrong = open_flow(ref, v, in_port, out);
-		if (wrong || !ref->flow_cnt)
+		wrong = v->hairpin ? open_hairpin(ref, v, in_port, out)
+				   : open_flow(ref, v, in_port, out);
+		if (wrong || ref->flow_cnt < 1u + v->hairpin)
 			return wrong;
 		f = &ref->flows[ref->flow_cnt - 1];
+		back_by = v->hairpin ? f - 1 : v->back ? f : NULL;
 	}
 	wrong = check_sums(ip, out + ETH);
 	if (wrong)
 		return wrong;
 	memcpy(want, in, out_len);
-	t = v->back ? turned(&f->out) : f->wire;
+	t = back_by ? turned(&back_by->out) : f->wire;
 	write_tuple(want + ETH, &t);
 	want[ETH + ttl_off(ip)]--;
 	memcpy(want + ETH + csum_off(ip), out + ETH + csum_off(ip), 2);
 	if (!t.v6)
 		memcpy(want + ETH + 10, out + ETH + 10, 2);
+	if (v->in_fragments && is_translated(v)) /* others send by that address, too: RFC 6864 */
+		memcpy(want + ETH + 4, out + ETH + 4, 2);
 	memcpy(want, out, 12);
-	if (v->back)
-		write_l2_inside(want, f);
-	else
+	if (back_by)
+		write_l2_inside(want, back_by);
+	if (!v->back)
 		memcpy(f->l2_inside, in + 6, 6);
 	for (uint32_t i = 0; i < out_len; i++)
 		if (want[i] != out[i])

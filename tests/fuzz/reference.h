@@ -25,9 +25,15 @@ enum ref_fate {
 	REF_SENT,   /* one packet, rewritten by flow */
 	REF_OPENS,  /* the same, as the first of a new flow */
 	REF_ERROR,  /* an ICMP error about flow, rewritten with what it quotes */
-	/* Not this reference's matter: fragments, extension headers, ICMPv6, ICMP that is no plain
-	 * error, what exceeds the MTU. */
+	/* Not this reference's matter: fragments, ICMP that is no plain error. */
 	REF_UNSAID,
+};
+
+/* What the sender of a dropped packet is told, if it is one that is told anything. */
+enum ref_answer {
+	REF_ANSWER_ANY, /* nothing, or what this reference does not know */
+	REF_ANSWER_TTL,
+	REF_ANSWER_TOO_BIG,
 };
 
 /* Host order, as all here. IPv4: hi is 0. */
@@ -49,6 +55,8 @@ struct ref_flow {
 	bool by_uplink;       /* replies may come by any uplink */
 	bool from_outside;    /* began there: what comes in goes where routes say */
 	bool mapped;          /* by masquerade or snat: its Ext L4 port was chosen */
+	bool hairpin;         /* its peer is another inside end, which has a flow like it */
+	bool by_mapping;      /* from outside, by another flow's Ext L4 port */
 	uint8_t l2_inside[6]; /* where the last packet out came from, and replies go */
 };
 
@@ -83,17 +91,37 @@ extern const uint32_t ref_published_cnt;
 struct ref_verdict {
 	enum ref_fate fate;
 	uint16_t out_port;
-	uint32_t len;          /* of what leaves */
-	struct ref_flow *flow; /* REF_SENT, REF_ERROR */
+	uint32_t len;           /* of what leaves */
+	struct ref_flow *flow;  /* REF_SENT, REF_ERROR */
+	struct ref_flow *again; /* the flow that it comes in again by, to another inside end */
+	bool hairpin;           /* REF_OPENS: two flows, by one it goes out, by the other in */
+	bool by_mapping;        /* the second one is for whom has that Ext L4 port */
 	bool back;
+	bool unseen; /* the packet ends, but has begun a flow: with what mapping nobody can tell */
+	bool in_fragments; /* it leaves as such: ref_join() them first */
+	enum ref_answer answer;
+	struct ref_addr answer_from;
 	struct ref_tuple tuple;
-	struct ref_tuple target; /* REF_OPENS from outside: as it goes in, to the first of */
+	struct ref_tuple target; /* REF_OPENS from outside, or again: as it goes in, to the first
+				    of; hairpin: but for the source */
 	uint32_t target_cnt;
 };
 
 /* What must become of these bytes, of which the first head_len are in the first frame. */
 struct ref_verdict ref_judge(struct ref *ref, uint16_t port, const uint8_t *bytes, uint32_t len,
 			     uint32_t head_len);
+/* A packet that leaves in fragments, as they come out one after the other. */
+struct ref_joined {
+	uint8_t *bytes; /* LF_BYTES */
+	uint32_t len;
+	bool whole;
+};
+/* The next fragment: NULL, or what is wrong with it. When the last one was there the packet is that
+ * which would have left if it had fitted. */
+const char *ref_join(struct ref_joined *j, const uint8_t *in, const uint8_t *out, uint32_t len);
+/* Is this what the sender is to be told? NULL, or what is wrong. */
+const char *ref_check_answer(const struct ref_verdict *v, const uint8_t *in, uint32_t head_len,
+			     const uint8_t *out, uint32_t len);
 /* All flows are over. */
 void ref_forget(struct ref *ref);
 /* Is what came out what the verdict demands? Notes the new flow. NULL, or what is wrong. */

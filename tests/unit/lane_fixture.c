@@ -295,7 +295,7 @@ static uint64_t flow_hash6(const struct lf *f, uint16_t port, const uint8_t *byt
 		memcpy(&t.sport_be, l4 + 2, 2);
 		memcpy(&t.dport_be, l4, 2);
 		t.port = port < LF_UPLINK ? port : XE_PORT_ANYUPLINK;
-		t.proto = quoted[6] == 60 ? quoted[40] : quoted[6];
+		t.proto = lf_proto(quoted);
 		return xe_flow_hash6(&t, &src, &dst, f->lane->sessions.k0, f->lane->sessions.k1);
 	}
 	memcpy(&src, ip + 8, 16);
@@ -303,7 +303,7 @@ static uint64_t flow_hash6(const struct lf *f, uint16_t port, const uint8_t *byt
 	memcpy(&t.sport_be, l4, 2);
 	memcpy(&t.dport_be, l4 + 2, 2);
 	t.port = port < LF_UPLINK ? port : XE_PORT_ANYUPLINK;
-	t.proto = ip[6] == 60 ? ip[40] : ip[6];
+	t.proto = lf_proto(ip);
 	return xe_flow_hash6(&t, &src, &dst, f->lane->sessions.k0, f->lane->sessions.k1);
 }
 

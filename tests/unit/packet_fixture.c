@@ -37,21 +37,44 @@ uint16_t lf_sum(const uint8_t *bytes, uint32_t len, uint32_t start)
 	return (uint16_t)sum;
 }
 
+#define NEXT_HOPOPTS 0
+#define NEXT_ROUTING 43
 #define NEXT_DSTOPTS 60
+#define EXT_END      1024u /* nobody walks farther */
+
+static uint32_t l4_off6(const uint8_t *ip, uint8_t *proto)
+{
+	uint32_t off = 40;
+
+	*proto = ip[6];
+	while ((*proto == NEXT_HOPOPTS || *proto == NEXT_ROUTING || *proto == NEXT_DSTOPTS) &&
+	       off < EXT_END) {
+		*proto = ip[off];
+		off += 8 + ip[off + 1] * 8u;
+	}
+	return off;
+}
 
 uint32_t lf_l4_off(const uint8_t *ip)
 {
-	if (ip[0] >> 4 == 4)
-		return (ip[0] & 15) * 4u;
-	return 40 + (ip[6] == NEXT_DSTOPTS ? 8 + ip[41] * 8u : 0);
+	uint8_t proto;
+
+	return ip[0] >> 4 == 4 ? (ip[0] & 15) * 4u : l4_off6(ip, &proto);
+}
+
+uint8_t lf_proto(const uint8_t *ip)
+{
+	uint8_t proto = ip[9];
+
+	if (ip[0] >> 4 != 4)
+		l4_off6(ip, &proto);
+	return proto;
 }
 
 static uint16_t pseudo_sum(const uint8_t *ip, uint32_t l4_len)
 {
 	if (ip[0] >> 4 == 6)
-		return lf_sum(ip + 8, 32,
-			      (ip[6] == NEXT_DSTOPTS ? ip[40] : ip[6]) + (l4_len & 0xffff) +
-				      (l4_len >> 16));
+		return lf_sum(ip + 8, 32, lf_proto(ip) + (l4_len & 0xffff) + (l4_len >> 16));
 	return lf_sum(ip + 12, 8, ip[9] + (l4_len & 0xffff) + (l4_len >> 16));
 }
 

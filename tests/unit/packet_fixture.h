@@ -41,8 +41,9 @@ struct lf_bytes {
 void lf_build(struct lf_bytes *out, const struct lf_spec *spec);
 /* The Internet checksum by the letter of RFC 1071, byte by byte; host order, not complemented. */
 uint16_t lf_sum(const uint8_t *bytes, uint32_t len, uint32_t start);
-/* From the IP header to the L4 header, behind destination options where there are some. */
+/* From the IP header to the L4 header, behind extension headers; what stands there. */
 uint32_t lf_l4_off(const uint8_t *ip);
+uint8_t lf_proto(const uint8_t *ip);
 /* Is the L4 checksum of this packet right? */
 bool lf_l4_csum_valid(const uint8_t *ip);
 /* The same numbers in every run. */
