@@ -288,7 +288,7 @@ static void say(int fd, const char *verb, char *const *words, int cnt)
 
 	for (int i = 0; i < cnt; i++)
 		json_array_append_new(args, json_string(words[i]));
-	req = json_pack("{ss, so}", "verb", verb, "args", args);
+	req = json_pack("{si, ss, so}", "v", 1, "verb", verb, "args", args);
 	line = json_dumps(req, JSON_COMPACT);
 	must(send(fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line));
 	must(send(fd, "\n", 1, MSG_NOSIGNAL) == 1);
