@@ -42,7 +42,7 @@ static void publish(struct xe_lane *lane)
 		xe_handoff_publish(lane->handoff, lane->worker);
 }
 
-static uint32_t poll_one(struct xe_lane *lane, struct xe_xsk *xsk)
+static uint32_t poll_burst(struct xe_lane *lane, struct xe_xsk *xsk)
 {
 	uint32_t n;
 
@@ -54,6 +54,24 @@ static uint32_t poll_one(struct xe_lane *lane, struct xe_xsk *xsk)
 	xe_pipeline_run(lane, &lane->burst);
 	publish(lane);
 	return n;
+}
+
+/* What comes back to all containers comes by few sockets. With a burst a round like each
+ * container's they fall behind as soon as two containers send, or one whose every packet is
+ * answered: then the answers to one that floods fill the ring, and those to its neighbours are
+ * lost. */
+#define UPLINK_BURSTS 4
+
+static uint32_t poll_one(struct xe_lane *lane, struct xe_xsk *xsk)
+{
+	uint32_t bursts = lane->ports[xsk->port].role == XE_ROLE_UPLINK ? UPLINK_BURSTS : 1;
+	uint32_t total = 0, n;
+
+	do {
+		n = poll_burst(lane, xsk);
+		total += n;
+	} while (n == XE_BURST_SIZE && --bursts);
+	return total;
 }
 
 uint32_t xe_pipeline_poll_handed(struct xe_lane *lane)

@@ -7,7 +7,8 @@
 # stay as long as nobody needs the room) and no more memory than `sessions` is worth.
 #
 #	XE_FLOOD       flows (default 100000; tests/run_long.sh: 1000000)
-#	XE_FLOOD_PPS   SYNs a second (default 60000, of what a sanitizer leaves; 0: as fast as it goes, and then two CPUs that also
+#	XE_FLOOD_PPS   SYNs a second (default 60000, with a sanitizer or beside a second worker less; 0: as fast as
+#	               it goes, and then two CPUs that also
 #	               run both ends have none left for what a neighbour sends)
 . "$(dirname "$0")/lib.sh"
 xe_only
@@ -18,7 +19,7 @@ SYN_FLOOD=$(tool syn_flood) || die "syn_flood does not build"
 XE_EXTRA="limits: {sessions: $SESSIONS, sessions-per-source: $PER_SOURCE}"
 
 flood() { # NAME OPTION...: from c1
-	bg "$1" c1 "$SYN_FLOOD" -i eth0 -s $C1 -m "$GW_MAC" -n "$FLOOD" -r "${XE_FLOOD_PPS:-$((60000 / XE_SLOW))}" "${@:2}"
+	bg "$1" c1 "$SYN_FLOOD" -i eth0 -s $C1 -m "$GW_MAC" -n "$FLOOD" -r "${XE_FLOOD_PPS:-$((60000 / XE_SLOW / ${XE_WORKERS:-1}))}" "${@:2}"
 }
 
 rss_kb() { awk '/^VmRSS/ { print $2 }' "/proc/${PIDS[xegressd.$XE_RUN]}/status"; }
