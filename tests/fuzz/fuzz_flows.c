@@ -168,7 +168,8 @@ static uint32_t adopt_group(const struct xe_adoptee *a, uint32_t cnt, uint8_t ho
 		must((outcome[i] == XE_ADOPTED_TAGS) ==
 		     (a[i].record->flags & XE_FR_EXT && made[i]->ext == XE_EXT_NONE));
 		must(xe_adopt_is_taken(f->lane, a[i].record) || a[i].out_inside);
-		must(xe_adopt(f->lane, &a[i], NULL) == XE_ADOPT_THERE);
+		must(xe_adopt(f->lane, &a[i], NULL) ==
+		     (outcome[i] == XE_ADOPTED_TAGS ? XE_ADOPT_THERE_TAGS : XE_ADOPT_THERE));
 	}
 	lf_answer(f);
 	return n;
