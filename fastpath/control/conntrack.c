@@ -324,13 +324,6 @@ static int take_entry(const struct nlmsghdr *nlh, void *ctx)
 	return xe_flow_file_add(rd->out, &record) ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
-static bool is_v4(const struct xe_addr *a)
-{
-	struct xe_addr same = xe_addr_v4(a->w_be[3]);
-
-	return !memcmp(a, &same, sizeof(same));
-}
-
 static void put_filter(struct nlmsghdr *nlh, const struct reading *rd, uint32_t flags)
 {
 	struct nlattr *tuple = mnl_attr_nest_start(nlh, rd->tuple);
@@ -369,7 +362,7 @@ static void families(const struct reading *rd, bool *v4, bool *v6)
 		const struct range *r = &rd->inside[i];
 
 		*v4 |= may_hold_v4(r);
-		*v6 |= !is_v4(&r->min) || !is_v4(&r->max);
+		*v6 |= !xe_addr_is_v4(&r->min) || !xe_addr_is_v4(&r->max);
 	}
 }
 
@@ -424,7 +417,7 @@ static int dump_hosts(struct xe_ct *ct, struct reading *rd)
 	for (uint32_t i = 0; i < 2 * rd->inside_cnt && !err && !rd->strangers; i++) {
 		rd->host = rd->inside[i / 2].min;
 		rd->tuple = i % 2 ? CTA_TUPLE_REPLY : CTA_TUPLE_ORIG;
-		if (is_v4(&rd->host))
+		if (xe_addr_is_v4(&rd->host))
 			err = dump(ct, rd, AF_INET);
 	}
 	rd->tuple = 0;

@@ -11,11 +11,6 @@
 #include "pipeline/pipeline.h"
 #include "state/natpool_choose.h"
 
-static bool is_v4(const struct xe_addr *a)
-{
-	return xe_addr_family(a) == AF_INET;
-}
-
 /* How many L4 ports of a range sessions own on these addresses. */
 static uint32_t in_use(const struct xe_service *svc, const uint32_t *ext, uint32_t ext_cnt,
 		       bool udp, const struct xe_nat_range *range)
@@ -51,7 +46,7 @@ static bool masq_addr(struct xe_explain *e, const struct xe_route *route, struct
 		*addr = e->dst;
 		return true;
 	}
-	if (!is_v4(&e->dst))
+	if (!xe_addr_is_v4(&e->dst))
 		return !xe_netlink_masq_addr6(e->svc->netlink, route->oif, &e->dst, addr);
 	if (xe_netlink_masq_addr(e->svc->netlink, route->oif, &route->gateway, &v4_be))
 		return false;
@@ -165,7 +160,7 @@ static void count_call(struct xe_worker *w, void *arg)
 {
 	struct counts *c = arg;
 	struct xe_lane *lane = w->lane;
-	bool v4 = is_v4(&c->e->src);
+	bool v4 = xe_addr_is_v4(&c->e->src);
 	uint64_t key = v4 ? c->e->src.w_be[3] : c->e->src.q[0];
 	uint32_t source;
 

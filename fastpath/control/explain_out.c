@@ -14,17 +14,12 @@
 #include "control/explain.h"
 #include "pipeline/pipeline.h"
 
-static bool is_v4(const struct xe_addr *a)
-{
-	return xe_addr_family(a) == AF_INET;
-}
-
 /* bpf/steer_parse.h: never translated. */
 static bool is_special(const struct xe_addr *a)
 {
 	uint32_t v4 = ntohl(a->w_be[3]);
 
-	if (is_v4(a))
+	if (xe_addr_is_v4(a))
 		return v4 >> 24 == 0 || v4 >> 24 == 127 || v4 >> 16 == 0xa9fe || v4 >= 0xe0000000u;
 	return a->b[0] == 0xff || (a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80) ||
 	       (!a->q[0] && !a->w_be[2]);
@@ -58,7 +53,7 @@ static bool explain_source(struct xe_explain *e)
 		return false;
 	}
 	for (uint32_t i = 0; i < in->allow_cnt; i++) {
-		any |= (in->allow[i].family == AF_INET) == is_v4(&e->src);
+		any |= (in->allow[i].family == AF_INET) == xe_addr_is_v4(&e->src);
 		if (!xe_prefix_covers(&in->allow[i], &e->src))
 			continue;
 		xe_prefix_print(&in->allow[i], text, sizeof(text));
@@ -67,8 +62,8 @@ static bool explain_source(struct xe_explain *e)
 	}
 	if (!any) {
 		xe_explain_step(e, "source", false, "%s allows no IPv%d prefix at all", in->name,
-				is_v4(&e->src) ? 4 : 6);
-		xe_explain_verdict(e, false, is_v4(&e->src) ? XE_R_NO_RULE : XE_R_IPV6,
+				xe_addr_is_v4(&e->src) ? 4 : 6);
+		xe_explain_verdict(e, false, xe_addr_is_v4(&e->src) ? XE_R_NO_RULE : XE_R_IPV6,
 				   "left to the kernel: this IP version is not ours on %s",
 				   in->name);
 		return false;

@@ -7,11 +7,6 @@
 
 /* ---- who could be near ---- */
 
-static bool is_v4(const struct xe_addr *a)
-{
-	return !a->q[0] && a->w_be[2] == htonl(0xffff);
-}
-
 static uint32_t bit4(__be32 addr_be)
 {
 	return ntohl(addr_be) >> 16;
@@ -67,8 +62,8 @@ void xe_near_learn(struct xe_lane *lane)
 
 static bool could_be_near(const struct xe_near *near, const struct xe_addr *a)
 {
-	uint32_t bit = is_v4(a) ? bit4(a->w_be[3]) : bit6(a);
-	const uint64_t *bits = is_v4(a) ? near->v4 : near->v6;
+	uint32_t bit = xe_addr_is_v4(a) ? bit4(a->w_be[3]) : bit6(a);
+	const uint64_t *bits = xe_addr_is_v4(a) ? near->v4 : near->v6;
 
 	return bits[bit / 64] >> (bit % 64) & 1;
 }
@@ -82,7 +77,7 @@ static bool is_martian(const struct xe_addr *src, const struct xe_addr *dst)
 
 	if (src->q[0] == dst->q[0] && src->q[1] == dst->q[1])
 		return true;
-	if (is_v4(src))
+	if (xe_addr_is_v4(src))
 		return v4 >> 24 == 0 || v4 >> 24 == 127 || v4 >> 16 == 0xa9fe || v4 >= 0xe0000000u;
 	return src->b[0] == 0xff || (src->b[0] == 0xfe && (src->b[1] & 0xc0) == 0x80) ||
 	       (!src->q[0] && !src->w_be[2]);

@@ -170,19 +170,14 @@ int xe_flow_file_add(struct xe_flow_file *file, const struct xe_flow_record *rec
 
 /* ---- one record ---- */
 
-static bool is_v4(const struct xe_addr *a)
-{
-	return !a->q[0] && a->w_be[2] == htonl(0xffff);
-}
-
 static const char *addr_fault(const struct xe_flow_record *r)
 {
 	bool v4 = r->family == AF_INET;
 
 	if (r->family != AF_INET && r->family != AF_INET6)
 		return "a family that is neither IPv4 nor IPv6";
-	if (is_v4(&r->src) != v4 || is_v4(&r->dst) != v4 || is_v4(&r->nat_src) != v4 ||
-	    is_v4(&r->nat_dst) != v4)
+	if (xe_addr_is_v4(&r->src) != v4 || xe_addr_is_v4(&r->dst) != v4 ||
+	    xe_addr_is_v4(&r->nat_src) != v4 || xe_addr_is_v4(&r->nat_dst) != v4)
 		return "an address that is not of its family";
 	return NULL;
 }

@@ -61,6 +61,13 @@ static inline struct xe_addr xe_addr_v4(__be32 addr_be)
 	return a;
 }
 
+static inline int xe_addr_is_v4(const struct xe_addr *a)
+{
+	struct xe_addr v4 = xe_addr_v4(a->w_be[3]);
+
+	return a->q[0] == v4.q[0] && a->w_be[2] == v4.w_be[2];
+}
+
 enum xe_port_role { XE_ROLE_INSIDE = 0, XE_ROLE_UPLINK = 1 };
 
 /* Rule verbs. What is not carried out yet is parsed and refused (fastpath/state/rule_check.c). */
