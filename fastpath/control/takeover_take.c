@@ -514,11 +514,8 @@ void xe_take_settle(struct xe_service *svc)
 	struct xe_take *take = svc->take;
 	struct xe_to_msg msg = {};
 
-	if (!svc->watchdog.every) {
-		svc->watchdog.every = take->welcome.watchdog_every;
-		svc->watchdog.patience = take->welcome.watchdog_patience;
-		svc->watchdog.tick = svc->watchdog.every - !!svc->watchdog.every;
-	}
+	xe_watchdog_inherit(&svc->watchdog, take->welcome.watchdog_every,
+			    take->welcome.watchdog_patience);
 	tell_systemd();
 	svc->watchdog.ready = true;
 	xe_to_send(take->sock, &msg, XE_TO_BYE, NULL);

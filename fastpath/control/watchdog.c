@@ -24,6 +24,15 @@ void xe_watchdog_open(struct xe_watchdog *wd, uint32_t tick_ms)
 	wd->patience = XE_WATCHDOG_PATIENCE_S * 1000 / tick_ms;
 }
 
+void xe_watchdog_inherit(struct xe_watchdog *wd, uint32_t every, uint32_t patience)
+{
+	if (wd->every)
+		return;
+	wd->every = every;
+	wd->patience = patience;
+	wd->tick = every - !!every;
+}
+
 /* The number of a worker that has stood still for too long, or worker_cnt. */
 static uint32_t find_stuck(struct xe_watchdog *wd, const uint64_t *beats, uint32_t worker_cnt)
 {

@@ -35,6 +35,9 @@ struct xe_watchdog {
 
 /* tick_ms: time between two calls of xe_watchdog_tick(). */
 void xe_watchdog_open(struct xe_watchdog *wd, uint32_t tick_ms);
+/* A successor's, whose environment says nothing of it: what the process before it had. The first
+ * beat is due at once. */
+void xe_watchdog_inherit(struct xe_watchdog *wd, uint32_t every, uint32_t patience);
 /* Heartbeats of the workers, by number. Time is counted in turns of the caller, so that a process
  * that was stopped as a whole finds nobody late. True: a beat is due. */
 bool xe_watchdog_due(struct xe_watchdog *wd, const uint64_t *beats, uint32_t worker_cnt);
